@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+// Killing whole subtrees: complete, and nobody else.
+#include <algorithm>
+#include <cerrno>
+#include <thread>
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/cgroupfs/control.h"
+#include "cgx/cgroupfs/place.h"
+#include "cgx/cgroupfs/tasks.h"
+#include "cgx/cgroupfs/walk.h"
+#include "cgx/sys/text.h"
+
+namespace cgx {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+bool is_member(const std::vector<Place>& places, const Cgroup& group) {
+  return std::ranges::any_of(places,
+                             [&](const Place& p) { return group.dir(*p.hierarchy) && lies_in(p.group, group.name()); });
+}
+
+// The process that a thread belongs to; `id` itself where it cannot be told.
+pid_t process_of(pid_t id) {
+  const std::string status = sys::read_path(fmt::format("/proc/{}/status", id)).value_or("");
+  for (const std::string_view line : sys::lines(status))
+    if (line.starts_with("Tgid:"))
+      if (const auto n = sys::parse_u64(sys::trim(line.substr(5)))) return static_cast<pid_t>(*n);
+  return id;
+}
+
+sys::Fd open_process(pid_t id) { return sys::Fd(static_cast<int>(syscall(SYS_pidfd_open, id, 0))); }
+
+struct Sent {
+  std::size_t count = 0;
+  std::vector<sys::Fd> some;  // of the processes signalled, to wait for
+};
+
+// Signals one process if it is in the subtree. The descriptor is taken before the look at its groups, so that the
+// number cannot mean somebody else by the time of the signal. Answers an errno; ESRCH: gone, or not in the subtree.
+int signal_member(const Cgroup& group, pid_t id, int signal, Sent& sent) {
+  sys::Fd process = open_process(id);
+  // EINVAL, ENOENT: a thread of a threaded group, not the first of its process.
+  if (!process.valid() && (errno == EINVAL || errno == ENOENT)) process = open_process(process_of(id));
+  const bool by_number = !process.valid() && errno == ENOSYS;  // before 5.3
+  if (!process.valid() && !by_number) return errno;
+  const auto places = places_of(group.hierarchies(), id);
+  if (!places || !is_member(*places, group)) return ESRCH;
+  const long rc = by_number ? kill(id, signal) : syscall(SYS_pidfd_send_signal, process.get(), signal, nullptr, 0);
+  if (rc != 0) return errno;
+  ++sent.count;
+  if (!by_number && sent.some.size() < 64) sent.some.push_back(std::move(process));
+  return 0;
+}
+
+// One pass over the subtree. All are tried; the error is the first one.
+Result<Sent> signal_once(const Cgroup& group, int signal) {
+  std::vector<pid_t> ids = CGX_TRY(tasks_below(group));
+  Sent sent;
+  Error first;
+  for (const pid_t id : ids) {
+    const int code = signal_member(group, id, signal, sent);
+    if (code != 0 && code != ESRCH && first.code == 0)
+      first = Error{.code = code, .what = fmt::format("process {} cannot be signalled: {}", id, errno_text(code))};
+  }
+  if (first.code != 0) return with_group(std::move(first), group);
+  return sent;
+}
+
+// Stops everything in the subtree for a kill that leaves no gap, as far as this host can, and lets it go on.
+class Stopper {
+ public:
+  explicit Stopper(const Cgroup& group) : group_(group), freezer_(freezer_of(group)) {
+    if (freezer_ != nullptr) before_ = told_to_freeze(group, *freezer_);
+  }
+
+  Result<> stop(Deadline deadline) {
+    const auto soon = std::min(deadline, Clock::now() + milliseconds(200));
+    used_ = true;
+    if (freezer_ != nullptr) {
+      // A process in an uninterruptible wait never freezes: the others have stopped by then, and it cannot fork.
+      if (freezer_->version() == Version::v2) {
+        if (group_.write(*freezer_, "cgroup.freeze", "1")) (void)wait_for_event(group_, *freezer_, "frozen", 1, soon);
+      } else {
+        while (group_.write(*freezer_, "freezer.state", "FROZEN") &&
+               group_.read(*freezer_, "freezer.state").value_or("FROZEN\n") != "FROZEN\n" && Clock::now() < soon)
+          std::this_thread::sleep_for(std::chrono::microseconds(100));
+      }
+    }
+    // Those that are not under this freezer (in other hierarchies only) are stopped one by one, until none is new.
+    if (everyone_freezes()) return {};
+    stopped_ = true;
+    std::size_t last = 0;
+    for (int pass = 0; pass < 20; ++pass) {
+      const Sent sent = CGX_TRY(signal_once(group_, SIGSTOP));
+      if (sent.count == last) break;
+      last = sent.count;
+    }
+    return {};
+  }
+
+  // v2 lets frozen processes die; on v1 SIGKILL waits for the thaw, of each group that was told to freeze.
+  void let_die() {
+    if (freezer_ == nullptr || freezer_->version() == Version::v2) return;
+    (void)group_.write(*freezer_, "freezer.state", "THAWED");
+    const auto inner = walk(group_, Depth::all);
+    if (!inner) return;
+    for (const Listed& l : *inner) {
+      const Cgroup child(group_.hierarchies(), l.name);
+      if (l.in(*freezer_) && told_to_freeze(child, *freezer_)) {
+        (void)child.write(*freezer_, "freezer.state", "THAWED");
+        if (std::ranges::find(thawed_, l.name) == thawed_.end()) thawed_.push_back(l.name);
+      }
+    }
+  }
+
+  // All as it was before. Errors are dropped: the group may be gone.
+  void restore() {
+    if (stopped_) (void)signal_once(group_, SIGCONT);  // who could not be killed
+    if (freezer_ == nullptr || !used_) return;
+    const bool v1 = freezer_->version() == Version::v1;
+    if (v1) {
+      (void)group_.write(*freezer_, "freezer.state", before_ ? "FROZEN" : "THAWED");
+      for (const std::string& name : thawed_)
+        (void)Cgroup(group_.hierarchies(), name).write(*freezer_, "freezer.state", "FROZEN");
+    } else if (!before_) {
+      (void)group_.write(*freezer_, "cgroup.freeze", "0");
+    }
+  }
+
+  [[nodiscard]] std::string frozen_above() const {
+    return freezer_ == nullptr || freezer_->version() == Version::v2 ? std::string()
+                                                                     : frozen_ancestor(group_, *freezer_);
+  }
+
+ private:
+  bool everyone_freezes() {
+    if (freezer_ == nullptr) return false;
+    const auto ids = tasks_below(group_);
+    if (!ids) return false;
+    return std::ranges::all_of(*ids, [&](pid_t id) {
+      const auto places = places_of(group_.hierarchies(), id);
+      return !places || std::ranges::any_of(*places, [&](const Place& p) {
+        return p.hierarchy == freezer_ && lies_in(p.group, group_.name());
+      });
+    });
+  }
+
+  const Cgroup& group_;
+  const Hierarchy* freezer_;
+  bool before_ = false;  // it was told to freeze by somebody else
+  bool used_ = false;
+  bool stopped_ = false;  // by SIGSTOP
+  std::vector<std::string> thawed_;
+};
+
+// Waits until the processes have ended, 50 ms at most altogether.
+void wait_for_ends(const std::vector<sys::Fd>& processes, Deadline deadline) {
+  const auto soon = std::min(deadline, Clock::now() + milliseconds(50));
+  for (const sys::Fd& fd : processes) {
+    pollfd p{.fd = fd.get(), .events = POLLIN, .revents = 0};
+    (void)poll(&p, 1, milliseconds_to(soon));
+  }
+}
+
+std::unexpected<Error> still_there(const Cgroup& group, const Stopper& stopper) {
+  Error e{.code = ETIMEDOUT, .what = "could not be emptied in time"};
+  const auto left = tasks_below(group);
+  if (left && !left->empty()) {
+    e.what = fmt::format("{} processes are still there after SIGKILL:", left->size());
+    for (std::size_t i = 0; i < left->size() && i < 5; ++i) {
+      const auto comm = sys::read_path(fmt::format("/proc/{}/comm", (*left)[i])).value_or("?");
+      e.what += fmt::format("{} {} ({})", i == 0 ? "" : ",", (*left)[i], sys::trim(comm));
+    }
+  }
+  if (const std::string up = stopper.frozen_above(); !up.empty()) {
+    e.what += fmt::format("; {} above is frozen, and frozen processes die only when they are thawed", up);
+    e.hint = fmt::format("cgx thaw {}", up);
+  }
+  return with_group(std::move(e), group);
+}
+
+Result<> end_all(const Cgroup& group, Stopper& stopper, Deadline deadline, std::size_t& most) {
+  const Hierarchy* v2 = group.hierarchies().unified();
+  if (v2 != nullptr && !group.dir(*v2)) v2 = nullptr;
+  const bool only_v2 = v2 != nullptr && group.present().size() == 1;
+  for (bool again = false; CGX_TRY(populated(group)); again = true) {
+    if (again && Clock::now() >= deadline) return still_there(group, stopper);
+    // Absent before 5.14, EOPNOTSUPP in threaded groups.
+    const bool by_kernel = v2 != nullptr && group.write(*v2, "cgroup.kill", "1").has_value();
+    if (by_kernel) {
+      (void)wait_for_event(group, *v2, "populated", 0, std::min(deadline, Clock::now() + milliseconds(50)));
+      if (only_v2 || !CGX_TRY(populated(group))) continue;  // else some are in v1 hierarchies only, or frozen there
+    }
+    CGX_CHECK(stopper.stop(deadline));
+    const auto sent = signal_once(group, SIGKILL);
+    stopper.let_die();
+    if (!sent) return std::unexpected(sent.error());
+    most = std::max(most, sent->count);
+    wait_for_ends(sent->some, deadline);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<bool> populated(const Cgroup& group) {
+  CGX_CHECK(group.require());
+  std::uint32_t v1 = 0;
+  for (const Hierarchy* h : group.present()) {
+    if (h->version() == Version::v1) {
+      v1 |= 1U << h->index();
+      continue;
+    }
+    if (group.name().empty()) return true;  // the root has no cgroup.events
+    const auto events = group.read(*h, "cgroup.events");
+    if (events && sys::keyed_u64(*events, "populated") == 1) return true;
+  }
+  if (v1 == 0) return false;
+  std::vector<Listed> groups = CGX_TRY(walk(group, Depth::all));
+  groups.insert(groups.begin(), {group.name(), v1});
+  for (const Hierarchy& h : group.hierarchies().all()) {
+    if (h.version() != Version::v1) continue;
+    for (const Listed& l : groups) {
+      if (!l.in(h)) continue;
+      const auto text = sys::read_file(CGX_TRY(h.root()), l.name.empty() ? "tasks" : l.name + "/tasks");
+      if (text && !text->empty()) return true;
+    }
+  }
+  return false;
+}
+
+Result<std::size_t> kill_all(const Cgroup& group, int signal, Deadline deadline) {
+  CGX_CHECK(group.require());
+  if (group.name().empty())
+    return with_group({.code = EINVAL, .what = "every process of the host is in the root"}, group);
+  if (is_member(CGX_TRY(places_of(group.hierarchies(), 0)), group))
+    return with_group(
+        {.code = EINVAL, .what = "this very process is in it", .hint = "move the shell out first: cgx move / $$"},
+        group);
+  if (signal != SIGKILL) return CGX_TRY(signal_once(group, signal)).count;
+  std::size_t most = CGX_TRY(tasks_below(group)).size();
+  Stopper stopper(group);
+  const auto done = end_all(group, stopper, deadline, most);
+  stopper.restore();
+  if (!done) return std::unexpected(done.error());
+  return most;
+}
+
+}  // namespace cgx

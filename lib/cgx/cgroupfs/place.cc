@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cgx/cgroupfs/place.h"
+
+#include <cerrno>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "cgx/sys/fd.h"
+#include "cgx/sys/text.h"
+
+namespace cgx {
+namespace {
+
+// `12:cpu,cpuacct:/web` names controllers, `0::/web` the unified hierarchy, `1:name=systemd:/` a named one.
+bool names(std::string_view list, const Hierarchy& h) {
+  if (h.version() == Version::v2) return list.empty();
+  for (const std::string_view name : sys::split(list, ',')) {
+    const auto c = find_controller(name);
+    if (c && row(*c).v1_name == name && h.controllers().has(*c)) return true;
+  }
+  return false;
+}
+
+// The kernel's path as a name from the mount's root; nullopt: not beneath what is mounted.
+std::optional<std::string> beneath_mount(std::string_view path, std::string_view mount_root) {
+  if (mount_root != "/") {
+    if (!path.starts_with(mount_root)) return {};
+    path.remove_prefix(mount_root.size());
+    if (!path.empty() && path.front() != '/') return {};
+  }
+  while (path.starts_with('/')) path.remove_prefix(1);
+  return std::string(path);
+}
+
+}  // namespace
+
+std::vector<Place> parse_places(std::string_view proc_cgroup, const Hierarchies& hierarchies) {
+  std::vector<Place> places;
+  for (const std::string_view line : sys::lines(proc_cgroup)) {
+    const std::size_t first = line.find(':');
+    const std::size_t second = first == std::string_view::npos ? first : line.find(':', first + 1);
+    if (second == std::string_view::npos) continue;
+    const std::string_view list = line.substr(first + 1, second - first - 1);
+    for (const Hierarchy& h : hierarchies.all()) {
+      if (!names(list, h)) continue;
+      if (auto group = beneath_mount(line.substr(second + 1), h.mount().root))
+        places.push_back({&h, *std::move(group)});
+    }
+  }
+  return places;
+}
+
+Result<std::vector<Place>> places_of(const Hierarchies& hierarchies, pid_t pid) {
+  const auto text = sys::read_path(pid == 0 ? "/proc/self/cgroup" : fmt::format("/proc/{}/cgroup", pid));
+  // ESRCH: it went between open and read.
+  if (!text && (text.error().code == ENOENT || text.error().code == ESRCH))
+    return fail(ESRCH, "there is no such process");
+  if (!text) return std::unexpected(text.error());
+  return parse_places(*text, hierarchies);
+}
+
+bool lies_in(std::string_view group, std::string_view top) {
+  if (top.empty()) return true;
+  return group.starts_with(top) && (group.size() == top.size() || group[top.size()] == '/');
+}
+
+}  // namespace cgx

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where a process is: its group in each hierarchy, from /proc/PID/cgroup (cgroups(7)). Parsing is pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <sys/types.h>
+
+#include "cgx/cgroupfs/hierarchy.h"
+
+namespace cgx {
+
+struct Place {
+  const Hierarchy* hierarchy = nullptr;
+  std::string group;  // a name from the hierarchy's root; starts with `..` for a group outside this cgroup namespace
+};
+
+// One Place a hierarchy of `hierarchies` (named ones left out) in which the text names a group. Groups that cannot be
+// seen through the mount (another subtree is mounted) are left out.
+[[nodiscard]] std::vector<Place> parse_places(std::string_view proc_cgroup, const Hierarchies& hierarchies);
+
+// The places of a process or thread; 0 is the caller. ESRCH: there is none of that number.
+[[nodiscard]] Result<std::vector<Place>> places_of(const Hierarchies& hierarchies, pid_t pid);
+
+// Whether `group` is `top` or below it. Names, not text: `web` is not above `web2`.
+[[nodiscard]] bool lies_in(std::string_view group, std::string_view top);
+
+}  // namespace cgx

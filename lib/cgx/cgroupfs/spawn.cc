@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cgx/cgroupfs/spawn.h"
+
+#include <array>
+#include <cerrno>
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cgx/cgroupfs/tasks.h"
+
+namespace cgx {
+namespace {
+
+// What parent and child share while the child lives in the parent's memory, or in a shared page.
+struct Shared {
+  SpawnStage stage;
+  int code;
+};
+
+struct ChildPlan {
+  const int* v1_tasks;  // open for writing
+  std::size_t v1_count;
+  int v2_procs;  // -1: clone3 has placed it
+  char* const* argv;
+  const sigset_t* mask;
+  Shared* shared;
+};
+
+// Runs in the child, on the parent's memory: only system calls, and nothing that the parent's frames hold is changed.
+[[noreturn, gnu::noinline]] void child_main(const ChildPlan& plan) {
+  plan.shared->stage = SpawnStage::place;
+  bool placed = true;
+  for (std::size_t i = 0; placed && i < plan.v1_count; ++i) placed = write(plan.v1_tasks[i], "0", 1) == 1;
+  if (placed && plan.v2_procs >= 0) placed = write(plan.v2_procs, "0", 1) == 1;
+  if (placed) {
+    plan.shared->stage = SpawnStage::execute;
+    (void)sigprocmask(SIG_SETMASK, plan.mask, nullptr);
+    execvp(plan.argv[0], plan.argv);
+  }
+  plan.shared->code = errno;
+  _exit(127);
+}
+
+struct Started {
+  pid_t pid;
+  int pidfd;
+  bool copied;  // the child runs beside the parent, not in its memory
+};
+
+// clone3 as vfork does it: the parent sleeps until the child has called execve, and no page is copied. The child runs
+// on the parent's stack below this frame and never returns, which is why the call is made without a wrapper function.
+[[gnu::noinline]] Started start(const ChildPlan& plan, int v2_dir) {
+  int pidfd = -1;
+  clone_args args{};
+  args.flags = CLONE_PIDFD | (v2_dir >= 0 ? CLONE_INTO_CGROUP : 0);
+  args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
+  args.exit_signal = SIGCHLD;
+  args.cgroup = v2_dir >= 0 ? static_cast<std::uint64_t>(v2_dir) : 0;
+#if defined(__x86_64__)
+  args.flags |= CLONE_VM | CLONE_VFORK;
+  long rc = SYS_clone3;
+  asm volatile("syscall" : "+a"(rc) : "D"(&args), "S"(sizeof args) : "rcx", "r11", "memory");
+  if (rc == 0) child_main(plan);
+  if (rc < 0) {
+    errno = static_cast<int>(-rc);
+    rc = -1;
+  }
+#else
+  const long rc = syscall(SYS_clone3, &args, sizeof args);
+  if (rc == 0) child_main(plan);
+#endif
+  return {static_cast<pid_t>(rc), pidfd, (args.flags & CLONE_VFORK) == 0};
+}
+
+// For kernels and filters without clone3: the child joins cgroup2 by cgroup.procs, after a grace period.
+Started start_by_fork(const ChildPlan& plan) {
+  const pid_t pid = fork();
+  if (pid == 0) child_main(plan);
+  const int pidfd = pid > 0 ? static_cast<int>(syscall(SYS_pidfd_open, pid, 0)) : -1;
+  return {pid, pidfd, true};
+}
+
+SpawnError failed(SpawnStage stage, int code, std::string what) {
+  return {stage, Error{.code = code, .what = std::move(what)}};
+}
+
+// One page that both see, so that the child can tell its errno also where it is a copy (fork).
+class SharedPage {
+ public:
+  SharedPage() : page_(mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) {}
+  SharedPage(const SharedPage&) = delete;
+  SharedPage& operator=(const SharedPage&) = delete;
+  ~SharedPage() {
+    if (page_ != MAP_FAILED) (void)munmap(page_, sizeof(Shared));
+  }
+  [[nodiscard]] Shared* get() const { return page_ == MAP_FAILED ? nullptr : static_cast<Shared*>(page_); }
+
+ private:
+  void* page_;
+};
+
+std::vector<char*> pointers(const std::vector<std::string>& argv) {
+  std::vector<char*> list;
+  list.reserve(argv.size() + 1);
+  for (const std::string& word : argv) list.push_back(const_cast<char*>(word.c_str()));  // execvp's old prototype
+  list.push_back(nullptr);
+  return list;
+}
+
+const Hierarchy* v2_of(const Cgroup& group) {
+  const Hierarchy* h = group.hierarchies().unified();
+  return h != nullptr && group.dir(*h) ? h : nullptr;
+}
+
+}  // namespace
+
+std::expected<Child, SpawnError> spawn_in(const Cgroup& group,
+                                          const std::vector<std::string>& argv,
+                                          const sigset_t& mask) {
+  const auto tasks = open_v1_tasks(group);
+  if (!tasks) return std::unexpected(SpawnError{SpawnStage::place, tasks.error()});
+  const Hierarchy* v2 = v2_of(group);
+  std::vector<int> fds;
+  for (const sys::Fd& fd : *tasks) fds.push_back(fd.get());
+  const SharedPage page;
+  if (page.get() == nullptr) return std::unexpected(failed(SpawnStage::place, errno, "mmap: " + errno_text(errno)));
+  const std::vector<char*> words = pointers(argv);
+  ChildPlan plan{fds.data(), fds.size(), -1, words.data(), &mask, page.get()};
+
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  (void)sigprocmask(SIG_SETMASK, &all, &before);
+  std::array<sys::Fd, 2> ends;
+  const auto make_pipe = [&] {
+    std::array<int, 2> fds2{};
+    if (pipe2(fds2.data(), O_CLOEXEC) != 0) return;
+    ends[0].reset(fds2[0]);
+    ends[1].reset(fds2[1]);
+  };
+#if !defined(__x86_64__)
+  make_pipe();
+#endif
+  Started started = start(plan, v2 != nullptr ? *group.dir(*v2) : -1);
+  int code = errno;
+  sys::Fd procs;
+  if (started.pid < 0 && (code == ENOSYS || code == EINVAL || code == E2BIG)) {
+    if (v2 != nullptr) {
+      auto file = sys::open_beneath(*group.dir(*v2), "cgroup.procs", O_WRONLY);
+      if (file) procs = *std::move(file);
+      code = file ? 0 : file.error().code;
+      plan.v2_procs = procs.get();
+    }
+    if (v2 == nullptr || procs.valid()) {
+      make_pipe();
+      started = start_by_fork(plan);
+      code = errno;
+    }
+  }
+  (void)sigprocmask(SIG_SETMASK, &before, nullptr);
+  if (started.pid < 0) return std::unexpected(failed(SpawnStage::place, code, errno_text(code)));
+
+  Child child{started.pid, sys::Fd(started.pidfd)};
+  if (started.copied) {
+    // The child has copies of both ends and closes them at execve, or when it ends.
+    ends[1].reset(-1);
+    char byte = 0;
+    while (read(ends[0].get(), &byte, 1) < 0 && errno == EINTR) continue;
+  }
+  if (page.get()->code == 0) return child;
+  siginfo_t info{};
+  while (waitid(P_PID, static_cast<id_t>(child.pid), &info, WEXITED) != 0 && errno == EINTR) continue;
+  return std::unexpected(failed(page.get()->stage, page.get()->code, errno_text(page.get()->code)));
+}
+
+SpawnError exec_in(const Cgroup& group, const std::vector<std::string>& argv) {
+  if (v2_of(group) != nullptr) return failed(SpawnStage::place, ENOTSUP, "is in cgroup2 too");
+  const auto tasks = open_v1_tasks(group);
+  if (!tasks) return {SpawnStage::place, tasks.error()};
+  if (const int code = join(*tasks); code != 0) return failed(SpawnStage::place, code, errno_text(code));
+  const std::vector<char*> words = pointers(argv);
+  execvp(words[0], words.data());
+  return failed(SpawnStage::execute, errno, errno_text(errno));
+}
+
+}  // namespace cgx

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cgx/cgroupfs/tree_watch.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/sys/text.h"
+
+namespace cgx {
+namespace {
+
+using Change = TreeEvent::Change;
+
+std::string below_name(std::string_view group, std::string_view child) {
+  return group.empty() ? std::string(child) : fmt::format("{}/{}", group, child);
+}
+
+// v2 directories are not watched for IN_MODIFY: what it means there, POLLPRI on the file tells earlier.
+std::uint32_t mask_of(const Hierarchy& h) {
+  const std::uint32_t mask = IN_CREATE | IN_DELETE | IN_ONLYDIR;
+  return h.version() == Version::v1 ? mask | IN_MODIFY : mask;
+}
+
+std::string no_nul(const char* name, std::size_t length) { return {name, strnlen(name, length)}; }
+
+}  // namespace
+
+Result<TreeWatch> TreeWatch::open(const Hierarchies& hierarchies) {
+  sys::Fd fd(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  if (fd.valid()) return TreeWatch(hierarchies, std::move(fd));
+  auto error = fail_errno(errno, "inotify");
+  if (error.error().code == EMFILE) error.error().hint = "see the sysctl fs.inotify.max_user_instances, and ulimit -n";
+  return error;
+}
+
+short TreeWatch::poll_events() const { return POLLIN; }
+
+ino_t TreeWatch::inode(const Hierarchy& h, std::string_view group) const {
+  const auto root = h.root();
+  if (!root) return 0;
+  const auto dir = sys::open_beneath(*root, group, O_PATH | O_DIRECTORY);
+  struct stat st{};
+  return dir && fstat(dir->get(), &st) == 0 ? st.st_ino : 0;
+}
+
+Result<int> TreeWatch::add_inotify(const std::string& group, const std::string& path, std::uint32_t mask) {
+  const int wd = inotify_add_watch(inotify_.get(), path.c_str(), mask | IN_MASK_ADD);
+  if (wd >= 0) return wd;
+  const int code = errno;
+  auto error = fail_errno(code, "inotify");
+  error.error().group = shown(group);
+  if (code == ENOSPC) {
+    error.error().what = "inotify takes no more directories";
+    error.error().hint = "raise the sysctl fs.inotify.max_user_watches";
+  }
+  return error;
+}
+
+Result<> TreeWatch::watch_dir(const Hierarchy& h, const std::string& group, int dir, bool below) {
+  // By the descriptor, so that it is the directory that was looked at, whatever its name means now.
+  const std::string path = fmt::format("/proc/self/fd/{}", dir);
+  const int wd = CGX_TRY(add_inotify(group, path, mask_of(h)));
+  Directory& directory = directories_.try_emplace(wd, Directory{&h, group}).first->second;
+  directory.below = directory.below || below;
+  if (h.version() == Version::v1) return {};
+  // On v2 a write to this file makes files like memory.events come and go in the groups below.
+  const auto control = add_inotify(group, path + "/cgroup.subtree_control", IN_MODIFY);
+  if (!control) return control.error().code == ENOENT ? Result<>{} : Result<>(std::unexpected(control.error()));
+  directories_.try_emplace(*control, Directory{.hierarchy = &h, .group = group, .control = true});
+  return {};
+}
+
+// The parent, which tells of the removal, and for the v1 freezer all groups above, since freezing one freezes those
+// below.
+Result<> TreeWatch::watch_above(const Hierarchy& h, const std::string& group) {
+  const bool freezer = h.version() == Version::v1 && h.controllers().has(Controller::freezer);
+  std::string_view name = group;
+  while (!name.empty()) {
+    name = parent_of(name);
+    const auto dir = sys::open_beneath(CGX_TRY(h.root()), name, O_PATH | O_DIRECTORY);
+    if (!dir && dir.error().code != ENOENT) return located(Result<>(std::unexpected(dir.error())), shown(name));
+    if (dir) CGX_CHECK(watch_dir(h, std::string(name), dir->get(), false));
+    if (!freezer) break;
+  }
+  return {};
+}
+
+// Notes the group's directory in `h` and watches it; its children too for Depth::below. False: it is not there.
+Result<bool> TreeWatch::enter(const Hierarchy& h,
+                              const std::string& group,
+                              Depth depth,
+                              std::vector<TreeEvent>* events) {
+  const auto dir = sys::open_beneath(CGX_TRY(h.root()), group, O_RDONLY | O_DIRECTORY);
+  if (!dir)
+    return dir.error().code == ENOENT ? Result<bool>(false)
+                                      : located(Result<bool>(std::unexpected(dir.error())), shown(group));
+  struct stat st{};
+  if (fstat(dir->get(), &st) != 0) return located(Result<bool>(fail_errno(errno, "fstat")), shown(group));
+  if (const auto known = groups_.find(group); known != groups_.end() && events != nullptr) {
+    const ino_t old = known->second.inodes[h.index()];
+    if (old == st.st_ino) return true;
+    if (old != 0) leave(h, known, *events);  // another one has taken its place
+  }
+  // Children may come at any time: watch first, then list.
+  if (depth == Depth::below || h.version() == Version::v1)
+    CGX_CHECK(watch_dir(h, group, dir->get(), depth == Depth::below));
+  auto [entry, fresh] = groups_.try_emplace(group);
+  entry->second.inodes.resize(hierarchies_->all().size());
+  entry->second.inodes[h.index()] = st.st_ino;
+  if (fresh || depth == Depth::below) entry->second.depth = depth;
+  if (events != nullptr) events->push_back({std::chrono::system_clock::now(), entry->first, Change::appeared, fresh});
+  if (depth != Depth::below || st.st_nlink == 2) return true;  // kernfs counts subdirectories: 2 is none
+  const auto children = sys::list_dir(dir->get(), "", sys::Entries::directories);
+  if (!children)
+    return children.error().code == ENOENT ? Result<bool>(true)
+                                           : located(Result<bool>(std::unexpected(children.error())), shown(group));
+  for (const std::string& child : *children) CGX_CHECK(enter(h, below_name(group, child), depth, events));
+  return true;
+}
+
+Result<> TreeWatch::add(const std::string& group, Depth depth) {
+  for (const Hierarchy& h : hierarchies_->all()) {
+    CGX_CHECK(watch_above(h, group));  // before the look, so that a removal in between is in the queue
+    CGX_CHECK(enter(h, group, depth, nullptr));
+  }
+  return {};
+}
+
+std::vector<std::string> TreeWatch::groups() const {
+  std::vector<std::string> names;
+  names.reserve(groups_.size());
+  for (const auto& [name, group] : groups_) names.push_back(name);
+  return names;
+}
+
+void TreeWatch::leave(const Hierarchy& h, Groups::iterator group, std::vector<TreeEvent>& events) {
+  std::vector<ino_t>& inodes = group->second.inodes;
+  inodes[h.index()] = 0;
+  if (std::ranges::any_of(inodes, [](ino_t i) { return i != 0; })) return;
+  events.push_back({std::chrono::system_clock::now(), group->first, Change::removed, false});
+  left_.push_back(groups_.extract(group));
+}
+
+// A write to one of the files that matter. Freezing reaches the groups below. A process that comes into a group counts
+// for those above, and may have come from one below. Where the group is in a v2 tree too, that tree tells of its
+// processes.
+void TreeWatch::note_write(const Directory& directory, std::string_view file) {
+  if (directory.control) {
+    for (auto& [name, group] : groups_)
+      if (!name.empty() && parent_of(name) == directory.group) group.enabled = true;
+    return;
+  }
+  const bool freezer = file == "freezer.state";
+  if (!freezer && file != "cgroup.procs" && file != "tasks") return;
+  const Hierarchy* v2 = hierarchies_->unified();
+  const std::string& at = directory.group;
+  for (auto& [name, group] : groups_) {
+    const bool within = at.empty() || name == at || (name.starts_with(at) && name[at.size()] == '/');
+    const bool around = at.starts_with(name) && at.size() > name.size() && at[name.size()] == '/';
+    const bool counted = freezer || v2 == nullptr || group.inodes[v2->index()] == 0;
+    if ((within || around) && counted) group.written = true;
+  }
+}
+
+Result<> TreeWatch::look_again(std::vector<TreeEvent>& events) {
+  for (const std::string& name : groups())
+    for (const Hierarchy& h : hierarchies_->all()) {
+      const auto group = groups_.find(name);
+      if (group == groups_.end()) break;
+      const ino_t known = group->second.inodes[h.index()];
+      if (known != 0 && inode(h, name) != known) leave(h, group, events);
+    }
+  std::vector<Directory> parents;
+  for (const auto& [wd, directory] : directories_)
+    if (directory.below) parents.push_back(directory);
+  for (const Directory& p : parents) {
+    const auto dir = sys::open_beneath(CGX_TRY(p.hierarchy->root()), p.group, O_RDONLY | O_DIRECTORY);
+    const auto children = dir ? sys::list_dir(dir->get(), "", sys::Entries::directories) : std::vector<std::string>();
+    if (!children) continue;  // went meanwhile; its parent tells
+    for (const std::string& child : *children)
+      CGX_CHECK(enter(*p.hierarchy, below_name(p.group, child), Depth::below, &events));
+  }
+  for (auto& [name, group] : groups_) group.written = group.enabled = true;
+  return {};
+}
+
+Result<std::vector<TreeEvent>> TreeWatch::read() {
+  std::vector<TreeEvent> events;
+  left_.clear();
+  alignas(inotify_event) std::array<char, 16384> buffer;
+  while (true) {
+    const ssize_t size = ::read(inotify_.get(), buffer.data(), buffer.size());
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0 && errno == EAGAIN) break;
+    if (size < 0) return fail_errno(errno, "inotify");
+    for (std::size_t at = 0; at + sizeof(inotify_event) <= static_cast<std::size_t>(size);) {
+      inotify_event e;
+      std::memcpy(&e, buffer.data() + at, sizeof e);
+      const std::string name = no_nul(buffer.data() + at + sizeof e, e.len);
+      at += sizeof e + e.len;
+      if ((e.mask & IN_Q_OVERFLOW) != 0) {
+        CGX_CHECK(look_again(events));
+        continue;
+      }
+      const auto found = directories_.find(e.wd);
+      if (found == directories_.end()) continue;
+      if ((e.mask & IN_IGNORED) != 0) {
+        directories_.erase(found);
+        continue;
+      }
+      const Directory directory = found->second;  // entering adds directories
+      const Hierarchy& h = *directory.hierarchy;
+      if ((e.mask & IN_MODIFY) != 0) {
+        note_write(directory, name);
+        continue;
+      }
+      if ((e.mask & IN_ISDIR) == 0) continue;
+      const std::string group = below_name(directory.group, name);
+      const auto known = groups_.find(group);
+      if ((e.mask & IN_CREATE) != 0 && (directory.below || known != groups_.end())) {
+        CGX_CHECK(enter(h, group, directory.below ? Depth::below : known->second.depth, &events));
+      } else if ((e.mask & IN_DELETE) != 0 && known != groups_.end() && known->second.inodes[h.index()] != 0 &&
+                 inode(h, group) != known->second.inodes[h.index()]) {
+        // An event of an earlier group of that name finds the present one in its place.
+        leave(h, known, events);
+      }
+    }
+  }
+  for (auto& [name, group] : groups_) {
+    const auto now = std::chrono::system_clock::now();
+    if (std::exchange(group.enabled, false)) events.push_back({now, name, Change::appeared, false});
+    if (std::exchange(group.written, false)) events.push_back({now, name, Change::written, false});
+  }
+  return events;
+}
+
+}  // namespace cgx

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cgx/change/owner.h"
+
+#include <array>
+#include <cerrno>
+
+#include <fcntl.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/sys/text.h"
+
+namespace cgx {
+namespace {
+
+bool is_unit(std::string_view part) {
+  return part.ends_with(".slice") || part.ends_with(".service") || part.ends_with(".scope");
+}
+
+// systemd marks what it has delegated with an attribute on the unit's directory, in the tree that it tracks by.
+bool delegated(const Hierarchies& hierarchies, std::string_view unit_group) {
+  const auto marked = [&](const Hierarchy& h) {
+    const auto root = h.root();
+    if (!root) return false;
+    const auto dir = sys::open_beneath(*root, unit_group, O_RDONLY | O_DIRECTORY);
+    if (!dir) return false;
+    std::array<char, 2> value{};
+    for (const char* name : {"user.delegate", "trusted.delegate"})
+      if (fgetxattr(dir->get(), name, value.data(), value.size()) == 1 && value[0] == '1') return true;
+    return false;
+  };
+  if (const Hierarchy* u = hierarchies.unified(); u != nullptr && marked(*u)) return true;
+  for (const Hierarchy& h : hierarchies.named())
+    if (h.mount().name == "systemd" && marked(h)) return true;
+  return false;
+}
+
+}  // namespace
+
+std::optional<std::string> systemd_unit_of(const Hierarchies& hierarchies, std::string_view group) {
+  // Only names that end like a unit's can be systemd's: no look at the host for the others.
+  std::string unit;
+  std::string unit_group;
+  bool managed = false;
+  std::size_t end = 0;
+  while (end < group.size()) {
+    const std::size_t slash = std::min(group.find('/', end), group.size());
+    const std::string_view part = group.substr(end, slash - end);
+    if (is_unit(part)) {
+      unit = part;
+      unit_group = group.substr(0, slash);
+      // sd_booted(3) looks for the same directory.
+      if (!managed && access("/run/systemd/system", F_OK) != 0) return {};
+      managed = true;
+    } else if (managed && delegated(hierarchies, unit_group)) {
+      return {};
+    }
+    end = slash + 1;
+  }
+  if (!managed) return {};
+  return unit;
+}
+
+Error refuse_for_systemd(std::string_view group, std::string_view unit, const Knob* knob, std::string_view value) {
+  Error e{.code = EPERM,
+          .what = fmt::format("belongs to systemd's unit {}, which would overwrite the change", unit),
+          .group = std::string(group)};
+  if (knob != nullptr) e.knob = knob->name;
+  if (knob != nullptr && !knob->property.empty())
+    e.hint = fmt::format("systemctl set-property --runtime {} {}={}", unit, knob->property, value);
+  else if (knob != nullptr)
+    e.hint = fmt::format("systemd has no property for it; set Delegate=yes in {} and use a group below it", unit);
+  else
+    e.hint = fmt::format("set Delegate=yes in {} and use a group below it, or systemd-run --slice", unit);
+  return e;
+}
+
+}  // namespace cgx

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// Changes of groups as values: what is wanted, the ordered steps that lead there, and their application as a
+// transaction. A Plan can be printed (that is --dry-run), compared and applied; nothing is written before apply().
+#pragma once
+
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <sys/types.h>
+
+#include "cgx/cgroupfs/cgroup.h"
+#include "cgx/cgroupfs/lock.h"
+
+namespace cgx {
+
+// One limit that is wanted. `knob` nullptr: `text` goes to the kernel's `file` as it is.
+struct Limit {
+  const Knob* knob = nullptr;
+  Value value;
+  std::string given;  // as the user wrote it, for errors
+  std::string file;
+};
+
+struct Owner {
+  uid_t uid = static_cast<uid_t>(-1);
+  gid_t gid = static_cast<gid_t>(-1);
+};
+
+enum class Existing : std::uint8_t {
+  refuse,   // the group must be new
+  allow,    // made where it is missing
+  require,  // it must be there
+};
+
+struct Desired {
+  std::string group;
+  std::vector<Limit> limits;
+  Existing existing = Existing::require;
+  std::optional<ControllerSet> only;  // make it in the hierarchies of these alone
+  ControllerSet need;                 // v2: enable these besides what the limits need
+  std::optional<Owner> owner;
+  bool force = false;  // lower a memory limit though the kernel will kill for it
+};
+
+enum class Verb : std::uint8_t { create, enable, write, own };
+
+struct Step {
+  Verb verb = Verb::write;
+  const Hierarchy* hierarchy = nullptr;
+  std::string group;
+  std::string file;  // create: empty
+  std::string text;  // own: UID:GID
+  const Knob* knob = nullptr;
+  std::string given;              // the user's own words for the value, for errors
+  std::vector<FileWrite> undo{};  // from the codec; else restore.h finds out
+  bool fresh = false;             // the group is made by this plan: undoing the making undoes the write
+  bool swappable = false;         // where the kernel says EINVAL, the next step may have to come first
+  bool tolerant = false;          // somebody else may do the same at once: EEXIST is no error
+};
+
+class Plan {
+ public:
+  // The steps from what is there now to `desired`, in an order that the kernel accepts: parents before children,
+  // controllers enabled top down, cpusets filled before tasks can come, bounds raised first and lowered last. Values
+  // that are in force already make no step. Reads only. Errors name group, knob, value and reason.
+  [[nodiscard]] static Result<Plan> make(const Hierarchies& hierarchies, const Desired& desired);
+
+  // The two halves of make(): groups, controllers and owners; then values, of a group that is there.
+  [[nodiscard]] static Result<Plan> make_structure(const Hierarchies& hierarchies, const Desired& desired);
+  // `fresh`: hierarchies in which the group is new, so that nothing in force there is worth a look.
+  [[nodiscard]] static Result<Plan> make_values(const Cgroup& group,
+                                                const Desired& desired,
+                                                const std::vector<const Hierarchy*>& fresh = {});
+
+  // `PATH <- VALUE` lines in order, `mkdir PATH` for groups, `chown UID:GID PATH` for owners.
+  [[nodiscard]] std::string text() const;
+  [[nodiscard]] const std::vector<Step>& steps() const { return steps_; }
+
+ private:
+  friend class Transaction;
+  std::vector<Step> steps_;
+};
+
+// Applies desired states and remembers how to go back. Not thread safe. The destructor undoes nothing: call undo().
+// From the first apply() that makes groups or relies on v2 controllers on, nobody else with this library makes or
+// removes groups, until commit(), undo() or the destructor: blocks while somebody does. That holds for a second
+// Transaction of the same process too, which would wait for ever: one at a time.
+class Transaction {
+ public:
+  explicit Transaction(const Hierarchies& hierarchies) : hierarchies_(&hierarchies) {}
+
+  // Makes it so. On a failure everything that this object has done so far, also in earlier calls, is undone, and the
+  // error is the cause; where undoing fails too, the error's hint names what is still in force.
+  [[nodiscard]] Result<> apply(const Desired& desired);
+  // Lets the others go on. They may rely on the controllers that were enabled, so that undo() leaves those from now on.
+  void commit();
+  // Takes all back, last first. Answers what could not be undone, a sentence each.
+  std::vector<std::string> undo();
+  // What the kernel made of values: "memory.limit_in_bytes: 5000 was rounded to 4096", and what a conversion loses.
+  [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
+  // Whether `group` was made by this object, in some hierarchy.
+  [[nodiscard]] bool made(std::string_view group) const;
+  // The group with the directories that apply() has worked in. Who opens the rest (present()) before commit() can join
+  // what was set, and not another group of that name made since.
+  Cgroup& group(const std::string& name);
+
+ private:
+  struct Undo {
+    Verb verb;
+    const Hierarchy* hierarchy;
+    std::string group;
+    std::vector<FileWrite> writes;  // create: none; own: the entry and its UID:GID
+  };
+  [[nodiscard]] Result<> change(const Desired& desired);
+  [[nodiscard]] Result<Plan> plan_structure(const Desired& desired);
+  [[nodiscard]] Result<> run(const Plan& plan, bool force);
+  [[nodiscard]] Result<> write(const Step& step, bool force);
+  [[nodiscard]] Result<> own(const Cgroup& group, const Step& step);
+  [[nodiscard]] Result<> write_value(const Cgroup& group, const Step& step, bool force);
+  void check_back(const Cgroup& group, const Step& step);
+  void take_back(const Undo& undo, std::vector<std::string>& left) const;
+
+  const Hierarchies* hierarchies_;
+  std::deque<Cgroup> groups_;  // references to them are handed out
+  std::vector<Undo> done_;
+  TreeLock lock_;
+  std::vector<std::string> notes_;
+};
+
+}  // namespace cgx

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cerrno>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <fmt/format.h>
+
+#include "cgx/cgroupfs/net_control.h"
+#include "cgx/cgroupfs/tasks.h"
+#include "cgx/change/explain.h"
+#include "cgx/change/plan.h"
+#include "cgx/change/restore.h"
+#include "cgx/sys/text.h"
+
+namespace cgx {
+namespace {
+
+bool changes_structure(const Plan& plan) {
+  return std::ranges::any_of(plan.steps(),
+                             [](const Step& s) { return s.verb == Verb::create || s.verb == Verb::enable; });
+}
+
+// Whether a limit is one of a v2 controller, which the group has only as long as the groups above give it.
+bool relies_on_v2(const Hierarchies& hierarchies, const Desired& desired) {
+  if (hierarchies.unified() == nullptr) return false;
+  return std::ranges::any_of(desired.limits, [&](const Limit& l) {
+    if (l.knob == nullptr) {
+      const auto c = controller_of_file(l.file);
+      return c && !row(*c).v2_name.empty() && hierarchies.of(*c) == hierarchies.unified();
+    }
+    const auto home = home_of(hierarchies, *l.knob);
+    return home && home->hierarchy->version() == Version::v2 && !row(home->backing->controller).v2_name.empty();
+  });
+}
+
+std::string ids_text(uid_t uid, gid_t gid) { return fmt::format("{}:{}", uid, gid); }
+
+// `UID:GID`, where -1 leaves one as it is.
+Result<> change_ids(const Cgroup& group, const Hierarchy& h, std::string_view file, std::string_view ids) {
+  const std::size_t colon = ids.find(':');
+  const auto id = [](std::string_view text) {
+    return static_cast<unsigned>(sys::parse_i64(text, -1, 0xfffffffeLL).value_or(-1));
+  };
+  return sys::change_owner(CGX_TRY(group.dir(h)), file, id(ids.substr(0, colon)), id(ids.substr(colon + 1)));
+}
+
+std::uint64_t number_in(std::string_view text) {
+  text = sys::trim(text);
+  return sys::parse_size(text).value_or(sys::unlimited);  // --set may give suffixes, which the kernel takes too
+}
+
+// v2 kills when memory.max goes below what is in use: the kernel reclaims first, on request, and what it cannot reclaim
+// is a refusal.
+Result<> shrink_v2(const Cgroup& group, const Step& step) {
+  const std::uint64_t target = number_in(step.text);
+  const auto current = [&]() -> Result<std::uint64_t> {
+    return number_in(CGX_TRY(group.read(*step.hierarchy, "memory.current")));
+  };
+  if (!group.read(*step.hierarchy, "memory.current")) return {};  // the root has neither: the write will tell
+  std::uint64_t now = CGX_TRY(current());
+  // Reclaim is not exact: some rounds, as long as they help.
+  for (int round = 0; round < 8 && now > target; ++round) {
+    const auto done = group.write(*step.hierarchy, "memory.reclaim", std::to_string(now - target));
+    const std::uint64_t after = CGX_TRY(current());
+    if (!done && done.error().code != EAGAIN && done.error().code != ENOENT) break;
+    if (after >= now) break;
+    now = after;
+  }
+  if (now <= target) return {};
+  const auto peak = group.read(*step.hierarchy, "memory.peak");
+  return std::unexpected(
+      Error{.code = EBUSY,
+            .what = fmt::format("is below the {} in use, which cannot be reclaimed{}; the kernel would kill",
+                                sys::format_size(now),
+                                peak ? fmt::format(" (peak {})", sys::format_size(number_in(*peak))) : ""),
+            .group = std::string(shown(group.name())),
+            .knob = step.file,
+            .value = step.given.empty() ? step.text : step.given,
+            .hint = "--force lowers it all the same"});
+}
+
+}  // namespace
+
+Cgroup& Transaction::group(const std::string& name) {
+  for (Cgroup& g : groups_)
+    if (g.name() == name) return g;
+  // Each holds a descriptor a hierarchy, of which a process has a thousand: only the last few stay open.
+  constexpr std::size_t most_open = 8;
+  if (groups_.size() >= most_open) groups_[groups_.size() - most_open].forget();
+  return groups_.emplace_back(*hierarchies_, name);
+}
+
+bool Transaction::made(std::string_view name) const {
+  return std::ranges::any_of(done_, [&](const Undo& u) { return u.verb == Verb::create && u.group == name; });
+}
+
+Result<> Transaction::apply(const Desired& desired) {
+  // What an earlier apply() has opened may have been removed and made again meanwhile.
+  group(desired.group).forget();
+  if (auto done = change(desired); !done) {
+    // Still under the lock: nobody can have come to rely on what is taken back.
+    Error cause = done.error();
+    for (const std::string& left : undo()) cause.hint += (cause.hint.empty() ? "" : "; ") + left;
+    return std::unexpected(std::move(cause));
+  }
+  for (const Limit& l : desired.limits) {
+    if (l.knob == nullptr) continue;
+    const auto home = home_of(*hierarchies_, *l.knob);
+    // A number that is kept reads back as it was given: nothing is lost.
+    if (home && home->backing->fidelity == Fidelity::lossy && l.knob->kind != Kind::weight)
+      notes_.push_back(fmt::format("--{}: {}", l.knob->flag, home->backing->note));
+  }
+  return {};
+}
+
+Result<> Transaction::change(const Desired& desired) {
+  const Plan structure = CGX_TRY(plan_structure(desired));
+  CGX_CHECK(run(structure, desired.force));
+  Cgroup& g = group(desired.group);
+  std::vector<const Hierarchy*> fresh;
+  for (const Undo& u : done_)
+    if (u.verb == Verb::create && u.group == desired.group) fresh.push_back(u.hierarchy);
+  Plan values = CGX_TRY(Plan::make_values(g, desired, fresh));
+  for (Step& s : values.steps_) s.fresh = std::ranges::find(fresh, s.hierarchy) != fresh.end();
+  return run(values, desired.force);
+}
+
+Result<Plan> Transaction::plan_structure(const Desired& desired) {
+  if (desired.existing != Existing::require)
+    CGX_CHECK(lock_.take(*hierarchies_, TreeLock::How::alone));
+  else if (relies_on_v2(*hierarchies_, desired))
+    CGX_CHECK(lock_.take(*hierarchies_, TreeLock::How::shared));
+  Plan plan = CGX_TRY(Plan::make_structure(*hierarchies_, desired));
+  if (lock_.alone() || !changes_structure(plan)) return plan;
+  CGX_CHECK(lock_.take(*hierarchies_, TreeLock::How::alone));
+  return Plan::make_structure(*hierarchies_, desired);
+}
+
+void Transaction::commit() {
+  std::erase_if(done_, [](const Undo& u) { return u.verb == Verb::enable; });
+  lock_.release();
+}
+
+Result<> Transaction::run(const Plan& plan, bool force) {
+  std::vector<bool> skip(plan.steps_.size());
+  for (std::size_t i = 0; i < plan.steps_.size(); ++i) {
+    if (skip[i]) continue;
+    const Step& step = plan.steps_[i];
+    auto done = write(step, force);
+    if (!done && done.error().code == EINVAL && step.swappable) {
+      // Quota and period are checked as a ratio against parent and children: the other order may pass.
+      for (std::size_t j = i + 1; j < plan.steps_.size(); ++j) {
+        if (plan.steps_[j].knob != step.knob) continue;
+        if (write(plan.steps_[j], force)) {
+          skip[j] = true;
+          done = write(step, force);
+        }
+        break;
+      }
+    }
+    if (!done) return done;
+  }
+  return {};
+}
+
+Result<> Transaction::write(const Step& step, bool force) {
+  Cgroup& g = group(step.group);
+  switch (step.verb) {
+    case Verb::create: {
+      const auto done = sys::make_dir(CGX_TRY(step.hierarchy->root()), step.group);
+      if (!done) {
+        if (done.error().code == EEXIST && step.tolerant) return {};
+        return std::unexpected(explain_create(*hierarchies_, step.group, *step.hierarchy, done.error()));
+      }
+      done_.push_back({Verb::create, step.hierarchy, step.group, {}});
+      g.forget();
+      return {};
+    }
+    case Verb::own:
+      return own(g, step);
+    case Verb::enable:
+    case Verb::write:
+      break;
+  }
+  return write_value(g, step, force);
+}
+
+Result<> Transaction::own(const Cgroup& g, const Step& step) {
+  struct stat before{};
+  const int dir = CGX_TRY(g.dir(*step.hierarchy));
+  const bool known = fstatat(dir, step.file.c_str(), &before, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) == 0;
+  const auto done = change_ids(g, *step.hierarchy, step.file, step.text);
+  if (!done) {
+    if (step.tolerant && done.error().code == ENOENT) return {};
+    Error e = done.error();
+    e.group = shown(step.group);
+    e.knob = step.file;
+    e.what = fmt::format("chown to {}: {}", step.text, e.what);
+    return std::unexpected(std::move(e));
+  }
+  if (known)
+    done_.push_back({Verb::own, step.hierarchy, step.group, {{step.file, ids_text(before.st_uid, before.st_gid)}}});
+  return {};
+}
+
+Result<> Transaction::write_value(const Cgroup& g, const Step& step, bool force) {
+  if (step.file.starts_with("@net.")) {
+    const auto undo = set_net(CGX_TRY(g.dir(*step.hierarchy)), step.file, step.text);
+    if (!undo) {
+      Error e = undo.error();
+      e.group = shown(g.name());
+      e.knob = step.knob != nullptr ? step.knob->name : std::string_view(step.file);
+      e.value = step.given;
+      return std::unexpected(std::move(e));
+    }
+    done_.push_back({step.verb, step.hierarchy, step.group, {{"@net.restore", *undo, {}}}});
+    return {};
+  }
+  std::vector<FileWrite> restore = step.fresh ? std::vector<FileWrite>{} : step.undo;
+  if (!step.fresh && restore.empty()) {
+    const auto before = g.read(*step.hierarchy, step.file);
+    // A write-only file has no before; a missing one is explained by the write.
+    if (before || step.file.starts_with('@'))
+      restore = restoring_writes(step.knob, step.file, step.text, before ? *before : "");
+  }
+  if (step.file == "memory.max" && !force && step.hierarchy->version() == Version::v2 && !step.fresh)
+    CGX_CHECK(shrink_v2(g, step));
+  auto done = g.write(*step.hierarchy, step.file, step.text);
+  if (!done && done.error().code == EBUSY && step.file.ends_with("limit_in_bytes") &&
+      step.file.starts_with("memory.")) {
+    // v1 gives up on reclaim quickly: once more after dropping all that can be dropped.
+    (void)g.write(*step.hierarchy, "memory.force_empty", "0");
+    done = g.write(*step.hierarchy, step.file, step.text);
+  }
+  if (!done) {
+    if (step.tolerant && done.error().code == EBUSY) return {};  // another cgx filled the cpuset of the same new group
+    return std::unexpected(explain_write(g, step, done.error()));
+  }
+  if (!restore.empty()) done_.push_back({step.verb, step.hierarchy, step.group, std::move(restore)});
+  check_back(g, step);
+  return {};
+}
+
+// The kernel rounds sizes to pages and clamps what it likes: what it made of the value is told.
+void Transaction::check_back(const Cgroup& g, const Step& step) {
+  if (step.knob == nullptr || (step.knob->format != Format::size && step.knob->format != Format::number &&
+                               step.knob->format != Format::count && step.knob->format != Format::usec))
+    return;
+  if (step.file.starts_with('@') || step.knob->kind == Kind::command) return;
+  const auto text = g.read(*step.hierarchy, step.file);
+  if (!text) return;
+  const std::uint64_t wanted = number_in(step.text);
+  std::uint64_t now = number_in(*text);
+  if (step.hierarchy->version() == Version::v1 && now >= 0x7ffffffffffff000) now = sys::unlimited;
+  if (wanted == sys::unlimited || wanted == now || (wanted >= 0x7ffffffffffff000 && now == sys::unlimited)) return;
+  notes_.push_back(fmt::format("{}: {}: {} became {} (the kernel rounds)",
+                               shown(step.group),
+                               step.file,
+                               step.text,
+                               now == sys::unlimited ? "max" : std::to_string(now)));
+}
+
+std::vector<std::string> Transaction::undo() {
+  std::vector<std::string> left;
+  // Where it cannot be had, taking back goes on without: the groups made here are still not wanted.
+  if (!done_.empty()) (void)lock_.take(*hierarchies_, TreeLock::How::alone);
+  for (auto u = done_.rbegin(); u != done_.rend(); ++u) take_back(*u, left);
+  done_.clear();
+  for (Cgroup& g : groups_) g.forget();
+  lock_.release();
+  return left;
+}
+
+void Transaction::take_back(const Undo& u, std::vector<std::string>& left) const {
+  const Cgroup g(*hierarchies_, u.group);
+  if (u.verb == Verb::create) {
+    const auto root = u.hierarchy->root();
+    const auto gone = root ? sys::remove_dir(*root, u.group) : Result<>(std::unexpected(root.error()));
+    // EBUSY: another process uses the parent that was made for this group; it is theirs now.
+    if (!gone && gone.error().code != ENOENT && gone.error().code != EBUSY)
+      left.push_back(fmt::format("{} could not be removed again: {}", u.hierarchy->path(u.group), gone.error().what));
+    return;
+  }
+  for (const FileWrite& w : u.writes) {
+    if (w.text.empty() && !w.file.starts_with('@')) continue;
+    const auto back =
+        u.verb == Verb::own ? change_ids(g, *u.hierarchy, w.file, w.text) : g.write(*u.hierarchy, w.file, w.text);
+    if (back || (u.verb == Verb::enable && back.error().code == EBUSY)) continue;
+    // What the parent does not allow, this group did not have either: v1 lists no exceptions while it allows by
+    // default.
+    if (w.file == "devices.allow" && back.error().code == EPERM) continue;
+    if (back.error().code == ENODEV || (back.error().code == ENOENT && !g.dir(*u.hierarchy))) continue;  // removed
+    left.push_back(fmt::format("{} could not be put back to {}: {}",
+                               u.hierarchy->path(u.group, w.file),
+                               sys::trim(w.text),
+                               back.error().what));
+  }
+}
+
+}  // namespace cgx

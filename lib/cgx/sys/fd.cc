@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cgx/sys/fd.h"
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace cgx::sys {
+namespace {
+
+thread_local const FaultFn* fault_hook = nullptr;
+
+// The walk for kernels (or seccomp filters) without openat2: one component at a time, no link followed.
+Result<Fd> walk_beneath(int dir, std::string_view path, int flags) {
+  struct stat root{};
+  if (fstat(dir, &root) != 0) return fail_errno(errno, "fstat");
+  Fd at;
+  int here = dir;
+  while (true) {
+    const std::size_t slash = path.find('/');
+    const std::string part(path.substr(0, slash));
+    const bool last = slash == std::string_view::npos;
+    if (part == "..") return fail(EXDEV, errno_text(EXDEV));
+    const int how = last ? flags : O_PATH | O_DIRECTORY;
+    Fd next(openat(here, part.empty() ? "." : part.c_str(), how | O_NOFOLLOW | O_CLOEXEC));
+    struct stat st{};
+    if (!next.valid()) {
+      // A link in the way is ELOOP, as openat2 says, where O_DIRECTORY makes it ENOTDIR.
+      const int code = errno;
+      const bool link =
+          code == ENOTDIR && fstatat(here, part.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode);
+      return fail(link ? ELOOP : code, errno_text(link ? ELOOP : code));
+    }
+    if (fstat(next.get(), &st) != 0) return fail_errno(errno, "fstat");
+    if (S_ISLNK(st.st_mode)) return fail(ELOOP, errno_text(ELOOP));  // O_PATH opens the link itself
+    if (st.st_dev != root.st_dev) return fail(EXDEV, errno_text(EXDEV));
+    if (last) return next;
+    at = std::move(next);
+    here = at.get();
+    path.remove_prefix(slash + 1);
+  }
+}
+
+// Where an entry is made or removed: its directory, resolved beneath `dir`, and its last component. mkdirat and
+// unlinkat of one component follow no link.
+struct Place {
+  Fd parent;
+  int at = -1;
+  std::string last;
+};
+
+Result<Place> place_of(int dir, std::string_view name) {
+  if (name.find('\0') != std::string_view::npos) return fail(EINVAL, "name has a NUL byte");
+  const std::size_t slash = name.rfind('/');
+  Place place{
+      .parent = {}, .at = dir, .last = std::string(slash == std::string_view::npos ? name : name.substr(slash + 1))};
+  if (place.last.empty() || place.last == "." || place.last == "..") return fail(EINVAL, "is not a name");
+  if (slash != std::string_view::npos) {
+    place.parent = CGX_TRY(open_beneath(dir, name.substr(0, slash), O_PATH | O_DIRECTORY));
+    place.at = place.parent.get();
+  }
+  return place;
+}
+
+}  // namespace
+
+void Fd::reset(int fd) {
+  if (fd_ >= 0) {
+    const int saved = errno;
+    (void)close(fd_);  // EINTR from close still closes on Linux; nothing to do about other errors
+    errno = saved;
+  }
+  fd_ = fd;
+}
+
+void inject_faults(const FaultFn* fault) { fault_hook = fault; }
+
+Result<> mutation(std::string_view operation, std::string_view name) {
+  if (fault_hook != nullptr)
+    if (const int code = (*fault_hook)(operation, name); code != 0) return fail_errno(code, "injected");
+  return {};
+}
+
+Result<Fd> open_beneath(int dir, std::string_view path, int flags) {
+  if (path.find('\0') != std::string_view::npos) return fail(EINVAL, "name has a NUL byte");
+  while (path.starts_with('/')) path.remove_prefix(1);
+  const std::string name(path.empty() ? "." : path);
+  open_how how{};
+  how.flags = static_cast<std::uint64_t>(flags) | O_CLOEXEC;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
+  long fd = -1;
+  do {
+    fd = syscall(SYS_openat2, dir, name.c_str(), &how, sizeof how);
+  } while (fd < 0 && (errno == EINTR || errno == EAGAIN));
+  if (fd >= 0) return Fd(static_cast<int>(fd));
+  if (errno == ENOSYS) return walk_beneath(dir, name, flags);
+  return fail(errno, errno_text(errno));
+}
+
+Result<Fd> open_path(const std::string& path, int flags) {
+  int fd = -1;
+  do {
+    fd = open(path.c_str(), flags | O_CLOEXEC);
+  } while (fd < 0 && errno == EINTR);
+  if (fd < 0) return fail_errno(errno, path);
+  return Fd(fd);
+}
+
+Result<std::string> read_all(int fd, std::size_t limit) {
+  std::string text;
+  std::array<char, 4096> buffer;  // kernfs answers a page at a time
+  while (true) {
+    const ssize_t n = read(fd, buffer.data(), buffer.size());
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      return fail(errno, errno_text(errno));
+    }
+    if (n == 0) return text;
+    text.append(buffer.data(), static_cast<std::size_t>(n));
+    if (text.size() > limit) return fail(EFBIG, "is larger than " + std::to_string(limit) + " bytes");
+  }
+}
+
+Result<std::string> read_file(int dir, std::string_view name) {
+  const Fd fd = CGX_TRY(open_beneath(dir, name, O_RDONLY | O_NOCTTY));
+  return read_all(fd.get());
+}
+
+Result<std::string> read_path(const std::string& path) {
+  const Fd fd = CGX_TRY(open_path(path, O_RDONLY | O_NOCTTY));
+  return read_all(fd.get());
+}
+
+Result<std::string_view> read_start(int fd, std::span<char> buffer) {
+  std::size_t have = 0;
+  while (have < buffer.size()) {
+    const ssize_t n = pread(fd, buffer.data() + have, buffer.size() - have, static_cast<off_t>(have));
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      return fail(errno, errno_text(errno));
+    }
+    if (n == 0) return std::string_view(buffer.data(), have);
+    have += static_cast<std::size_t>(n);
+  }
+  return fail(EFBIG, "is larger than " + std::to_string(buffer.size()) + " bytes");
+}
+
+Result<> write_fd(int fd, std::string_view value) {
+  ssize_t n = -1;
+  do {
+    n = write(fd, value.data(), value.size());
+  } while (n < 0 && errno == EINTR);
+  if (n < 0) return fail(errno, errno_text(errno));
+  if (static_cast<std::size_t>(n) != value.size()) return fail(EIO, "the kernel took only a part of the value");
+  return {};
+}
+
+Result<> write_file(int dir, std::string_view name, std::string_view value) {
+  CGX_CHECK(mutation("write", name));
+  const Fd fd = CGX_TRY(open_beneath(dir, name, O_WRONLY | O_NOCTTY));
+  // The kernel drops a write of no bytes without a word; an empty line is how a cpuset is cleared.
+  return write_fd(fd.get(), value.empty() ? "\n" : value);
+}
+
+Result<> make_dir(int dir, std::string_view name, unsigned mode) {
+  CGX_CHECK(mutation("mkdir", name));
+  const Place place = CGX_TRY(place_of(dir, name));
+  if (mkdirat(place.at, place.last.c_str(), mode) != 0) return fail(errno, errno_text(errno));
+  return {};
+}
+
+Result<> remove_dir(int dir, std::string_view name) {
+  CGX_CHECK(mutation("rmdir", name));
+  const Place place = CGX_TRY(place_of(dir, name));
+  if (unlinkat(place.at, place.last.c_str(), AT_REMOVEDIR) != 0) return fail(errno, errno_text(errno));
+  return {};
+}
+
+Result<> change_owner(int dir, std::string_view name, uid_t uid, gid_t gid) {
+  CGX_CHECK(mutation("chown", name));
+  const Fd fd = CGX_TRY(open_beneath(dir, name, O_PATH));
+  if (fchownat(fd.get(), "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0) return fail(errno, errno_text(errno));
+  return {};
+}
+
+Result<std::vector<std::string>> list_dir(int dir, std::string_view path, Entries which) {
+  Fd fd = CGX_TRY(open_beneath(dir, path, O_RDONLY | O_DIRECTORY));
+  DIR* stream = fdopendir(fd.get());
+  if (stream == nullptr) return fail(errno, errno_text(errno));
+  (void)fd.release();  // the stream owns it now
+  std::vector<std::string> names;
+  errno = 0;
+  while (const dirent* entry = readdir(stream)) {
+    const std::string_view name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    if ((entry->d_type == DT_DIR) == (which == Entries::directories)) names.emplace_back(name);
+  }
+  const int code = errno;
+  (void)closedir(stream);
+  if (code != 0) return fail(code, errno_text(code));
+  return names;
+}
+
+bool exists(int dir, std::string_view name) { return open_beneath(dir, name, O_PATH).has_value(); }
+
+}  // namespace cgx::sys
