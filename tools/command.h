@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// One row per command of cgx: name, words, options, help, function. Parsing, help, completion and the man pages are
+// made from the rows in commands.cc; a command's function sees only what was parsed.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "cgx/model/knob.h"
+#include "cgx/sys/result.h"
+
+namespace cgx::tool {
+
+struct Option {
+  std::string_view name;      // without dashes
+  char letter = 0;            // 0: none
+  std::string_view argument;  // placeholder; empty: takes none
+  std::string_view doc;
+  bool repeatable = false;
+};
+
+// What a command takes, besides its own options.
+enum class Takes : std::uint8_t {
+  nothing = 0,
+  json = 1,     // --json
+  dry_run = 2,  // --dry-run
+  limits = 4,   // the flags of the knobs, --set and --force
+  program = 8,  // `-- CMD...`, or options end at the second word
+};
+constexpr unsigned operator|(Takes a, Takes b) { return static_cast<unsigned>(a) | static_cast<unsigned>(b); }
+constexpr unsigned operator|(unsigned a, Takes b) { return a | static_cast<unsigned>(b); }
+constexpr bool has(unsigned takes, Takes t) { return (takes & static_cast<unsigned>(t)) != 0; }
+
+// One limit flag as it was given. `knob` nullptr: --set FILE=VALUE, as it is.
+struct LimitFlag {
+  const Knob* knob = nullptr;
+  std::string file;
+  std::string text;
+};
+
+struct Command;
+
+// A command line after parsing.
+struct Call {
+  const Command* command = nullptr;
+  std::vector<std::string> words;                            // NAME..., PID..., KNOB...
+  std::vector<std::pair<std::string, std::string>> options;  // in order; flags without argument have an empty text
+  std::vector<LimitFlag> limits;
+  std::vector<std::string> program;  // after `--`
+  bool has_program = false;          // `--` was there
+  bool json = false;
+  bool dry_run = false;
+
+  [[nodiscard]] bool on(std::string_view option) const;
+  // The last one given, or `otherwise`.
+  [[nodiscard]] std::string_view get(std::string_view option, std::string_view otherwise = {}) const;
+  [[nodiscard]] std::vector<std::string_view> all(std::string_view option) const;
+};
+
+using Run = Result<int> (*)(const Call& call);
+
+struct Command {
+  std::string_view name;
+  std::string_view words;    // synopsis: "NAME... [limits]"
+  std::string_view doc;      // one line, no full stop
+  std::string_view details;  // paragraphs of the help and the man page
+  std::string_view example;  // lines, `cgx ...` each with a `# comment` above where it helps
+  std::span<const Option> options;
+  unsigned takes = 0;
+  std::size_t least = 0;  // words
+  std::size_t most = 0;   // words; any_number for NAME...
+  Run run = nullptr;
+  std::string_view alias;
+};
+inline constexpr std::size_t any_number = static_cast<std::size_t>(-1);
+
+[[nodiscard]] std::span<const Command> commands();
+[[nodiscard]] const Command* find_command(std::string_view name);
+// Options that every command with the matching Takes has, for help and completion.
+[[nodiscard]] std::vector<Option> common_options(const Command& command);
+
+[[nodiscard]] Result<Call> parse_call(const Command& command, std::span<const std::string_view> arguments);
+
+// --help of one command, and of cgx.
+[[nodiscard]] std::string help_text(const Command& command);
+[[nodiscard]] std::string help_text();
+
+// Writes to stdout at once; EPIPE ends the program quietly with status 1 (as `cgx ls | head` wants).
+void print(std::string_view text);
+// Whether stdout is a terminal where colour is welcome (NO_COLOR, TERM=dumb).
+[[nodiscard]] bool colour();
+// One line (and a hint) on stderr, or a JSON object; answers the exit status: 2 for usage, 1 else.
+int report(const Error& error, std::string_view command, bool json);
+
+// The functions of the rows, a file a command or a few close ones.
+Result<int> run_create(const Call&);
+Result<int> run_set(const Call&);
+Result<int> run_get(const Call&);
+Result<int> run_delete(const Call&);
+Result<int> run_exec(const Call&);
+Result<int> run_move(const Call&);
+Result<int> run_ls(const Call&);
+Result<int> run_tree(const Call&);
+Result<int> run_procs(const Call&);
+Result<int> run_freeze(const Call&);
+Result<int> run_thaw(const Call&);
+Result<int> run_kill(const Call&);
+Result<int> run_stat(const Call&);
+Result<int> run_top(const Call&);
+Result<int> run_events(const Call&);
+Result<int> run_controllers(const Call&);
+Result<int> run_mount(const Call&);
+Result<int> run_umount(const Call&);
+Result<int> run_explain(const Call&);
+Result<int> run_doctor(const Call&);
+Result<int> run_completion(const Call&);
+Result<int> run_help(const Call&);
+
+}  // namespace cgx::tool

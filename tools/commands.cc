@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rows of all commands.
+#include <array>
+
+#include "command.h"
+
+namespace cgx::tool {
+namespace {
+
+// clang-format off
+constexpr Option controllers_option{"controllers", 0, "LIST", "only in the hierarchies of these controllers (cpu,memory)"};
+constexpr Option recursive{"recursive", 'r', "", "the groups below too"};
+constexpr Option timeout{"timeout", 0, "TIME", "how long to wait (10s if not given)"};
+
+constexpr std::array create_options{
+    Option{"owner", 0, "USER[:GROUP]", "give the group to this user, who may then make groups in it without root"},
+    Option{"exist-ok", 0, "", "a group that is already there is no error; its limits are set"},
+    controllers_option};
+constexpr std::array get_options{Option{"all", 'a', "", "also what is counted, not only what is set"}, recursive};
+constexpr std::array delete_options{
+    recursive,
+    Option{"kill", 0, "", "kill what runs in it first"},
+    Option{"to", 0, "NAME", "move its processes to this group first"},
+    timeout};
+constexpr std::array exec_options{
+    Option{"rm", 0, "", "remove the group at the end"},
+    Option{"report", 0, "", "print what the command used, at the end, on stderr"},
+    controllers_option};
+constexpr std::array move_options{
+    Option{"threads", 0, "", "the numbers are threads: move these alone (v1, or threaded groups on v2)"}};
+constexpr std::array ls_options{recursive};
+constexpr std::array procs_options{recursive, Option{"threads", 0, "", "list threads"}};
+constexpr std::array freeze_options{timeout};
+constexpr std::array kill_options{
+    Option{"signal", 's', "SIG", "this signal (KILL if not given): a name or a number"}, timeout};
+constexpr std::array stat_options{
+    recursive,
+    Option{"interval", 0, "TIME", "print again after each TIME"},
+    Option{"count", 0, "N", "this many times"},
+    Option{"perf", 0, "", "count cycles, instructions and more for the interval (1s if not given)"}};
+constexpr std::array top_options{
+    Option{"once", 0, "", "print one table and end; needs no terminal"},
+    Option{"sort", 0, "COLUMN", "cpu, memory, io, pids, pressure or name"},
+    Option{"interval", 0, "TIME", "refresh after each TIME (2s if not given)"},
+    Option{"depth", 0, "N", "only this many levels below NAME"}};
+constexpr std::array events_options{
+    Option{"until", 0, "EVENT", "end with status 0 when this event comes"},
+    Option{"timeout", 0, "TIME", "end after TIME: with status 0, or 1 where --until waited in vain"},
+    Option{"mem-threshold", 0, "SIZE", "tell when memory in use passes SIZE, up or down", true},
+    Option{"pressure", 0, "TRIGGER", "tell of stalls: memory:some:150ms/1s (resource, some or full, stall, window); memory:low, medium or critical on v1", true},
+    recursive};
+constexpr std::array mount_options{
+    Option{"v1", 0, "LIST", "a v1 hierarchy with these controllers"},
+    Option{"v2", 0, "", "the v2 hierarchy"},
+    Option{"named", 0, "NAME", "a v1 hierarchy without controllers, of this name"}};
+
+constexpr std::array rows{
+    Command{.name = "create", .words = "NAME... [LIMITS]", .doc = "make groups and set their limits",
+        .details = "Makes each group, with its parents, in every mounted controller hierarchy (v1 and hybrid) or in the one tree of v2, "
+                   "enables the controllers that the limits need, and sets the limits. It is a transaction: if anything fails, all that it made is gone again.",
+        .example = "cgx create child --cpus 0 --mem 1G\ncgx create web/api --cpu-quota 150% --pids 200\ncgx create jobs --owner alice:users",
+        .options = create_options, .takes = Takes::limits | Takes::dry_run | Takes::json, .least = 1, .most = any_number, .run = run_create},
+    Command{.name = "set", .words = "NAME... LIMITS", .doc = "change limits of groups",
+        .details = "Changes limits of groups that are there. It is a transaction: on a failure every value that was written is put back. "
+                   "A memory limit below what is in use is refused when the kernel cannot reclaim enough; --force sets it all the same, and v2 then kills.",
+        .example = "cgx set child --mem 2G --cpu-shares 512\ncgx set child --set memory.swappiness=10",
+        .options = {}, .takes = Takes::limits | Takes::dry_run | Takes::json, .least = 1, .most = any_number, .run = run_set},
+    Command{.name = "get", .words = "NAME [KNOB...]", .doc = "show the values in force",
+        .details = "KNOB is a kernel file name of either cgroup version, or a flag's name (mem). Without KNOB all that can be set is shown; --all adds what is counted.",
+        .example = "cgx get child\ncgx get child mem cpu.max\ncgx get child --all --json",
+        .options = get_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_get},
+    Command{.name = "delete", .words = "NAME...", .doc = "remove groups",
+        .details = "Removes groups. Processes in them are an error that lists them, unless --kill kills them or --to moves them away.",
+        .example = "cgx delete child\ncgx delete web -r --kill",
+        .options = delete_options, .takes = Takes::dry_run | Takes::json, .least = 1, .most = any_number, .run = run_delete, .alias = "rm"},
+    Command{.name = "exec", .words = "[NAME] [LIMITS] -- CMD [ARG...]", .doc = "run a command in a group",
+        .details = "Runs CMD inside NAME; it is in the group before its first instruction. With limits or --rm the group is made where it is missing, and removed "
+                   "at the end if this call made it. Without NAME a fresh group is used and removed. Signals are passed on. The exit status is CMD's, 128+N if it died "
+                   "of signal N, 126 if it cannot be executed, 127 if it was not found, 125 if cgx itself failed before it started.",
+        .example = "cgx exec child -- make -j8\ncgx exec --mem 512M --report -- ./simulate\ncgx exec jobs/7 --cpus 0-3 --rm -- ./solver",
+        .options = exec_options, .takes = Takes::limits | Takes::program | Takes::dry_run | Takes::json, .least = 0, .most = 1, .run = run_exec},
+    Command{.name = "move", .words = "NAME PID...", .doc = "move processes into a group",
+        .details = "Moves processes, or single threads, into the group in every hierarchy where it is. Where one hierarchy refuses, the process goes back in all.",
+        .example = "cgx move child 4711\ncgx move / $$",
+        .options = move_options, .takes = Takes::dry_run | Takes::json, .least = 2, .most = any_number, .run = run_move, .alias = "classify"},
+    Command{.name = "ls", .words = "[NAME]", .doc = "list groups",
+        .details = "Lists the groups right below NAME (the root if not given), or all below it.",
+        .example = "cgx ls\ncgx ls web -r", .options = ls_options, .takes = static_cast<unsigned>(Takes::json), .least = 0, .most = 1, .run = run_ls},
+    Command{.name = "tree", .words = "[NAME]", .doc = "show groups with processes, memory and CPU time",
+        .details = "Shows the groups below NAME as a tree, each with the number of its processes, its memory and its CPU time.",
+        .example = "cgx tree\ncgx tree web --json", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 0, .most = 1, .run = run_tree},
+    Command{.name = "procs", .words = "NAME", .doc = "list the processes of a group",
+        .details = "Lists process ids with command names.",
+        .example = "cgx procs child -r", .options = procs_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = 1, .run = run_procs},
+    Command{.name = "freeze", .words = "NAME...", .doc = "stop all processes of groups",
+        .details = "Stops the whole subtree and returns when it has stopped. Where that does not come true in time, the group runs on.",
+        .example = "cgx freeze child --timeout 2s", .options = freeze_options, .takes = Takes::dry_run | Takes::json, .least = 1, .most = any_number, .run = run_freeze},
+    Command{.name = "thaw", .words = "NAME...", .doc = "let frozen groups go on",
+        .details = "Lets the subtree go on. A group below a frozen one stays frozen, and the error names it.",
+        .example = "cgx thaw child", .options = freeze_options, .takes = Takes::dry_run | Takes::json, .least = 1, .most = any_number, .run = run_thaw},
+    Command{.name = "kill", .words = "NAME...", .doc = "kill all processes of groups",
+        .details = "Kills the whole subtree and returns when it is empty; complete even against a fork bomb. Other signals are sent once to each process.",
+        .example = "cgx kill child\ncgx kill -s TERM child", .options = kill_options, .takes = Takes::dry_run | Takes::json, .least = 1, .most = any_number, .run = run_kill},
+    Command{.name = "stat", .words = "NAME...", .doc = "show what groups use",
+        .details = "CPU time, throttling, memory, OOM kills, page faults, IO, processes and pressure, under the same names on v1 and v2. What this kernel does not count is left out.",
+        .example = "cgx stat child\ncgx stat web -r --json\ncgx stat child --interval 1s --count 10",
+        .options = stat_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_stat},
+    Command{.name = "top", .words = "[NAME]", .doc = "watch groups live",
+        .details = "A live table of groups. Keys: c CPU, m memory, i IO, p pids, s pressure, n name, r turns the order, q ends.",
+        .example = "cgx top\ncgx top web --once --sort memory", .options = top_options, .takes = static_cast<unsigned>(Takes::json), .least = 0, .most = 1, .run = run_top},
+    Command{.name = "events", .words = "NAME...", .doc = "print events of groups as they come",
+        .details = "Prints a line an event, as the kernel tells of it (eventfd, poll, inotify), never by polling: oom (the limit is reached), oom_kill, under_oom (v1: "
+                   "paused at the limit), low, high and max (v2), threshold and pressure (as the flags ask), populated, empty, frozen, thawed, removed and, with -r, created. "
+                   "An event is a change: a group that is empty when the watching begins is not told of as empty, but one that is paused is as under_oom. Events of one "
+                   "kind that come close together are one line, which counts them (new=N); v2 counts those of the groups below too. "
+                   "With --json a first object, of the event watching, says that the watching has begun, and which events can come.\n\n"
+                   "v1 tells of an OOM before its kill, and not of the kill: for a second after each OOM the counter is read again, as is the state of a group that freezes. "
+                   "It has no event for a process that is moved out of a group: there, empty may come when that process ends. "
+                   "Ends when all groups are removed, after --timeout (status 1 where --until waited in vain), or at a signal.",
+        .example = "cgx events child\ncgx events child --until oom --timeout 1m\ncgx events child --mem-threshold 500M --json\n"
+                   "cgx events web -r --pressure memory:some:150ms/2s",
+        .options = events_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_events},
+    Command{.name = "controllers", .words = "", .doc = "list controllers, where they are mounted and their knobs",
+        .details = "One row a controller: its version, its mount point, and the knobs that this kernel has.",
+        .example = "cgx controllers --json", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 0, .most = 0, .run = run_controllers},
+    Command{.name = "mount", .words = "DIR", .doc = "mount a cgroup hierarchy",
+        .details = "Mounts a hierarchy at DIR, which is made if it is missing.",
+        .example = "cgx mount --v1 net_cls,net_prio /sys/fs/cgroup/net\ncgx mount --v2 /sys/fs/cgroup",
+        .options = mount_options, .takes = Takes::dry_run | Takes::json, .least = 1, .most = 1, .run = run_mount},
+    Command{.name = "umount", .words = "DIR", .doc = "unmount a cgroup hierarchy",
+        .details = "Unmounts a hierarchy; the kernel drops it when no group is left in it. Only cgroup mounts are touched.",
+        .example = "cgx umount /sys/fs/cgroup/net", .options = {}, .takes = Takes::dry_run | Takes::json, .least = 1, .most = 1, .run = run_umount},
+    Command{.name = "explain", .words = "NAME|PID", .doc = "show what really limits a group or process",
+        .details = "For each resource the tightest limit on the path to the root, whose it is, how much room is left, and what throttled or killed it.",
+        .example = "cgx explain web/api\ncgx explain 4711", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = 1, .run = run_explain},
+    Command{.name = "doctor", .words = "", .doc = "check this host",
+        .details = "Checks mounts, versions, controllers, kernel features, permissions and systemd, each with what to do. Status 1 where something is broken.",
+        .example = "cgx doctor", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 0, .most = 0, .run = run_doctor},
+    Command{.name = "completion", .words = "bash|zsh|fish", .doc = "print a completion script",
+        .details = "Prints the completion script of a shell.",
+        .example = "cgx completion bash >/etc/bash_completion.d/cgx", .options = {}, .takes = 0, .least = 1, .most = 1, .run = run_completion},
+    Command{.name = "help", .words = "[COMMAND]", .doc = "show help",
+        .details = "Shows the commands, or the help of one.",
+        .example = "cgx help create", .options = {}, .takes = 0, .least = 0, .most = 1, .run = run_help},
+};
+// clang-format on
+
+consteval bool well_formed() {
+  for (const Command& c : rows) {
+    if (c.doc.empty() || c.doc.back() == '.' || c.example.empty() || c.details.empty() || c.run == nullptr)
+      return false;
+    for (const Option& o : c.options)
+      if (o.doc.empty()) return false;
+  }
+  return true;
+}
+static_assert(well_formed());
+
+}  // namespace
+
+std::span<const Command> commands() { return rows; }
+
+const Command* find_command(std::string_view name) {
+  for (const Command& c : rows)
+    if (c.name == name || (!c.alias.empty() && c.alias == name)) return &c;
+  return nullptr;
+}
+
+}  // namespace cgx::tool

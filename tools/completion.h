@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// What can follow a word of a command line, found from the rows; a file a shell writes it down as that shell's script.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "command.h"
+
+namespace cgx::tool {
+
+enum class Fill : std::uint8_t {
+  nothing,  // nothing to suggest: numbers, sizes, times
+  groups,
+  pids,
+  groups_pids,  // a group or a process
+  knobs,
+  controllers,  // a list of them, commas between
+  signals,
+  users,
+  files,
+  directories,
+  commands,  // of cgx
+  programs,
+  words,  // these: Suggest::words
+};
+
+struct Suggest {
+  Fill fill = Fill::nothing;
+  std::vector<std::string> words;
+};
+
+struct Flag {
+  std::string name;  // without dashes
+  char letter = 0;
+  std::string argument;  // the placeholder; empty: takes none
+  std::string doc;
+  bool repeatable = false;
+  Suggest value;
+};
+
+// The flags of a command, those of the limits with them.
+[[nodiscard]] std::vector<Flag> flags_of(const Command& command);
+
+// What the words of a command are, from its synopsis: `first`, then `rest` for the second and all that follow. After
+// `--`, of a command that takes a program, programs.
+struct Positions {
+  Suggest first;
+  Suggest rest;
+  std::string first_label;
+  std::string rest_label;
+};
+[[nodiscard]] Positions positions_of(const Command& command);
+
+// Names of rows and flags for `get`.
+[[nodiscard]] std::vector<std::string> knob_names();
+[[nodiscard]] std::vector<std::string> controller_names();
+
+[[nodiscard]] std::string bash_script();
+[[nodiscard]] std::string zsh_script();
+[[nodiscard]] std::string fish_script();
+
+// `text` as one word in single quotes.
+[[nodiscard]] std::string quoted(std::string_view text);
+[[nodiscard]] std::string joined(const std::vector<std::string>& words, std::string_view separator = " ");
+
+}  // namespace cgx::tool

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// create and set: both are Transactions over all the groups named.
+#include <cerrno>
+
+#include <fmt/format.h>
+
+#include "cgx/sys/json.h"
+
+#include "groups.h"
+
+namespace cgx::tool {
+namespace {
+
+std::string json_names(const std::vector<std::string>& names, const std::vector<std::string>& notes) {
+  sys::JsonWriter json;
+  json.open_object().key("groups").open_array();
+  for (const std::string& name : names) json.string(shown(name));
+  json.close_array().key("notes").open_array();
+  for (const std::string& note : notes) json.string(note);
+  json.close_array().close_object();
+  return json.take() + "\n";
+}
+
+Result<int> change(const Call& call, Desired desired) {
+  const std::vector<std::string> names = CGX_TRY(names_of(call));
+  desired.limits = CGX_TRY(limits_of(call));
+  desired.force = call.on("force");
+  const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
+  if (call.dry_run) {
+    std::string text;
+    for (const std::string& name : names) {
+      desired.group = name;
+      text += CGX_TRY(Plan::make(hierarchies, desired)).text();
+    }
+    print(text);
+    return 0;
+  }
+  Transaction transaction(hierarchies);
+  for (const std::string& name : names) {
+    desired.group = name;
+    CGX_CHECK(transaction.apply(desired));
+  }
+  print_notes(call, transaction.notes());
+  if (call.json) print(json_names(names, transaction.notes()));
+  return 0;
+}
+
+}  // namespace
+
+Result<int> run_create(const Call& call) {
+  Desired desired;
+  desired.existing = call.on("exist-ok") ? Existing::allow : Existing::refuse;
+  desired.only = CGX_TRY(only_of(call));
+  if (desired.only) desired.need = *desired.only;  // on v2 they are to be enabled
+  for (const std::string& word : call.words)
+    if (CGX_TRY(parse_group_name(word)).empty()) return bad_value(word, "is the root, which is always there");
+  if (call.on("owner")) desired.owner = CGX_TRY(parse_owner(call.get("owner")));
+  return change(call, std::move(desired));
+}
+
+Result<int> run_set(const Call& call) {
+  if (call.limits.empty())
+    return std::unexpected(
+        Error{.code = EINVAL, .what = "no limit is given", .hint = "cgx set --help lists them", .fault = Fault::usage});
+  return change(call, Desired{});
+}
+
+}  // namespace cgx::tool

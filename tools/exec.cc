@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+// exec: a command inside a group.
+#include <array>
+#include <cerrno>
+#include <optional>
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/cgroupfs/lock.h"
+#include "cgx/cgroupfs/report.h"
+#include "cgx/cgroupfs/spawn.h"
+#include "cgx/change/explain.h"
+#include "cgx/change/owner.h"
+
+#include "groups.h"
+#include "usage_text.h"
+
+namespace cgx::tool {
+namespace {
+
+constexpr std::array passed_on{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SIGALRM, SIGPIPE};
+
+void say(std::string_view text) { (void)!write(STDERR_FILENO, text.data(), text.size()); }
+
+// Waits for the child and hands on the signals that this process gets from other processes. What the terminal sends, it
+// sends to the child too.
+int wait_and_pass_on(pid_t child, const sigset_t& set) {
+  while (true) {
+    siginfo_t got{};
+    const int signal = sigwaitinfo(&set, &got);
+    if (signal > 0 && signal != SIGCHLD) {
+      if (got.si_code != SI_KERNEL) (void)kill(child, signal);  // ESRCH: it has just ended
+      continue;
+    }
+    int status = 0;
+    const pid_t ended = waitpid(child, &status, WNOHANG);
+    if (ended != child) continue;
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  }
+}
+
+Error told(const Cgroup& group, const SpawnError& failed, const std::string& program) {
+  if (failed.stage == SpawnStage::place) return explain_attach(group, failed.error);
+  Error e = failed.error;
+  e.group = shown(group.name());
+  e.value = program;
+  e.what = e.code == ENOENT ? "was not found" : "cannot be executed: " + errno_text(e.code);
+  return e;
+}
+
+// 126 and 127 as shells have them; 125 for what failed before.
+int status_of(const SpawnError& failed) {
+  if (failed.stage == SpawnStage::place) return 125;
+  return failed.error.code == ENOENT ? 127 : 126;
+}
+
+// From the first group made on, signals wait until there is a child to pass them to: a group is not left behind.
+class Signals {
+ public:
+  Signals() {
+    sigemptyset(&set_);
+    sigaddset(&set_, SIGCHLD);
+    for (const int s : passed_on) sigaddset(&set_, s);
+    (void)sigprocmask(SIG_BLOCK, &set_, &before_);
+  }
+  Signals(const Signals&) = delete;
+  Signals& operator=(const Signals&) = delete;
+  ~Signals() { restore(); }
+  void restore() const { (void)sigprocmask(SIG_SETMASK, &before_, nullptr); }
+  [[nodiscard]] const sigset_t& set() const { return set_; }
+  [[nodiscard]] const sigset_t& before() const { return before_; }
+  // One that came before there was a child, and wants an end; 0: none.
+  [[nodiscard]] int ending() const {
+    sigset_t pending;
+    sigemptyset(&pending);
+    (void)sigpending(&pending);
+    for (const int s : {SIGHUP, SIGINT, SIGQUIT, SIGTERM})
+      if (sigismember(&pending, s) == 1 && sigismember(&before_, s) == 0) return s;
+    return 0;
+  }
+
+ private:
+  sigset_t set_{};
+  sigset_t before_{};
+};
+
+class Exec {
+ public:
+  Exec(const Call& call, const Hierarchies& hierarchies)
+      : call_(call), hierarchies_(hierarchies), transaction_(hierarchies) {}
+
+  Result<int> run() {
+    CGX_CHECK(prepare());
+    if (call_.dry_run) return show();
+    const Signals signals;
+    // Somebody else may remove the group between making and joining it: then once more.
+    for (int round = 0;; ++round) {
+      CGX_CHECK(make());
+      auto status = start(signals, round < 1000);
+      if (!status || *status != again) return status;
+    }
+  }
+
+ private:
+  static constexpr int again = -1;
+
+  Result<int> start(const Signals& signals, bool may_try_again) {
+    const Cgroup& group = transaction_.group(desired_.group);
+    if (const int signal = signals.ending(); signal != 0) {
+      clean(group);
+      return 128 + signal;  // the destructor of `signals` lets it through, and it ends this process before that
+    }
+    const bool stays = !remove_ && !call_.on("report");
+    // Nothing is left to do afterwards: become the command, as cgexec does. In cgroup2 a move from outside is slow.
+    if (stays && only_v1(group)) {
+      signals.restore();
+      const SpawnError failed = exec_in(group, call_.program);
+      return finish_failed(group, failed);
+    }
+    return supervise(group, signals, may_try_again);
+  }
+
+  Result<> prepare() {
+    if (call_.program.empty())
+      return std::unexpected(
+          Error{.code = EINVAL,
+                .what = "no command is given",
+                .hint = call_.words.empty() || call_.has_program
+                            ? "cgx exec [NAME] [LIMITS] -- CMD [ARG...]"
+                            : fmt::format("\"{0}\" is the group's NAME; for a command: cgx exec -- {0}",
+                                          call_.words[0].substr(0, 80)),
+                .fault = Fault::usage});
+    desired_.limits = CGX_TRY(limits_of(call_));
+    desired_.force = call_.on("force");
+    desired_.only = CGX_TRY(only_of(call_));
+    fresh_ = call_.words.empty();
+    // Numbered by process: unique among the living of this pid namespace, and one in another retries.
+    desired_.group = fresh_ ? fmt::format("cgx-exec-{}", getpid()) : CGX_TRY(parse_group_name(call_.words[0]));
+    if (const auto unit = systemd_unit_of(hierarchies_, desired_.group)) {
+      Error e = refuse_for_systemd(desired_.group, *unit, nullptr, "");
+      e.what = fmt::format("belongs to systemd's unit {}, which starts its processes itself", *unit);
+      if (unit->ends_with(".slice")) e.hint = fmt::format("systemd-run --scope --slice={} -- CMD", *unit);
+      return std::unexpected(std::move(e));
+    }
+    const bool changes = fresh_ || !desired_.limits.empty() || call_.on("rm");
+    desired_.existing = fresh_ ? Existing::refuse : changes ? Existing::allow : Existing::require;
+    if (call_.on("report"))
+      for (const Controller c : {Controller::cpu, Controller::memory, Controller::io, Controller::pids})
+        desired_.need.add(c);
+    return {};
+  }
+
+  Result<int> show() {
+    std::string text;
+    if (desired_.existing != Existing::require || !desired_.limits.empty())
+      text = CGX_TRY(Plan::make(hierarchies_, desired_)).text();
+    else
+      CGX_CHECK(Cgroup(hierarchies_, desired_.group).require());
+    for (const Hierarchy& h : hierarchies_.all())
+      text += fmt::format("{} <- 0\n", h.path(desired_.group, h.version() == Version::v1 ? "tasks" : "cgroup.procs"));
+    text += "exec";
+    for (const std::string& word : call_.program) text += ' ' + word;
+    print(text + "\n");
+    return 0;
+  }
+
+  Result<> make() {
+    if (desired_.existing == Existing::require && desired_.limits.empty()) {
+      TreeLock lock;  // not while another cgx is removing it, directory by directory
+      CGX_CHECK(lock.take(hierarchies_, TreeLock::How::shared));
+      return transaction_.group(desired_.group).require();
+    }
+    auto done = transaction_.apply(desired_);
+    for (int round = 2; fresh_ && !done && done.error().code == EEXIST && round < 100; ++round) {
+      desired_.group = fmt::format("cgx-exec-{}-{}", getpid(), round);
+      done = transaction_.apply(desired_);
+    }
+    if (!done) return done;
+    (void)transaction_.group(desired_.group).present();  // to join these very directories
+    transaction_.commit();
+    print_notes(call_, transaction_.notes());
+    remove_ = remove_ || call_.on("rm") || transaction_.made(desired_.group);
+    const auto below = children_of(Cgroup(hierarchies_, desired_.group));
+    clear_below_ = remove_ && below && below->empty();
+    return {};
+  }
+
+  static bool only_v1(const Cgroup& group) {
+    for (const Hierarchy* h : group.present())
+      if (h->version() == Version::v2) return false;
+    return true;
+  }
+
+  int finish_failed(const Cgroup& group, const SpawnError& failed) {
+    (void)report(told(group, failed, call_.program[0]), "exec", call_.json);
+    clean(group);
+    return status_of(failed);
+  }
+
+  Result<int> supervise(const Cgroup& group, const Signals& signals, bool may_try_again) {
+    std::optional<ReportStart> report_start;
+    if (call_.on("report"))
+      report_start = CGX_TRY(start_report(
+          hierarchies_, desired_.group, transaction_.made(desired_.group) ? Counted::from_zero : Counted::from_now));
+    const auto child = spawn_in(group, call_.program, signals.before());
+    if (!child) {
+      const SpawnError& failed = child.error();
+      const bool gone =
+          failed.stage == SpawnStage::place && (failed.error.code == ENODEV || failed.error.code == ENOENT);
+      if (gone && may_try_again && desired_.existing == Existing::allow) return again;
+      return finish_failed(group, failed);
+    }
+    const int status = wait_and_pass_on(child->pid, signals.set());
+    if (report_start) print_report(*report_start);
+    clean(group);
+    return status;
+  }
+
+  void print_report(const ReportStart& start) const {
+    const auto used = finish_report(hierarchies_, start);
+    if (used)
+      say(call_.json ? report_json(*used) + "\n" : report_text(*used));
+    else
+      (void)report(used.error(), "exec", call_.json);  // the command has run: its status counts
+  }
+
+  // Processes that the command has left behind keep the group: they are running under its limits.
+  void clean(const Cgroup& group) {
+    if (!remove_) return;
+    if (clear_below_) clear_below(group);
+    if (const auto gone = remove_group(group, Below::keep); !gone) {
+      Error e = gone.error();
+      e.what = "the group stays: it " + e.what;
+      e.hint = has_tasks(group)
+                   ? fmt::format("cgx delete {} --kill ends what the command has left behind", desired_.group)
+                   : fmt::format("cgx delete -r {}", desired_.group);
+      (void)report(e, "exec", false);
+    }
+    // The parents that were made for it.
+    for (const std::string& left : transaction_.undo()) say(fmt::format("cgx: exec {}: {}\n", desired_.group, left));
+  }
+
+  // Groups that the command made below its own go with it. What cannot go is told of with the group itself.
+  void clear_below(const Cgroup& group) const {
+    if (has_tasks(group)) return;
+    const auto names = groups_below(group);
+    if (!names) return;
+    for (auto name = names->rbegin(); name != names->rend(); ++name)
+      (void)remove_group(Cgroup(hierarchies_, *name), Below::keep);
+  }
+
+  static bool has_tasks(const Cgroup& group) {
+    const auto ids = tasks_below(group);
+    return ids && !ids->empty();
+  }
+
+  const Call& call_;
+  const Hierarchies& hierarchies_;
+  Transaction transaction_;
+  Desired desired_;
+  bool fresh_ = false;
+  bool remove_ = false;
+  bool clear_below_ = false;  // no group was below it before the command ran
+};
+
+}  // namespace
+
+Result<int> run_exec(const Call& call) {
+  const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
+  return Exec(call, hierarchies).run();
+}
+
+}  // namespace cgx::tool

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "groups.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/cgroupfs/device_node.h"
+#include "cgx/cgroupfs/disk.h"
+#include "cgx/sys/text.h"
+
+namespace cgx::tool {
+namespace {
+
+// The third field of `getent passwd USER` or `getent group GROUP`: a static program must not load NSS modules itself.
+Result<std::uint32_t> look_up(const char* database, std::string_view name) {
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) return fail_errno(errno, "pipe");
+  const sys::Fd from(ends[0]);
+  sys::Fd to(ends[1]);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, to.get(), STDOUT_FILENO);
+  std::string program = "getent";
+  std::string base = database;
+  std::string user(name);
+  std::array<char*, 5> argv{program.data(), base.data(), user.data(), nullptr, nullptr};
+  pid_t child = -1;
+  const int rc = posix_spawnp(&child, "getent", &actions, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  to.reset(-1);
+  if (rc != 0) return fail_errno(rc, "getent");
+  const auto line = sys::read_all(from.get());
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+  const auto fields = sys::split(line ? sys::trim(*line) : std::string_view(), ':');
+  if (status != 0 || fields.size() < 3)
+    return bad_value(name, fmt::format("is no {}", database[0] == 'p' ? "user" : "group"));
+  const auto id = sys::parse_u64(fields[2], 0, 0xfffffffe);
+  if (!id) return bad_value(name, "has no number");
+  return static_cast<std::uint32_t>(*id);
+}
+
+Result<std::uint32_t> id_of(const char* database, std::string_view text) {
+  if (const auto n = sys::parse_u64(text, 0, 0xfffffffe)) return static_cast<std::uint32_t>(*n);
+  if (text.empty() || text.starts_with('-') || text.find_first_of(" \t\n/") != std::string_view::npos)
+    return bad_value(text, fmt::format("is no {}", database[0] == 'p' ? "user" : "group"));
+  return look_up(database, text);
+}
+
+bool adds(Format format) {
+  switch (format) {
+    case Format::io_max:
+    case Format::io_latency:
+    case Format::io_weight:
+    case Format::hugetlb:
+    case Format::key_count:
+    case Format::dev_key_count:
+    case Format::if_count:
+    case Format::if_rate:
+    case Format::device_rules:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+Result<std::vector<Limit>> limits_of(const Call& call) {
+  const DeviceNames names{.disk = disk_of, .node = device_node};
+  std::vector<Limit> limits;
+  for (const LimitFlag& f : call.limits) {
+    if (f.knob == nullptr) {
+      limits.push_back({nullptr, std::string(), f.text, f.file});
+      continue;
+    }
+    Value value = CGX_TRY(located(parse_value(*f.knob, f.text, names), "", "--" + std::string(f.knob->flag)));
+    const auto same = std::ranges::find(limits, f.knob, &Limit::knob);
+    if (same == limits.end()) {
+      limits.push_back({f.knob, std::move(value), f.text, {}});
+    } else if (adds(f.knob->format)) {
+      CGX_CHECK(merge_value(same->value, value));
+      same->given += ' ' + f.text;
+    } else {
+      *same = {f.knob, std::move(value), f.text, {}};
+    }
+  }
+  return limits;
+}
+
+Result<std::vector<std::string>> names_of(const Call& call, std::size_t from) {
+  std::vector<std::string> names;
+  for (std::size_t i = from; i < call.words.size(); ++i) names.push_back(CGX_TRY(parse_group_name(call.words[i])));
+  return names;
+}
+
+Result<std::optional<ControllerSet>> only_of(const Call& call) {
+  if (!call.on("controllers")) return std::optional<ControllerSet>{};
+  return std::optional(CGX_TRY(located(ControllerSet::parse(call.get("controllers")), "", "--controllers")));
+}
+
+Result<Owner> parse_owner(std::string_view text) {
+  const std::size_t colon = text.find(':');
+  Owner owner;
+  owner.uid = CGX_TRY(located(id_of("passwd", text.substr(0, colon)), "", "--owner"));
+  if (colon != std::string_view::npos)
+    owner.gid = CGX_TRY(located(id_of("group", text.substr(colon + 1)), "", "--owner"));
+  return owner;
+}
+
+Result<Deadline> deadline_of(const Call& call, std::chrono::milliseconds otherwise) {
+  const auto now = std::chrono::steady_clock::now();
+  if (!call.on("timeout")) return now + otherwise;
+  const std::uint64_t usec = CGX_TRY(located(sys::parse_time(call.get("timeout")), "", "--timeout"));
+  return now + std::chrono::microseconds(std::min<std::uint64_t>(usec, 1ULL << 50U));
+}
+
+void print_notes(const Call& call, const std::vector<std::string>& notes) {
+  if (call.json) return;  // stderr is one JSON object there, or nothing
+  for (const std::string& note : notes) {
+    const std::string line = fmt::format("cgx: {}: note: {}\n", call.command->name, note);
+    (void)!write(STDERR_FILENO, line.data(), line.size());  // a note that cannot be shown is not worth failing for
+  }
+}
+
+}  // namespace cgx::tool

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// What several commands need of a call: names, limits, owners, times.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "cgx/cgroupfs/tasks.h"
+#include "cgx/change/plan.h"
+
+#include "command.h"
+
+namespace cgx::tool {
+
+// The limit flags of the call as values; a repeated flag adds to the one before where the knob has rows or rules.
+[[nodiscard]] Result<std::vector<Limit>> limits_of(const Call& call);
+// Names of groups, checked; all of them before anything is done.
+[[nodiscard]] Result<std::vector<std::string>> names_of(const Call& call, std::size_t from = 0);
+// --controllers.
+[[nodiscard]] Result<std::optional<ControllerSet>> only_of(const Call& call);
+// USER[:GROUP], by name (NSS, through getent) or number.
+[[nodiscard]] Result<Owner> parse_owner(std::string_view text);
+// --timeout, or `otherwise`.
+[[nodiscard]] Result<Deadline> deadline_of(const Call& call,
+                                           std::chrono::milliseconds otherwise = std::chrono::seconds(10));
+// Notes of a transaction, on stderr.
+void print_notes(const Call& call, const std::vector<std::string>& notes);
+
+}  // namespace cgx::tool

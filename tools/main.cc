@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// cgx: finds the command's row, parses, runs, reports.
+#include <string_view>
+#include <vector>
+
+#include "cgx/sys/text.h"
+
+#include "command.h"
+
+namespace cgx::tool {
+namespace {
+
+// Before the command starts, `exec` fails with 125 whatever the reason: 1 and 2 would be mistaken for its own status.
+int failed(const Error& error, std::string_view command, bool json) {
+  const int status = report(error, command, json);
+  return command == "exec" ? 125 : status;
+}
+
+int run_main(std::span<const std::string_view> arguments) {
+  if (arguments.empty()) {
+    print(help_text());
+    return 2;
+  }
+  const std::string_view name = arguments[0];
+  if (name == "--version" || name == "-V") {
+    print("cgx " CGX_VERSION "\n");
+    return 0;
+  }
+  if (name == "--help" || name == "-h") {
+    print(help_text());
+    return 0;
+  }
+  const Command* command = find_command(name);
+  if (command == nullptr) {
+    auto error = bad_value(name, "is not a command");
+    std::vector<std::string_view> known;
+    for (const Command& c : commands()) known.push_back(c.name);
+    const std::string_view close = sys::nearest(name, known);
+    error.error().hint = close.empty() ? "cgx help lists the commands" : "did you mean cgx " + std::string(close) + "?";
+    return report(error.error(), "", false);
+  }
+  const Result<Call> call = parse_call(*command, arguments.subspan(1));
+  if (!call) {
+    bool json = false;
+    for (const std::string_view word : arguments) {
+      if (word == "--") break;
+      json = json || word == "--json";
+    }
+    return failed(call.error(), command->name, json);
+  }
+  if (call->on("help")) {
+    print(help_text(*command));
+    return 0;
+  }
+  const Result<int> status = command->run(*call);
+  return status ? *status : failed(status.error(), command->name, call->json);
+}
+
+}  // namespace
+}  // namespace cgx::tool
+
+int main(int argc, char** argv) {
+  std::vector<std::string_view> arguments;
+  for (int i = 1; i < argc; ++i) arguments.emplace_back(argv[i]);
+  return cgx::tool::run_main(arguments);
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cerrno>
+#include <cstdlib>
+
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/sys/json.h"
+
+#include "command.h"
+
+namespace cgx::tool {
+namespace {
+
+void write_whole(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t n = write(fd, text.data(), text.size());
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      // Nobody reads any more (`| head`), or the disk is full: the status says it.
+      _exit(1);
+    }
+    text.remove_prefix(static_cast<std::size_t>(n));
+  }
+}
+
+std::string json_error(const Error& e, std::string_view command) {
+  sys::JsonWriter json;
+  json.open_object().key("error").open_object();
+  json.key("command").string(command).key("group").string(e.group).key("knob").string(e.knob).key("value").string(
+      e.value);
+  json.key("message").string(e.what).key("hint").string(e.hint).key("errno").number(static_cast<std::uint64_t>(e.code));
+  json.close_object().close_object();
+  return json.take() + "\n";
+}
+
+}  // namespace
+
+void print(std::string_view text) { write_whole(STDOUT_FILENO, text); }
+
+bool colour() {
+  // Asked once a command, before it prints.
+  const char* no_color = std::getenv("NO_COLOR");
+  const char* term = std::getenv("TERM");
+  return isatty(STDOUT_FILENO) == 1 && (no_color == nullptr || *no_color == '\0') &&
+         (term == nullptr || std::string_view(term) != "dumb");
+}
+
+int report(const Error& error, std::string_view command, bool json) {
+  std::string text;
+  if (json) {
+    text = json_error(error, command);
+  } else {
+    // `cgx: create child: cpuset.cpus: "9" is outside the online CPUs 0-1`
+    std::string line = command.empty() ? "cgx: " : fmt::format("cgx: {}{}", command, error.group.empty() ? ": " : " ");
+    line += error.text();
+    for (char& c : line)
+      if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) c = '?';  // one line, whatever was given
+    text = line + "\n";
+    if (!error.hint.empty()) text += "hint: " + error.hint + "\n";
+  }
+  write_whole(STDERR_FILENO, text);
+  return error.fault == Fault::usage ? 2 : 1;
+}
+
+}  // namespace cgx::tool

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+// From words to a Call, by the rows alone.
+#include <cerrno>
+
+#include <fmt/format.h>
+
+#include "cgx/sys/text.h"
+
+#include "command.h"
+
+namespace cgx::tool {
+namespace {
+
+constexpr Option json_option{"json", 0, "", "print JSON"};
+constexpr Option dry_run_option{"dry-run", 0, "", "print each write that would be made, and make none"};
+constexpr Option help_option{"help", 'h', "", "show this help"};
+constexpr Option set_option{"set", 0, "FILE=VALUE", "write VALUE to this kernel file as it is", true};
+constexpr Option force_option{"force", 0, "", "lower a memory limit below what is in use, though processes are killed"};
+
+std::unexpected<Error> usage(std::string_view value, std::string what, std::string hint = {}) {
+  auto error = bad_value(value, std::move(what));
+  error.error().hint = std::move(hint);
+  return error;
+}
+
+const Knob* knob_of_flag(std::string_view flag) {
+  const Knob* found = nullptr;
+  for_each_knob([&](const Knob& k) {
+    if (!k.flag.empty() && k.flag == flag) found = &k;
+  });
+  return found;
+}
+
+std::unexpected<Error> unknown(const Command& command, std::string_view given, const std::vector<Option>& options) {
+  std::vector<std::string_view> known;
+  for (const Option& o : options) known.push_back(o.name);
+  if (has(command.takes, Takes::limits))
+    for_each_knob([&](const Knob& k) {
+      if (!k.flag.empty()) known.push_back(k.flag);
+    });
+  const std::string_view name = given.substr(given.find_first_not_of('-'));
+  const std::string_view close = sys::nearest(name.substr(0, name.find('=')), known);
+  std::string hint = close.empty() ? fmt::format("cgx {} --help lists the flags", command.name)
+                                   : fmt::format("did you mean --{}?", close);
+  return usage(given, fmt::format("is not a flag of cgx {}", command.name), std::move(hint));
+}
+
+class Parser {
+ public:
+  Parser(const Command& command, std::span<const std::string_view> arguments)
+      : command_(command), rest_(arguments), options_(common_options(command)) {
+    call_.command = &command;
+  }
+
+  Result<Call> run() {
+    while (!rest_.empty()) {
+      const std::string_view word = rest_.front();
+      if (word == "--") {
+        CGX_CHECK(after_dashes());
+        break;
+      }
+      if (word.size() > 1 && word.starts_with('-') && !is_number(word)) {
+        rest_ = rest_.subspan(1);
+        CGX_CHECK(word.starts_with("--") ? long_option(word) : letters(word));
+        continue;
+      }
+      if (has(command_.takes, Takes::program) && call_.words.size() == command_.most) {
+        for (const std::string_view w : rest_) call_.program.emplace_back(w);
+        call_.has_program = true;
+        break;
+      }
+      call_.words.emplace_back(word);
+      rest_ = rest_.subspan(1);
+    }
+    return finish();
+  }
+
+ private:
+  static bool is_number(std::string_view word) { return word[1] >= '0' && word[1] <= '9'; }
+
+  Result<> after_dashes() {
+    rest_ = rest_.subspan(1);
+    if (has(command_.takes, Takes::program)) {
+      call_.has_program = true;
+      for (const std::string_view w : rest_) call_.program.emplace_back(w);
+    } else {
+      for (const std::string_view w : rest_) call_.words.emplace_back(w);
+    }
+    rest_ = {};
+    return {};
+  }
+
+  Result<std::string> argument(std::string_view flag,
+                               std::optional<std::string_view> attached,
+                               std::string_view placeholder) {
+    if (attached) return std::string(*attached);
+    // No value is two dashes: `cgx exec --mem -- make` lacks a size.
+    if (rest_.empty() || rest_.front() == "--") return usage(flag, fmt::format("needs {}", placeholder));
+    std::string text(rest_.front());
+    rest_ = rest_.subspan(1);
+    return text;
+  }
+
+  Result<> take(const Option& option, std::string_view flag, std::optional<std::string_view> attached) {
+    if (option.argument.empty()) {
+      if (attached) return usage(flag, "takes no value");
+      if (option.name == "json") call_.json = true;
+      if (option.name == "dry-run") call_.dry_run = true;
+      call_.options.emplace_back(option.name, "");
+      return {};
+    }
+    std::string text = CGX_TRY(argument(flag, attached, option.argument));
+    if (option.name == "set" && has(command_.takes, Takes::limits)) {
+      const auto pair = sys::parse_pair(text);
+      const std::size_t eq = text.find('=');
+      // An empty value is a value: it clears a cpuset.
+      if (!pair && (eq == std::string::npos || eq == 0))
+        return located(Result<>(bad_value(text, "is not FILE=VALUE")), "", flag);
+      call_.limits.push_back({nullptr, text.substr(0, eq), text.substr(eq + 1)});
+      return {};
+    }
+    call_.options.emplace_back(option.name, std::move(text));
+    return {};
+  }
+
+  Result<> long_option(std::string_view word) {
+    const std::size_t eq = word.find('=');
+    const std::string_view name = word.substr(2, eq == std::string_view::npos ? eq : eq - 2);
+    std::optional<std::string_view> attached;
+    if (eq != std::string_view::npos) attached = word.substr(eq + 1);
+    const std::string_view flag = word.substr(0, eq);
+    for (const Option& o : options_)
+      if (o.name == name) return take(o, flag, attached);
+    if (has(command_.takes, Takes::limits))
+      if (const Knob* knob = knob_of_flag(name)) {
+        std::string text = "1";  // --cpu-idle alone means 1
+        if (knob->format != Format::flag || attached)
+          text = CGX_TRY(argument(flag, attached, placeholder(knob->format)));
+        call_.limits.push_back({knob, {}, std::move(text)});
+        return {};
+      }
+    return unknown(command_, word, options_);
+  }
+
+  Result<> letters(std::string_view word) {
+    for (std::size_t i = 1; i < word.size(); ++i) {
+      const Option* found = nullptr;
+      for (const Option& o : options_)
+        if (o.letter == word[i]) found = &o;
+      if (found == nullptr) return unknown(command_, word, options_);
+      const std::string flag{'-', word[i]};
+      if (found->argument.empty()) {
+        CGX_CHECK(take(*found, flag, {}));
+        continue;
+      }
+      const std::string_view attached = word.substr(i + 1);
+      return take(*found, flag, attached.empty() ? std::nullopt : std::optional(attached));
+    }
+    return {};
+  }
+
+  Result<Call> finish() {
+    if (call_.on("help")) return std::move(call_);
+    const std::string hint = fmt::format("cgx {} {}", command_.name, command_.words);
+    if (call_.words.size() < command_.least)
+      return usage({}, fmt::format("needs {}", command_.words.substr(0, command_.words.find(" ["))), hint);
+    if (call_.words.size() > command_.most) return usage(call_.words[command_.most], "is one word too many", hint);
+    return std::move(call_);
+  }
+
+  const Command& command_;
+  std::span<const std::string_view> rest_;
+  std::vector<Option> options_;
+  Call call_;
+};
+
+}  // namespace
+
+bool Call::on(std::string_view option) const {
+  for (const auto& [name, text] : options)
+    if (name == option) return true;
+  return false;
+}
+
+std::string_view Call::get(std::string_view option, std::string_view otherwise) const {
+  for (const auto& [name, text] : options)
+    if (name == option) otherwise = text;
+  return otherwise;
+}
+
+std::vector<std::string_view> Call::all(std::string_view option) const {
+  std::vector<std::string_view> found;
+  for (const auto& [name, text] : options)
+    if (name == option) found.emplace_back(text);
+  return found;
+}
+
+std::vector<Option> common_options(const Command& command) {
+  std::vector<Option> list(command.options.begin(), command.options.end());
+  if (has(command.takes, Takes::limits)) {
+    list.push_back(set_option);
+    list.push_back(force_option);
+  }
+  if (has(command.takes, Takes::dry_run)) list.push_back(dry_run_option);
+  if (has(command.takes, Takes::json)) list.push_back(json_option);
+  list.push_back(help_option);
+  return list;
+}
+
+Result<Call> parse_call(const Command& command, std::span<const std::string_view> arguments) {
+  return Parser(command, arguments).run();
+}
+
+}  // namespace cgx::tool
