@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// Plans over trees of plain files that stand in for hierarchies.
+#include "cgx/change/plan.h"
+
+#include <cerrno>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include "cgx/sys/text.h"
+
+#include "groups.h"
+#include "scratch.h"
+
+namespace {
+using namespace cgx;
+using test::limit;
+using test::raw;
+
+class V1Tree {
+ public:
+  V1Tree() {
+    for (const char* const name : {"cpu", "memory", "cpuset"}) tree_.dir(name);
+    tree_.file("cpuset/cpuset.cpus", "0-3\n");
+    tree_.file("cpuset/cpuset.mems", "0\n");
+    std::size_t i = 0;
+    for (const auto c : {Controller::cpu, Controller::memory, Controller::cpuset}) {
+      Mount m{.version = Version::v1, .dir = tree_.path() + "/" + std::string(row(c).name), .root = "/"};
+      m.device = static_cast<unsigned>(++i);
+      m.controllers.add(c);
+      mounts_.push_back(m);
+    }
+  }
+  void group(std::string_view name, std::string_view mem, std::string_view memsw) {
+    for (const char* const h : {"cpu", "memory", "cpuset"}) tree_.dir(fmt::format("{}/{}", h, name));
+    put(fmt::format("memory/{}/memory.limit_in_bytes", name), mem);
+    put(fmt::format("memory/{}/memory.memsw.limit_in_bytes", name), memsw);
+    put(fmt::format("cpu/{}/cpu.cfs_quota_us", name), "50000");
+    put(fmt::format("cpu/{}/cpu.cfs_period_us", name), "100000");
+    put(fmt::format("cpu/{}/cpu.cfs_burst_us", name), "20000");
+    put(fmt::format("cpu/{}/cpu.shares", name), "1024");
+    put(fmt::format("cpuset/{}/cpuset.cpus", name), "0");
+    put(fmt::format("cpuset/{}/cpuset.mems", name), "0");
+  }
+  void put(std::string_view file, std::string_view text) { tree_.file(file, std::string(text) + "\n"); }
+  // The plan's lines without the place of the tree.
+  std::string plan(const Desired& desired) const {
+    const Hierarchies h = Hierarchies::of_mounts(mounts_);
+    const auto plan = Plan::make(h, desired);
+    if (!plan) return "<" + plan.error().text() + ">";
+    std::string text = plan->text();
+    for (std::size_t at = text.find(tree_.path()); at != std::string::npos; at = text.find(tree_.path()))
+      text.erase(at, tree_.path().size() + 1);
+    return text;
+  }
+  std::string set(std::vector<Limit> limits) const { return plan({.group = "g", .limits = std::move(limits)}); }
+
+ private:
+  test::ScratchDir tree_;
+  std::vector<Mount> mounts_;
+};
+
+// The files of the plan, in order.
+std::string names(const std::string& plan) {
+  std::string out;
+  for (const std::string_view line : sys::lines(plan)) {
+    const std::string_view path = sys::words(line)[0];
+    out += (out.empty() ? "" : " ") + std::string(path.substr(path.rfind('/') + 1));
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("plan: memory and memsw in the order that raising and lowering need") {
+  V1Tree tree;
+  tree.group("g", "1048576", "2097152");
+  for (const bool swapped : {false, true}) {
+    CAPTURE(swapped);
+    const auto both = [&](std::string_view mem, std::string_view memsw) {
+      std::vector<Limit> l{limit("mem", mem), limit("memsw", memsw)};
+      if (swapped) std::swap(l[0], l[1]);
+      return names(tree.set(std::move(l)));
+    };
+    CHECK(both("4M", "8M") == "memory.memsw.limit_in_bytes memory.limit_in_bytes");
+    CHECK(both("max", "max") == "memory.memsw.limit_in_bytes memory.limit_in_bytes");
+    CHECK(both("512k", "768k") == "memory.limit_in_bytes memory.memsw.limit_in_bytes");
+    CHECK(both("512k", "8M") == "memory.memsw.limit_in_bytes memory.limit_in_bytes");
+    CHECK(both("1M", "2M") == "");  // in force
+    CHECK(both("1M", "3M") == "memory.memsw.limit_in_bytes");
+  }
+  CHECK(names(tree.set({limit("swap", "8M"), limit("mem", "4M")})) ==
+        "memory.memsw.limit_in_bytes memory.limit_in_bytes");
+}
+
+TEST_CASE("plan: quota, period and burst, whatever the order of the flags") {
+  V1Tree tree;
+  tree.group("g", "1048576", "2097152");
+  const auto in_order = [&](std::vector<Limit> limits) { return names(tree.set(std::move(limits))); };
+  const std::string up = "cpu.cfs_period_us cpu.cfs_quota_us cpu.cfs_burst_us";
+  CHECK(in_order({limit("cpu-quota", "90000/90000"), limit("cpu-burst", "60ms")}) == up);
+  CHECK(in_order({limit("cpu-burst", "60ms"), limit("cpu-quota", "90000/90000")}) == up);
+  CHECK(in_order({limit("cpu-burst", "60ms"), limit("cpu-shares", "5"), limit("cpu-quota", "90000/90000")}) ==
+        "cpu.shares " + up);
+  // Below the burst in force: the burst goes down first.
+  const std::string down = in_order({limit("cpu-quota", "10000/90000"), limit("cpu-burst", "5ms")});
+  CHECK(down.find("burst") < down.find("quota"));
+  CHECK(down.find("period") < down.find("quota"));
+  CHECK(in_order({limit("cpu-quota", "50%"), limit("cpu-burst", "20ms")}) == "");
+}
+
+TEST_CASE("plan: new groups with parents, filled before anything can join") {
+  V1Tree tree;
+  const std::string plan =
+      tree.plan({.group = "a/b", .limits = {limit("cpus", "1"), limit("mem", "1M")}, .existing = Existing::refuse});
+  CHECK(plan ==
+        "mkdir cpu/a\nmkdir cpu/a/b\nmkdir memory/a\nmkdir memory/a/b\nmkdir cpuset/a\n"
+        "cpuset/a/cpuset.cpus <- 0-3\ncpuset/a/cpuset.mems <- 0\nmkdir cpuset/a/b\n"
+        "cpuset/a/b/cpuset.mems <- 0\ncpuset/a/b/cpuset.cpus <- 1\nmemory/a/b/memory.limit_in_bytes <- 1048576\n");
+  ControllerSet only;
+  only.add(Controller::cpu);
+  CHECK(tree.plan({.group = "a", .existing = Existing::refuse, .only = only}) == "mkdir cpu/a\n");
+  // A limit elsewhere makes the group there too.
+  CHECK(tree.plan({.group = "a", .limits = {limit("mem", "1M")}, .existing = Existing::refuse, .only = only}) ==
+        "mkdir cpu/a\nmkdir memory/a\nmemory/a/memory.limit_in_bytes <- 1048576\n");
+}
+
+TEST_CASE("plan: what is refused before anything is written") {
+  V1Tree tree;
+  tree.group("g", "1048576", "2097152");
+  const auto refused = [&](const Desired& d, std::string_view why) {
+    const std::string text = tree.plan(d);
+    CAPTURE(text);
+    CHECK(text.starts_with('<'));
+    CHECK(text.find(why) != std::string::npos);
+  };
+  refused({.group = "g", .existing = Existing::refuse}, "already there");
+  refused({.group = "nope", .limits = {limit("mem", "1M")}}, "no such group");
+  refused({.group = "g", .limits = {limit("mem", "1M"), limit("pids", "5")}}, "pids controller is not mounted");
+  refused({.group = "g", .limits = {limit("mem-high", "1M")}}, "--mem-soft");
+  refused({.group = "g", .limits = {limit("mem", "1")}}, "under a page");
+  refused({.group = "g", .limits = {limit("cpus", "60000")}}, "outside the online CPUs");
+  refused({.group = "g", .limits = {limit("cpu-shares", "5"), limit("cpu-weight", "7")}}, "both set cpu.shares");
+  refused({.group = "g", .limits = {raw("nonsense", "1")}}, "not the name of a cgroup file");
+  refused({.group = "g", .limits = {raw("../memory.limit_in_bytes", "1")}}, "not the name of a cgroup file");
+}
+
+TEST_CASE("plan: controllers of cgroup2 are enabled from the top down, once") {
+  const test::ScratchDir tree;
+  tree.file("cgroup.controllers", "cpu memory pids\n");
+  tree.file("cgroup.subtree_control", "pids\n");
+  tree.dir("a");
+  tree.file("a/cgroup.subtree_control", "\n");
+  const Hierarchies h = Hierarchies::of_mounts({{.version = Version::v2, .dir = tree.path(), .root = "/"}});
+  const auto lines = [&](const Desired& d) {
+    const auto plan = Plan::make(h, d);
+    if (!plan) return "<" + plan.error().text() + ">";
+    std::string text = plan->text();
+    for (std::size_t at = text.find(tree.path()); at != std::string::npos; at = text.find(tree.path()))
+      text.erase(at, tree.path().size() + 1);
+    return text;
+  };
+  CHECK(lines({.group = "a/b", .limits = {limit("mem", "1M"), limit("pids", "5")}, .existing = Existing::refuse}) ==
+        "cgroup.subtree_control <- +memory\na/cgroup.subtree_control <- +memory +pids\nmkdir a/b\n"
+        "a/b/memory.max <- 1048576\na/b/pids.max <- 5\n");
+  CHECK(lines({.group = "a", .limits = {limit("pids", "5")}, .existing = Existing::allow}) == "a/pids.max <- 5\n");
+  CHECK(lines({.group = "c", .existing = Existing::refuse}) == "mkdir c\n");
+  CHECK(lines({.group = "a", .limits = {limit("hugetlb", "2M=4M")}, .existing = Existing::allow}).find("not mounted") !=
+        std::string::npos);
+  CHECK(
+      lines({.group = "a", .limits = {limit("cpu-rt", "1ms/1s")}, .existing = Existing::allow}).find("no real-time") !=
+      std::string::npos);
+}
