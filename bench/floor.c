@@ -205,8 +205,8 @@ static int exec_ready(const char* name, char** command) {
   return 125;
 }
 
-// The hierarchy of a file is that of the controller before its first dot.
-static struct hierarchy hierarchy_of_file(const char* file) { return open_hierarchy(file, strcspn(file, ".")); }
+// The hierarchy of a file is that of the controller before its first dot, or the one named before a slash.
+static struct hierarchy hierarchy_of_file(const char* file) { return open_hierarchy(file, strcspn(file, "/.")); }
 
 static void set(bool read_too, const char* name, char** assignments) {
   load_mountinfo();
@@ -302,11 +302,12 @@ static void stat_groups(const char* name, char** list) {
   load_mountinfo();
   for (; list[n_files] != NULL; ++n_files) {
     if (n_files == max_files) exit(2);
-    const char* file = files[n_files] = list[n_files];
-    const char* before = n_files > 0 ? files[n_files - 1] : NULL;
-    size_t n = strcspn(file, ".");
+    const char* file = list[n_files];
+    const char* before = n_files > 0 ? list[n_files - 1] : NULL;
+    size_t n = strcspn(file, "/.");
     bool same = before != NULL && strncmp(file, before, n + 1) == 0;
     file_dirs[n_files] = same ? file_dirs[n_files - 1] : hierarchy_of_file(file).fd;
+    files[n_files] = file[n] == '/' ? file + n + 1 : file;
   }
   walk_from(file_dirs[0], name, read_group);
 }

@@ -41,7 +41,7 @@ Result<> check(const Call& call, const Cgroup& group, std::span<const std::strin
                                  .group = group.name(),
                                  .hint = fmt::format("cgx delete -r {}", group.name())});
   if (call.on("kill") || call.on("to")) return {};
-  const auto ids = CGX_TRY(tasks_below(group));
+  const auto ids = CGX_TRY(children.empty() ? tasks_of(group) : tasks_below(group));
   if (ids.empty()) return {};
   std::string list;
   for (std::size_t i = 0; i < ids.size() && i < 8; ++i) {

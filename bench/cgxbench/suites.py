@@ -309,17 +309,22 @@ class Suites:
             return []
         with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log:
             subprocess.run(
-                ["strace", "-f", "-e", "trace=openat,openat2,open", "-o", log.name, self.cgx, "stat", name, "--json"],
+                ["strace", "-f", "-y", "-e", "trace=openat,openat2,open", "-o", log.name, self.cgx, "stat", name, "--json"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 check=False,
             )
-            opened = re.findall(r'open(?:at2?)?\((?:[^,"]*, )?"([^"]*)".* = \d+$', log.read(), re.M)
-        files = [os.path.basename(path) for path in opened]
+            opened = re.findall(r"open(?:at2?)?\(.* = \d+<([^>]*)>$", log.read(), re.M)
         controllers = set(self.host.mounts) | set(self.host.unified_controllers)
-        wanted = [f for f in files if "." in f and f.split(".")[0] in controllers]
-        return sorted(set(wanted), key=lambda f: (f.split(".")[0], f))[:60]
+        unified = self.host.mounts.get("unified", "/nowhere") + "/"
+        wanted = set()
+        for path in opened:
+            file = os.path.basename(path)
+            if name in path and "." in file and file.split(".")[0] in controllers:
+                # A v1 hierarchy of that controller may be there too: the floor must be told which one.
+                wanted.add(("unified/" if path.startswith(unified) else "") + file)
+        return sorted(wanted, key=lambda f: (re.split("[/.]", f)[0], f))[:60]
 
     def startup(self):
         cases = self.floors("version")

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cerrno>
+#include <optional>
 
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -123,29 +124,31 @@ const Hierarchy* v2_of(const Cgroup& group) {
 std::expected<Child, SpawnError> spawn_in(const Cgroup& group,
                                           const std::vector<std::string>& argv,
                                           const sigset_t& mask) {
-  const auto tasks = open_v1_tasks(group);
+  auto tasks = open_v1_tasks(group);
   if (!tasks) return std::unexpected(SpawnError{SpawnStage::place, tasks.error()});
   const Hierarchy* v2 = v2_of(group);
   std::vector<int> fds;
   for (const sys::Fd& fd : *tasks) fds.push_back(fd.get());
-  const SharedPage page;
-  if (page.get() == nullptr) return std::unexpected(failed(SpawnStage::place, errno, "mmap: " + errno_text(errno)));
+  Shared shared{};  // in the child's sight while it lives in our memory
+  std::optional<SharedPage> page;
   const std::vector<char*> words = pointers(argv);
-  ChildPlan plan{fds.data(), fds.size(), -1, words.data(), &mask, page.get()};
+  ChildPlan plan{fds.data(), fds.size(), -1, words.data(), &mask, &shared};
 
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
   (void)sigprocmask(SIG_SETMASK, &all, &before);
   std::array<sys::Fd, 2> ends;
-  const auto make_pipe = [&] {
+  const auto share_with_copy = [&] {
     std::array<int, 2> fds2{};
-    if (pipe2(fds2.data(), O_CLOEXEC) != 0) return;
+    plan.shared = page.emplace().get();
+    if (plan.shared == nullptr || pipe2(fds2.data(), O_CLOEXEC) != 0) return false;
     ends[0].reset(fds2[0]);
     ends[1].reset(fds2[1]);
+    return true;
   };
 #if !defined(__x86_64__)
-  make_pipe();
+  if (!share_with_copy()) return std::unexpected(failed(SpawnStage::place, errno, errno_text(errno)));
 #endif
   Started started = start(plan, v2 != nullptr ? *group.dir(*v2) : -1);
   int code = errno;
@@ -158,8 +161,7 @@ std::expected<Child, SpawnError> spawn_in(const Cgroup& group,
       plan.v2_procs = procs.get();
     }
     if (v2 == nullptr || procs.valid()) {
-      make_pipe();
-      started = start_by_fork(plan);
+      if (share_with_copy()) started = start_by_fork(plan);
       code = errno;
     }
   }
@@ -173,10 +175,12 @@ std::expected<Child, SpawnError> spawn_in(const Cgroup& group,
     char byte = 0;
     while (read(ends[0].get(), &byte, 1) < 0 && errno == EINTR) continue;
   }
-  if (page.get()->code == 0) return child;
+  sys::close_all(*tasks);
+  const Shared told = plan.shared != nullptr ? *plan.shared : Shared{};
+  if (told.code == 0) return child;
   siginfo_t info{};
   while (waitid(P_PID, static_cast<id_t>(child.pid), &info, WEXITED) != 0 && errno == EINTR) continue;
-  return std::unexpected(failed(page.get()->stage, page.get()->code, errno_text(page.get()->code)));
+  return std::unexpected(failed(told.stage, told.code, errno_text(told.code)));
 }
 
 SpawnError exec_in(const Cgroup& group, const std::vector<std::string>& argv) {

@@ -200,7 +200,8 @@ Result<> remove_group(const Cgroup& group, Below what) {
   // Classes and filters on interfaces do not go with the group by themselves: they go after it, by its key.
   std::vector<std::string> shaped;
   for (const Hierarchy* h : group.present())
-    if (const auto dir = group.dir(*h); dir && attached_net(*dir)) shaped.push_back(net_key(*dir, h->version()));
+    if (const bool shapes = h->version() == Version::v2 || h->controllers().has(Controller::net_cls); shapes)
+      if (const auto dir = group.dir(*h); dir && attached_net(*dir)) shaped.push_back(net_key(*dir, h->version()));
   // The kernel needs some time after the last process is gone: 1 ms, doubling, about a second in all.
   for (int pause_ms = 1;; pause_ms *= 2) {
     auto done = remove_once(group);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <limits>
+#include <optional>
 
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -91,13 +92,15 @@ class Walk {
 
   Result<std::vector<Listed>> run(const Cgroup& group) {
     CGX_CHECK(group.require());
-    const std::string counts = depth_ == Depth::all ? sys::read_path("/proc/cgroups").value_or("") : "";
+    std::optional<std::string> counts;
     std::uint32_t mask = 0;
     for (const Hierarchy* h : group.present()) {
       const int dir = CGX_TRY(group.dir(*h));
       if (subdirectories(dir, "") == 0) continue;
       mask |= 1U << h->index();
-      if (depth_ == Depth::all) left_[h->index()] = most_below(group, *h, counts);
+      if (depth_ != Depth::all) continue;
+      if (!counts) counts = sys::read_path("/proc/cgroups").value_or("");
+      left_[h->index()] = most_below(group, *h, *counts);
     }
     CGX_CHECK(visit(group.name(), mask));
     return std::move(found_);

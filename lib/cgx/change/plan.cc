@@ -40,8 +40,13 @@ class StructurePlanner {
     CGX_CHECK(find_homes());
     CGX_CHECK(check_only());
     bool found = false;
-    for (const Hierarchy& h : hierarchies_.all())
-      if (wanted(h)) {
+    // Where limits alone change, the hierarchies that they live in are enough, if the group is there.
+    const bool homes_only = desired_.existing == Existing::require && !desired_.owner && !homes_.empty();
+    const auto at_home = [&](const Hierarchy& h) { return std::ranges::find(homes_, &h) != homes_.end(); };
+    for (const bool home : {true, false}) {
+      if (!home && homes_only && found) break;
+      for (const Hierarchy& h : hierarchies_.all()) {
+        if (!wanted(h) || at_home(h) != home) continue;
         const bool there = desired_.group.empty() || exists(h, desired_.group);
         if (there) there_.push_back(&h);
         found = found || there;
@@ -51,9 +56,10 @@ class StructurePlanner {
                                        .group = desired_.group,
                                        .hint = "cgx set changes its limits; --exist-ok takes it as it is"});
       }
+    }
     if (!found && desired_.existing == Existing::require) CGX_CHECK(Cgroup(hierarchies_, desired_.group).require());
     for (const Hierarchy& h : hierarchies_.all())
-      if (wanted(h)) CGX_CHECK(plan_in(h));
+      if (wanted(h) && (!homes_only || at_home(h))) CGX_CHECK(plan_in(h));
     return {};
   }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cgx/sys/fd.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 
 #include <dirent.h>
@@ -113,7 +115,20 @@ Result<Fd> open_path(const std::string& path, int flags) {
   return Fd(fd);
 }
 
-Result<std::string> read_all(int fd, std::size_t limit) {
+void close_all(std::vector<Fd>& fds) {
+  for (std::size_t i = 0; i < fds.size();) {
+    const int first = fds[i].get();
+    int last = first;
+    for (++i; i < fds.size() && fds[i].get() == last + 1; ++i) ++last;
+    if (first < 0) continue;
+    if (syscall(SYS_close_range, static_cast<unsigned>(first), static_cast<unsigned>(last), 0) != 0)
+      for (int fd = first; fd <= last; ++fd) (void)close(fd);  // before Linux 5.9
+  }
+  for (Fd& fd : fds) (void)fd.release();
+  fds.clear();
+}
+
+Result<std::string> read_all(int fd, std::size_t limit, End end) {
   std::string text;
   std::array<char, 4096> buffer;  // kernfs answers a page at a time
   while (true) {
@@ -124,13 +139,14 @@ Result<std::string> read_all(int fd, std::size_t limit) {
     }
     if (n == 0) return text;
     text.append(buffer.data(), static_cast<std::size_t>(n));
+    if (end == End::short_read && static_cast<std::size_t>(n) < buffer.size() / 2) return text;
     if (text.size() > limit) return fail(EFBIG, "is larger than " + std::to_string(limit) + " bytes");
   }
 }
 
 Result<std::string> read_file(int dir, std::string_view name) {
   const Fd fd = CGX_TRY(open_beneath(dir, name, O_RDONLY | O_NOCTTY));
-  return read_all(fd.get());
+  return read_all(fd.get(), most_bytes, End::short_read);
 }
 
 Result<std::string> read_path(const std::string& path) {
@@ -208,6 +224,15 @@ Result<std::vector<std::string>> list_dir(int dir, std::string_view path, Entrie
   return names;
 }
 
-bool exists(int dir, std::string_view name) { return open_beneath(dir, name, O_PATH).has_value(); }
+bool exists(int dir, std::string_view name) {
+  if (name.empty() || name[0] == '.' || name.find_first_of(std::string_view("/\0", 2)) != std::string_view::npos ||
+      name.size() > NAME_MAX)
+    return open_beneath(dir, name, O_PATH).has_value();
+  // One part has nothing to be led astray by but itself.
+  std::array<char, NAME_MAX + 1> part{};
+  std::ranges::copy(name, part.begin());
+  struct stat st{};
+  return fstatat(dir, part.data(), &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) == 0 && !S_ISLNK(st.st_mode);
+}
 
 }  // namespace cgx::sys

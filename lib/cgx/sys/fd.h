@@ -48,8 +48,15 @@ class Fd {
 // Opens any path (not beneath anything), O_CLOEXEC added: for mount roots, /proc, and files a user names.
 [[nodiscard]] Result<Fd> open_path(const std::string& path, int flags);
 
-// Reads from the current offset to the end. At most `limit` bytes, more is EFBIG. Retries EINTR.
-[[nodiscard]] Result<std::string> read_all(int fd, std::size_t limit = 16U << 20U);
+// Closes them all, those with numbers in a row by one system call; `fds` is empty then.
+void close_all(std::vector<Fd>& fds);
+
+// Reads from the current offset to the end. At most `limit` bytes, more is EFBIG. Retries EINTR. With End::short_read a
+// read that fills less than half a page is the last one: true of regular files and of cgroup files, whose records are
+// short, and half the cost of a small one; not of pipes, nor of mountinfo, where a record may be as long as a page.
+enum class End : std::uint8_t { zero_read, short_read };
+inline constexpr std::size_t most_bytes = 16U << 20U;
+[[nodiscard]] Result<std::string> read_all(int fd, std::size_t limit = most_bytes, End end = End::zero_read);
 
 // The file `name` in or below directory `dir`, whole. Errors: the errno of open or read, no text added.
 [[nodiscard]] Result<std::string> read_file(int dir, std::string_view name);
