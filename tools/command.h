@@ -90,6 +90,8 @@ inline constexpr std::size_t any_number = static_cast<std::size_t>(-1);
 
 // Writes to stdout at once; EPIPE ends the program quietly with status 1 (as `cgx ls | head` wants).
 void print(std::string_view text);
+// What --dry-run shows, a line a step: as it is, or with --json as {"steps": [LINE, ...]}.
+void print_steps(const Call& call, std::string_view lines);
 // Whether stdout is a terminal where colour is welcome (NO_COLOR, TERM=dumb).
 [[nodiscard]] bool colour();
 // One line (and a hint) on stderr, or a JSON object; answers the exit status: 2 for usage, 1 else.

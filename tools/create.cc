@@ -32,7 +32,7 @@ Result<int> change(const Call& call, Desired desired) {
       desired.group = name;
       text += CGX_TRY(Plan::make(hierarchies, desired)).text();
     }
-    print(text);
+    print_steps(call, text);
     return 0;
   }
   Transaction transaction(hierarchies);

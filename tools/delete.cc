@@ -118,7 +118,7 @@ Result<int> run_delete(const Call& call) {
   if (call.dry_run) {
     std::string text;
     for (const std::string& name : names) text += CGX_TRY(dry_run(call, Cgroup(hierarchies, name), to));
-    print(text);
+    print_steps(call, text);
     return 0;
   }
   for (Cgroup& group : groups) {

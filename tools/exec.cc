@@ -164,7 +164,7 @@ class Exec {
       text += fmt::format("{} <- 0\n", h.path(desired_.group, h.version() == Version::v1 ? "tasks" : "cgroup.procs"));
     text += "exec";
     for (const std::string& word : call_.program) text += ' ' + word;
-    print(text + "\n");
+    print_steps(call_, text + "\n");
     return 0;
   }
 

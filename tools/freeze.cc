@@ -56,7 +56,7 @@ Result<int> run_change(const Call& call, bool freezing) {
   if (call.dry_run) {
     std::string out;
     for (const Cgroup& group : groups) out += freezer_line(group, freezing);
-    print(out);
+    print_steps(call, out);
     return 0;
   }
   CGX_CHECK(change_all(groups, freezing, deadline));
@@ -99,7 +99,7 @@ Result<int> run_kill(const Call& call) {
   if (call.dry_run) {
     std::string out;
     for (const Cgroup& group : groups) out += CGX_TRY(kill_plan(group, signal));
-    print(out);
+    print_steps(call, out);
     return 0;
   }
   sys::JsonWriter json;

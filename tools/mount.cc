@@ -223,7 +223,7 @@ Result<int> run_mount(const Call& call) {
                      "",
                      dir);
   if (call.dry_run) {
-    print((missing ? fmt::format("mkdir {}\n", dir) : std::string()) +
+    print_steps(call, (missing ? fmt::format("mkdir {}\n", dir) : std::string()) +
           fmt::format("mount -t {}{}{} none {}\n", w.type, w.options.empty() ? "" : " -o ", w.options, dir));
     return 0;
   }
@@ -266,7 +266,7 @@ Result<int> run_umount(const Call& call) {
   }
   const Mount& m = *top;
   if (call.dry_run) {
-    print(fmt::format("umount {}\n", dir));
+    print_steps(call, fmt::format("umount {}\n", dir));
     return 0;
   }
   const auto same = std::ranges::count(mounts, m.device, &Mount::device);

@@ -70,7 +70,7 @@ Result<int> run_move(const Call& call) {
     for (const pid_t pid : ids)
       for (const Hierarchy* h : group.present())
         out += fmt::format("{} <- {}\n", h->path(group.name(), tasks_file(*h, which)), pid);
-    print(out);
+    print_steps(call, out);
     return 0;
   }
   if (auto moved = attach_all(group, ids, which); !moved) {

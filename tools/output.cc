@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "cgx/sys/json.h"
+#include "cgx/sys/text.h"
 
 #include "command.h"
 
@@ -38,6 +39,15 @@ std::string json_error(const Error& e, std::string_view command) {
 }  // namespace
 
 void print(std::string_view text) { write_whole(STDOUT_FILENO, text); }
+
+void print_steps(const Call& call, std::string_view lines) {
+  if (!call.json) return print(lines);
+  sys::JsonWriter json;
+  json.open_object().key("steps").open_array();
+  for (const std::string_view line : sys::lines(lines)) json.string(line);
+  json.close_array().close_object();
+  print(json.take() + "\n");
+}
 
 bool colour() {
   // Asked once a command, before it prints.
