@@ -34,18 +34,18 @@ struct Decision {
   FixedText<48> limit;      // its knob: "memory.limit_in_bytes"
   std::uint64_t usage = 0;  // bytes at the event
   std::uint64_t limit_bytes = 0;
-  std::uint64_t count = 0;    // the counter of the event
-  FixedText<16> action;       // "raise", ..., "release", "none"
-  FixedText<16> result;       // "done", "failed", "skipped", "limited"
-  FixedText<192> detail;      // "64M -> 80M"; "memory.limit_in_bytes: Device or resource busy"
+  std::uint64_t count = 0;  // the counter of the event
+  FixedText<16> action;     // "raise", ..., "release", "none"
+  FixedText<16> result;     // "done", "failed", "skipped", "limited"
+  FixedText<192> detail;    // "64M -> 80M"; "memory.limit_in_bytes: Device or resource busy"
   std::uint64_t old_value = 0;
   std::uint64_t new_value = 0;
   pid_t pid = 0;  // of a victim
   FixedText<128> command;
-  std::uint64_t rss = 0;      // bytes
-  std::uint64_t age = 0;      // microseconds
-  std::uint64_t took = 0;     // microseconds from the wake to the end of the action
-  unsigned policy_line = 0;   // of the action in its file
+  std::uint64_t rss = 0;     // bytes
+  std::uint64_t age = 0;     // microseconds
+  std::uint64_t took = 0;    // microseconds from the wake to the end of the action
+  unsigned policy_line = 0;  // of the action in its file
 };
 
 }  // namespace cgx::daemon

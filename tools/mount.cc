@@ -57,6 +57,19 @@ std::vector<Mount> cgroup_mounts() {
   return text ? parse_mountinfo(*text) : std::vector<Mount>{};
 }
 
+// The options of cgroup2 as they stand: there is one cgroup2 on a host, and a further mount sets its options anew for
+// all of them (cgroup-v2.rst, "Mounting"), so that leaving them out would take nsdelegate from everybody.
+std::string v2_options() {
+  std::string kept;
+  for (const Mount& m : cgroup_mounts()) {
+    if (m.version != Version::v2) continue;
+    for (const std::string_view option : sys::split(m.options, ','))
+      if (option != "rw" && option != "ro") kept.append(kept.empty() ? "" : ",").append(option);
+    break;
+  }
+  return kept;
+}
+
 std::unexpected<Error> wrong(std::string_view flag, std::string_view value, std::string what, std::string hint = {}) {
   Error e{.code = EINVAL, .what = std::move(what), .knob = std::string(flag), .value = std::string(value)};
   e.hint = std::move(hint);
@@ -67,7 +80,7 @@ std::unexpected<Error> wrong(std::string_view flag, std::string_view value, std:
 Result<Wanted> wanted_of(const Call& call) {
   const int kinds = int{call.on("v1")} + int{call.on("v2")} + int{call.on("named")};
   if (kinds != 1) return wrong("", "", "needs one of --v1 LIST, --v2 and --named NAME");
-  if (call.on("v2")) return Wanted{"cgroup2", "", {}};
+  if (call.on("v2")) return Wanted{"cgroup2", v2_options(), {}};
   if (call.on("named")) {
     const std::string_view name = call.get("named");
     const bool fine = !name.empty() && name.size() < 64 &&
@@ -223,8 +236,9 @@ Result<int> run_mount(const Call& call) {
                      "",
                      dir);
   if (call.dry_run) {
-    print_steps(call, (missing ? fmt::format("mkdir {}\n", dir) : std::string()) +
-          fmt::format("mount -t {}{}{} none {}\n", w.type, w.options.empty() ? "" : " -o ", w.options, dir));
+    print_steps(call,
+                (missing ? fmt::format("mkdir {}\n", dir) : std::string()) +
+                    fmt::format("mount -t {}{}{} none {}\n", w.type, w.options.empty() ? "" : " -o ", w.options, dir));
     return 0;
   }
   if (missing && mkdir(dir.c_str(), 0755) != 0)

@@ -19,8 +19,7 @@ std::string Problem::text() const {
 
 std::string_view Action::name() const {
   // In the order of the variant.
-  constexpr std::array<std::string_view, 8> names{
-      "raise", "kill", "freeze", "thaw", "set", "exec", "log", "reclaim"};
+  constexpr std::array<std::string_view, 8> names{"raise", "kill", "freeze", "thaw", "set", "exec", "log", "reclaim"};
   static_assert(std::variant_size_v<decltype(what)> == names.size());
   return names[what.index()];
 }
