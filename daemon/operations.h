@@ -32,7 +32,9 @@ class Operations {
 
   [[nodiscard]] virtual Result<std::vector<std::string>> list_groups() = 0;
   [[nodiscard]] virtual Result<Answers> get_group(const std::string& group) = 0;
-  [[nodiscard]] virtual Result<> create_group(const std::string& group, const LimitTexts& limits) = 0;
+  // With missing parents. `owner` -1: root. Else the owner of the delegated subtree that the group will be in asked for
+  // it, and the group is given to that user (as `cgx create --owner` does).
+  [[nodiscard]] virtual Result<> create_group(const std::string& group, const LimitTexts& limits, uid_t owner) = 0;
   [[nodiscard]] virtual Result<> set_limits(const std::string& group, const LimitTexts& limits) = 0;
   [[nodiscard]] virtual Result<> delete_group(const std::string& group) = 0;
   [[nodiscard]] virtual Result<> attach_process(const std::string& group, pid_t pid) = 0;
@@ -51,7 +53,8 @@ class Operations {
   // For the properties of the interface.
   [[nodiscard]] virtual bool policy_valid() = 0;
   [[nodiscard]] virtual std::chrono::system_clock::time_point last_reload() = 0;
-  // The uid that a delegated subtree's root belongs to; -1: none but root may change the group.
+  // The uid that the delegated subtree belongs to which `group` is in (or would be in, where it is not there yet), or
+  // whose root it is; -1: none but root may change the group.
   [[nodiscard]] virtual uid_t owner_of(const std::string& group) = 0;
 };
 
