@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/state_dir.h"
+
+#include <cerrno>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/sys/text.h"
+
+namespace cgx::daemon {
+namespace {
+
+Result<> make_all(const std::string& path) {
+  for (std::size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
+    const std::string part = path.substr(0, slash);
+    if (mkdir(part.c_str(), 0755) == 0) {
+      // The umask must not decide who can read it.
+      if (chmod(part.c_str(), 0755) != 0) return fail_errno(errno, part);
+    } else if (errno != EEXIST) {
+      return fail_errno(errno, part);
+    }
+    if (slash == std::string::npos) return {};
+  }
+}
+
+}  // namespace
+
+Result<StateDir> StateDir::open(const std::string& path) {
+  CGX_CHECK(make_all(path));
+  auto dir = sys::open_path(path, O_RDONLY | O_DIRECTORY);
+  if (!dir) return fail_errno(dir.error().code, path);
+  struct stat status{};
+  if (fstat(dir->get(), &status) != 0) return fail_errno(errno, path);
+  if (status.st_uid != geteuid())
+    return fail(EPERM, fmt::format("{} belongs to uid {}, not to {}", path, status.st_uid, geteuid()));
+  if ((status.st_mode & 022U) != 0)
+    return fail(EPERM, fmt::format("{} can be written by others (mode {:o})", path, status.st_mode & 07777U));
+  // Beneath the directory, whose owner is known now.
+  sys::Fd lock(openat(dir->get(), "cgxd.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
+  if (!lock.valid()) return fail_errno(errno, path + "/cgxd.lock");
+  if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return fail_errno(errno, path + "/cgxd.lock");
+    const auto holder = sys::read_all(lock.get(), 64);
+    Error error{.code = EBUSY, .what = fmt::format("{} is in use by another cgxd", path)};
+    if (holder && !holder->empty()) error.what += fmt::format(", pid {}", sys::trim(*holder));
+    error.hint = "give this one another directory with --state";
+    return std::unexpected(std::move(error));
+  }
+  const std::string pid = fmt::format("{}\n", getpid());
+  if (ftruncate(lock.get(), 0) != 0 || pwrite(lock.get(), pid.data(), pid.size(), 0) < 0)
+    return fail_errno(errno, path + "/cgxd.lock");
+  return StateDir(path, std::move(*dir), std::move(lock));
+}
+
+Result<> StateDir::write(std::string_view name, std::string_view text) const {
+  const std::string target(name);
+  const std::string fresh = target + ".new";
+  const auto failed = [&] { return fail_errno(errno, path_ + "/" + target); };
+  const sys::Fd file(openat(dir_.get(), fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
+  if (!file.valid()) return failed();
+  while (!text.empty()) {
+    const ssize_t n = ::write(file.get(), text.data(), text.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return failed();
+    text.remove_prefix(static_cast<std::size_t>(n));
+  }
+  if (renameat(dir_.get(), fresh.c_str(), dir_.get(), target.c_str()) != 0) return failed();
+  return {};
+}
+
+Result<std::string> StateDir::read(std::string_view name) const { return sys::read_file(dir_.get(), name); }
+
+void StateDir::remove(std::string_view name) const { (void)unlinkat(dir_.get(), std::string(name).c_str(), 0); }
+
+}  // namespace cgx::daemon
