@@ -70,6 +70,7 @@ struct Backing {
 struct Knob {
   std::string_view name;  // the v2 file's, or the v1 file's where only v1 has it
   std::string_view flag;  // "mem" for --mem; empty: reached by --set only
+  std::string_view key;   // in policies: "memory.max", or a section as a whole: "hugetlb"; wherever there is a flag
   Format format = Format::text;
   Kind kind = Kind::control;
   std::uint64_t low = 0;  // of numbers

@@ -20,9 +20,9 @@ consteval Knob v1_flag(std::string_view name, std::string_view doc, std::string_
 
 // clang-format off
 constexpr std::array rows{
-    Knob{.name = "cpuset.cpus", .flag = "cpus", .format = Format::list, .kind = Kind::limit,
+    Knob{.name = "cpuset.cpus", .flag = "cpus", .key = "cpuset.cpus", .format = Format::list, .kind = Kind::limit,
          .v2 = file_v2(cpuset, "cpuset.cpus"), .v1 = file_v1(cpuset, "cpuset.cpus"), .doc = "the CPUs that the group may use", .property = "AllowedCPUs"},
-    Knob{.name = "cpuset.mems", .flag = "mems", .format = Format::list, .kind = Kind::limit,
+    Knob{.name = "cpuset.mems", .flag = "mems", .key = "cpuset.mems", .format = Format::list, .kind = Kind::limit,
          .v2 = file_v2(cpuset, "cpuset.mems"), .v1 = file_v1(cpuset, "cpuset.mems"), .doc = "the memory nodes that the group may use", .property = "AllowedMemoryNodes"},
     Knob{.name = "cpuset.cpus.effective", .format = Format::list, .kind = Kind::stat,
          .v2 = read_only(cpuset, "cpuset.cpus.effective"), .v1 = read_only(cpuset, "cpuset.effective_cpus"), .doc = "the CPUs that are really there for it"},

@@ -21,17 +21,17 @@ consteval Knob only_v2(std::string_view name, Format format, Kind kind, Backing 
 
 // clang-format off
 constexpr std::array rows{
-    Knob{.name = "io.weight", .flag = "io-weight", .format = Format::io_weight, .kind = Kind::weight, .low = 1, .high = 10000,
+    Knob{.name = "io.weight", .flag = "io-weight", .key = "io.weight", .format = Format::io_weight, .kind = Kind::weight, .low = 1, .high = 10000,
          .v2 = {.controller = Controller::io, .files = {"io.weight", "io.bfq.weight"}, .encode = codec::put_io_weight, .decode = codec::get_io_weight},
          .v1 = {.controller = Controller::io, .files = {"blkio.weight", "blkio.bfq.weight"}, .encode = codec::put_io_weight, .decode = codec::get_io_weight},
          .doc = "share of disk time under contention, 1 to 10000 (1 to 1000 with BFQ), for all disks or DEV:N for one", .property = "IOWeight"},
-    Knob{.name = "io.max", .flag = "io-max", .format = Format::io_max, .kind = Kind::limit,
+    Knob{.name = "io.max", .flag = "io-max", .key = "io.max", .format = Format::io_max, .kind = Kind::limit,
          .v2 = table_file(Controller::io, "io.max"),
          .v1 = {.controller = Controller::io,
                 .files = {"blkio.throttle.read_bps_device", "blkio.throttle.write_bps_device", "blkio.throttle.read_iops_device", "blkio.throttle.write_iops_device"},
                 .encode = codec::put_io_max_v1, .decode = codec::get_io_max_v1},
          .doc = "most bytes (rbps, wbps) and operations (riops, wiops) a second on one disk"},
-    Knob{.name = "io.latency", .flag = "io-latency", .format = Format::io_latency, .kind = Kind::protection,
+    Knob{.name = "io.latency", .flag = "io-latency", .key = "io.latency", .format = Format::io_latency, .kind = Kind::protection,
          .v2 = table_file(Controller::io, "io.latency"), .v1 = none("cgroup v1 has no io.latency"),
          .doc = "latency on one disk that other groups are slowed down for"},
     only_v2("io.prio.class", Format::text, Kind::control, file_v2(Controller::io, "io.prio.class"), "IO priority class forced on the group"),

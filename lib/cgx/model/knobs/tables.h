@@ -53,6 +53,7 @@ consteval bool well_formed(std::span<const Knob> rows) {
       if (b->fidelity == Fidelity::lossy && b->note.empty()) return false;
     }
     if ((k.format == Format::word) != !k.words.empty()) return false;
+    if (k.flag.empty() != k.key.empty()) return false;
   }
   return true;
 }
