@@ -29,7 +29,7 @@ struct Problem {
   std::string path;
   std::string what;
   std::string hint;
-  bool warning = false;  // the group says best_effort: it is left out, and said
+  bool warning = false;  // worth knowing, but the policy stands; under best_effort what is told of is left out of it
   // `web.yaml:12:15: groups.web.memory.max: "2GG" is not a size (like 512M, 2G, max)`
   [[nodiscard]] std::string text() const;
 };
@@ -45,6 +45,7 @@ struct PolicyLimit {
 struct Amount {
   std::uint64_t bytes = 0;
   unsigned percent = 0;  // 0: bytes counts
+  bool operator==(const Amount&) const = default;
 };
 
 struct Raise {
@@ -78,7 +79,7 @@ struct Log {
   std::string message;
 };
 struct Reclaim {
-  Amount amount;
+  Amount amount;  // a percentage is one of what is used
 };
 
 struct Action {
@@ -104,8 +105,13 @@ struct PressureRule {
 
 enum class OomMode : std::uint8_t { kernel, pause, group };
 
+// Values that this host holds in another form, which loses something (a weight as v1's shares): taken and told of,
+// taken, or an error.
+enum class Lossy : std::uint8_t { tell, allow, refuse };
+
 struct GroupPolicy {
   std::string name;  // "web/api"
+  std::string path;  // of its key in the file: "groups.web.children.api"
   Place place;
   std::string description;
   std::vector<PolicyLimit> limits;  // memory.oom is not among them where it is `pause`: the daemon sets that one
@@ -116,7 +122,7 @@ struct GroupPolicy {
   std::vector<Action> on_oom;
   std::vector<PressureRule> on_pressure;
   bool best_effort = false;
-  bool lossy = false;  // `lossy: allow`: conversions that lose something are taken
+  Lossy lossy = Lossy::tell;
 };
 
 // All fields that are there must match; an empty one matches anything.
