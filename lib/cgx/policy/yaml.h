@@ -13,18 +13,23 @@ namespace cgx::policy {
 
 struct Loaded {
   Policies policies;
-  std::vector<Problem> problems;  // in the order of files and lines; errors and warnings
-  [[nodiscard]] bool ok() const;  // no error among them
+  std::vector<Problem> problems;   // in the order of files and lines; errors and warnings
+  std::vector<std::string> files;  // that were read or should have been, in that order
+  [[nodiscard]] bool ok() const;   // no error among them
 };
 
-// Reads files, and of directories the *.yaml and *.yml in name order, as one set. Everything that is wrong is told at
-// once. Refused: other than regular files, over 1 MiB, duplicate keys, aliases that grow beyond measure, deep nesting.
-// Checks spelling, values and ranges; what this host lacks is found by check_host(). Blocks for reading only.
+// Reads files, of directories the *.yaml and *.yml in name order, and of "-" the standard input, as one set. Everything
+// that is wrong is told at once. Refused: other than regular files, over 1 MiB, duplicate keys, aliases that grow
+// beyond measure, deep nesting. Checks spelling, values and ranges, and looks up devices and users; what else this host
+// lacks is found by check_host(). Under best_effort what cannot be looked up is left out, with a warning. Blocks for
+// reading only.
 [[nodiscard]] Loaded load(std::span<const std::string> paths);
 // One text in place of a file; `name` stands in the places.
 [[nodiscard]] Loaded load_text(std::string_view text, std::string_view name);
 // Adds what this host cannot honour: an error each, or a warning where the group says best_effort, and then the limit
 // is taken out of the policy. Reads mounts and files of groups.
 void check_host(Loaded& loaded, const Hierarchies& hierarchies);
+// By file and line, as they are kept; for who adds some.
+void sort_problems(Loaded& loaded);
 
 }  // namespace cgx::policy

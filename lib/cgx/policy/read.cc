@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cgx/policy/read.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
+#include <grp.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+namespace cgx::policy {
+namespace {
+
+// What the file says may be anything, also escapes that move a terminal's cursor; and nobody reads 64 KiB of it.
+std::string printable(std::string_view text) {
+  constexpr std::size_t most = 80;
+  std::string out;
+  for (const char c : text.substr(0, most)) out += static_cast<unsigned char>(c) < ' ' || c == 0x7f ? '?' : c;
+  return text.size() > most ? out + "..." : out;
+}
+
+// "a, b or c" of "a|b|c".
+std::string alternatives(std::string_view words) {
+  const auto parts = sys::split(words, '|');
+  std::string out;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (i > 0) out += i + 1 == parts.size() ? " or " : ", ";
+    out += parts[i];
+  }
+  return out;
+}
+
+// The id of a name by a function of the family getpwnam_r, which wants a buffer of unknown size.
+template <class Row, class Look, class Id>
+Result<std::uint32_t> look_up(std::string_view name, std::string_view what, Look look, Id id) {
+  if (const auto n = sys::parse_u64(name, 0, 0xfffffffe)) return static_cast<std::uint32_t>(*n);
+  if (name.empty() || name.starts_with('-') || name.size() > 255 ||
+      name.find_first_of(std::string_view(" \t\n\r/:\0", 7)) != std::string_view::npos)
+    return bad_value(name, fmt::format("is no name of a {}", what));
+  const std::string copy(name);
+  std::vector<char> buffer(1024);
+  Row row{};
+  Row* found = nullptr;
+  int rc = 0;
+  while ((rc = look(copy.c_str(), &row, buffer.data(), buffer.size(), &found)) == ERANGE && buffer.size() < 1U << 20U)
+    buffer.resize(buffer.size() * 4);
+  if (found != nullptr) return id(row);
+  auto none = bad_value(name, fmt::format("is no {} of this host", what));
+  none.error().code = ENOENT;
+  return none;
+}
+
+}  // namespace
+
+Reader::Step::Step(Reader& reader, std::string_view part, unsigned line, unsigned column)
+    : reader_(&reader), length_(reader.path_.size()), line_(reader.line_), column_(reader.column_) {
+  if (!reader.path_.empty() && !part.starts_with('[')) reader.path_ += '.';
+  reader.path_ += part;
+  reader.line_ = line;
+  reader.column_ = column;
+}
+
+Reader::Step::~Step() {
+  reader_->path_.resize(length_);
+  reader_->line_ = line_;
+  reader_->column_ = column_;
+}
+
+Reader::Step Reader::in(const Entry& entry) { return {*this, printable(entry.key), entry.line, entry.column}; }
+
+Reader::Step Reader::in(std::size_t index, const Node& item) {
+  return {*this, fmt::format("[{}]", index), item.line, item.column};
+}
+
+void Reader::wrong(std::string what, std::string hint) {
+  problems_->push_back({place(), path_, std::move(what), std::move(hint), false});
+}
+
+void Reader::warn(std::string what, std::string hint) {
+  problems_->push_back({place(), path_, std::move(what), std::move(hint), true});
+}
+
+void Reader::lacks(const Error& error, bool best_effort) {
+  problems_->push_back({place(), path_, error.text(), error.hint, best_effort});
+}
+
+std::string_view Reader::kind(const Node& node) {
+  switch (node.kind) {
+    case Node::Kind::null:
+      return "nothing";
+    case Node::Kind::scalar:
+      return "a single value";
+    case Node::Kind::list:
+      return "a list";
+    case Node::Kind::map:
+      break;
+  }
+  return "a map";
+}
+
+bool Reader::map(const Node& node) {
+  if (node.kind != Node::Kind::map) wrong(fmt::format("takes a map (KEY: VALUE), not {}", kind(node)));
+  return node.kind == Node::Kind::map;
+}
+
+bool Reader::list(const Node& node) {
+  if (node.kind != Node::Kind::list) wrong(fmt::format("takes a list, not {}", kind(node)));
+  return node.kind == Node::Kind::list;
+}
+
+std::optional<std::string> Reader::text(const Node& node) {
+  if (node.kind == Node::Kind::scalar) return node.text;
+  wrong(node.kind == Node::Kind::null ? std::string("has no value")
+                                      : fmt::format("takes a single value, not {}", kind(node)));
+  return {};
+}
+
+std::optional<bool> Reader::boolean(const Node& node) {
+  const auto value = text(node);
+  if (!value) return {};
+  if (!node.quoted && (*value == "true" || *value == "false")) return *value == "true";
+  wrong(fmt::format("\"{}\" is neither true nor false", printable(*value)));
+  return {};
+}
+
+std::optional<std::size_t> Reader::word(const Node& node, std::string_view words) {
+  const auto value = text(node);
+  if (!value) return {};
+  const auto parts = sys::split(words, '|');
+  const auto at = std::ranges::find(parts, *value);
+  if (at != parts.end()) return static_cast<std::size_t>(at - parts.begin());
+  const std::string_view near = sys::nearest(*value, parts);
+  wrong(fmt::format("\"{}\" is not {}", printable(*value), alternatives(words)),
+        near.empty() ? "" : fmt::format("did you mean {}?", near));
+  return {};
+}
+
+std::optional<std::uint64_t> Reader::time(const Node& node, std::uint64_t low, std::uint64_t high) {
+  const auto value = text(node);
+  if (!value) return {};
+  const auto n = sys::parse_time(*value);
+  if (!n) {
+    wrong(n.error());
+    return {};
+  }
+  if (*n >= low && *n <= high) return *n;
+  if (low == 1 && *n == 0)
+    wrong(fmt::format("\"{}\" is no time at all", printable(*value)));
+  else if (high >= 1ULL << 60U)
+    wrong(fmt::format("\"{}\" is less than {}", printable(*value), sys::format_time(low)));
+  else
+    wrong(fmt::format("\"{}\" is not from {} to {}",
+                      printable(*value),
+                      low == 1 ? "1us" : sys::format_time(low),
+                      sys::format_time(high)));
+  return {};
+}
+
+std::optional<std::uint64_t> Reader::size(const Node& node) {
+  const auto value = text(node);
+  if (!value) return {};
+  const auto n = sys::parse_size(*value);
+  if (!n) {
+    wrong(n.error());
+    return {};
+  }
+  if (*n != 0 && *n != sys::unlimited) return *n;
+  wrong(fmt::format("\"{}\" is no bound; a size above 0 is (like 512M, 2G)", printable(*value)));
+  return {};
+}
+
+std::optional<Amount> Reader::amount(const Node& node, unsigned most_percent) {
+  const auto value = text(node);
+  if (!value) return {};
+  if (!value->ends_with('%')) {
+    const auto n = sys::parse_size(*value);
+    if (n && *n != 0 && *n != sys::unlimited) return Amount{.bytes = *n, .percent = 0};
+    wrong(fmt::format("\"{}\" is neither a size nor a percentage (like 64M, 25%)", printable(*value)));
+    return {};
+  }
+  const auto n = sys::parse_u64(std::string_view(*value).substr(0, value->size() - 1), 1, most_percent);
+  if (n) return Amount{.bytes = 0, .percent = static_cast<unsigned>(*n)};
+  wrong(fmt::format("\"{}\" is not a whole percentage from 1% to {}%", printable(*value), most_percent));
+  return {};
+}
+
+std::optional<std::string> Reader::group(const Node& node) {
+  const auto value = text(node);
+  if (!value) return {};
+  auto name = parse_group_name(*value);
+  if (name && !name->empty()) return *name;
+  if (!name)
+    wrong(name.error());
+  else
+    wrong(fmt::format("\"{}\" is the root group, which has no limits", printable(*value)));
+  return {};
+}
+
+void Reader::only(const Node& map, std::span<const Field> fields, const std::vector<std::string_view>& more) {
+  std::vector<std::string_view> known = more;
+  for (const Field& f : fields) known.push_back(f.name);
+  for (const Entry& e : map.entries) {
+    if (std::ranges::find(known, e.key) != known.end()) continue;
+    const Step step = in(e);
+    const std::string_view near = sys::nearest(e.key, known);
+    std::string what = "is not a key that belongs here";
+    std::string all;
+    for (const std::string_view k : known) all += fmt::format("{}{}", all.empty() ? "" : ", ", k);
+    if (near.empty())
+      wrong(std::move(what), fmt::format("there {} {}", known.size() == 1 ? "is" : "are", all));
+    else
+      wrong(fmt::format("{}; did you mean {}?", what, near));
+  }
+  for (const Field& f : fields)
+    if (f.required && map.find(f.name) == nullptr) wrong(fmt::format("has no {}: {}", f.name, f.doc));
+}
+
+Result<std::uint32_t> user_number(std::string_view name) {
+  return look_up<passwd>(name, "user", getpwnam_r, [](const passwd& row) { return row.pw_uid; });
+}
+
+Result<std::uint32_t> group_number(std::string_view name) {
+  return look_up<::group>(name, "group of users", getgrnam_r, [](const ::group& row) { return row.gr_gid; });
+}
+
+Result<int> parse_signal(std::string_view text) {
+  if (const auto n = sys::parse_u64(text, 1, static_cast<std::uint64_t>(SIGRTMAX))) return static_cast<int>(*n);
+  const std::string_view name = text.starts_with("SIG") ? text.substr(3) : text;
+  for (int n = 1; n < 32; ++n)
+    if (const char* known = sigabbrev_np(n); known != nullptr && name == known) return n;
+  return bad_value(text, "is not a signal (like TERM, KILL, 15)");
+}
+
+}  // namespace cgx::policy

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cgx/policy/yaml.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <tuple>
+#include <unordered_map>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/policy/read.h"
+#include "cgx/sys/fd.h"
+
+namespace cgx::policy {
+namespace {
+
+class Loader {
+ public:
+  void path(const std::string& path) {
+    if (path == "-") return stdin_text();
+    struct stat st{};
+    if (stat(path.c_str(), &st) != 0) return refuse(path, errno_text(errno));
+    if (S_ISDIR(st.st_mode)) return folder(path);
+    file(path);
+  }
+
+  void text(std::string_view text, const std::string& name) {
+    came(name);
+    const auto root = parse_document(text, name, loaded_.problems);
+    if (!root) return;
+    Reader reader(name, loaded_.problems);
+    if (root->kind == Node::Kind::null) return refuse(name, "is empty: it has not even a version");
+    if (!reader.map(*root)) return;
+    // Keys for people's own use, such as a place for anchors.
+    Node known = Node{.kind = Node::Kind::map};
+    for (const Entry& e : root->entries)
+      if (!e.key.starts_with("x-")) known.entries.push_back({e.key, e.line, e.column, {}});
+    reader.only(known, file_fields());
+    if (const Entry* e = root->find("version")) {
+      const auto step = reader.in(*e);
+      const auto version = reader.text(e->value);
+      if (version && *version != "1")
+        reader.wrong(fmt::format("\"{}\" is not a version that this cgx knows", version->substr(0, 80)), "there is 1");
+    }
+    for (GroupPolicy& g : read_groups(reader, root->find("defaults"), root->find("groups"))) add(std::move(g));
+    if (const Entry* e = root->find("rules")) {
+      const auto step = reader.in(*e);
+      for (Rule& r : read_rules(reader, e->value)) loaded_.policies.rules.push_back(std::move(r));
+    }
+  }
+
+  Loaded take() {
+    check_names();
+    // Parents before children; else the order of the files.
+    std::ranges::stable_sort(
+        loaded_.policies.groups, {}, [](const GroupPolicy& g) { return std::ranges::count(g.name, '/'); });
+    sort_problems(loaded_);
+    return std::move(loaded_);
+  }
+
+ private:
+  void refuse(const std::string& name, std::string what) {
+    loaded_.problems.push_back({{name, 0, 0}, {}, std::move(what), {}, false});
+    came(name);
+  }
+
+  void folder(const std::string& path) {
+    std::vector<std::string> names;
+    std::error_code ec;
+    for (auto it = std::filesystem::directory_iterator(path, ec); !ec && it != std::filesystem::directory_iterator();
+         it.increment(ec)) {
+      std::string name = it->path().filename().string();
+      if (name.starts_with('.') || !(name.ends_with(".yaml") || name.ends_with(".yml"))) continue;
+      names.push_back(std::move(name));
+    }
+    if (ec) return refuse(path, errno_text(ec.value()));
+    std::ranges::sort(names);
+    const std::string prefix = path.ends_with('/') ? path : path + '/';
+    for (const std::string& name : names) file(prefix + name);
+  }
+
+  void file(const std::string& path) {
+    // Opening a FIFO waits, and opening a device may do something: looked at first, and once more when it is open.
+    struct stat st{};
+    if (stat(path.c_str(), &st) != 0) return refuse(path, errno_text(errno));
+    if (!S_ISREG(st.st_mode)) return refuse(path, "is not a regular file");
+    const sys::Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    if (!fd.valid() || fstat(fd.get(), &st) != 0) return refuse(path, errno_text(errno));
+    if (!S_ISREG(st.st_mode)) return refuse(path, "is not a regular file");
+    whole(fd.get(), path);
+  }
+
+  void stdin_text() { whole(STDIN_FILENO, "-"); }
+
+  void whole(int fd, const std::string& name) {
+    const auto read = sys::read_all(fd, most_document_bytes);
+    if (!read) return refuse(name, read.error().code == EFBIG ? "is over 1 MiB" : errno_text(read.error().code));
+    text(*read, name);
+  }
+
+  void add(GroupPolicy group) {
+    const auto [at, fresh] = seen_.emplace(group.name, group.place);
+    if (fresh) {
+      loaded_.policies.groups.push_back(std::move(group));
+      return;
+    }
+    const Place& first = at->second;
+    loaded_.problems.push_back(
+        {group.place,
+         group.path,
+         fmt::format("the group {} is in {}:{}:{} too", group.name, first.file, first.line, first.column),
+         {},
+         false});
+  }
+
+  // What names groups of the set.
+  void check_names() {
+    std::vector<std::string_view> names;
+    for (const GroupPolicy& g : loaded_.policies.groups) names.push_back(g.name);
+    const auto check = [&](std::string_view name, const Place& place, std::string path) {
+      if (name.empty() || seen_.contains(std::string(name))) return;
+      const std::string_view near = names.size() <= 10'000 ? sys::nearest(name, names) : std::string_view();
+      loaded_.problems.push_back({place,
+                                  std::move(path),
+                                  fmt::format("no policy makes the group {}", name),
+                                  near.empty() ? "" : fmt::format("did you mean {}?", near),
+                                  true});
+    };
+    const auto actions = [&](const std::vector<Action>& list, const std::string& path) {
+      for (std::size_t i = 0; i < list.size(); ++i) {
+        const Action& a = list[i];
+        const std::string at = fmt::format("{}[{}].{}", path, i, a.name());
+        if (const auto* f = std::get_if<Freeze>(&a.what)) check(f->group, a.place, at);
+        if (const auto* t = std::get_if<Thaw>(&a.what)) check(t->group, a.place, at);
+        if (const auto* s = std::get_if<Set>(&a.what)) check(s->group, a.place, at);
+      }
+    };
+    for (const GroupPolicy& g : loaded_.policies.groups) {
+      raises(g);
+      actions(g.on_oom, g.path + ".on_oom");
+      for (std::size_t i = 0; i < g.on_pressure.size(); ++i)
+        actions(g.on_pressure[i].actions, fmt::format("{}.on_pressure[{}].do", g.path, i));
+    }
+    for (const Rule& r : loaded_.policies.rules) {
+      const auto name = r.target.find('%') == std::string::npos ? parse_group_name(r.target).value_or("") : "";
+      check(name, r.place, "rules");
+    }
+  }
+
+  // A limit that is to grow has to have room to.
+  void raises(const GroupPolicy& g) {
+    const auto max = std::ranges::find(g.limits, "memory.max", &PolicyLimit::key);
+    if (max == g.limits.end()) return;
+    const auto* limit = std::get_if<std::uint64_t>(&max->limit.value);
+    const auto check = [&](const std::vector<Action>& list, const std::string& path) {
+      for (std::size_t i = 0; i < list.size(); ++i)
+        if (const auto* r = std::get_if<Raise>(&list[i].what);
+            r != nullptr && r->up_to != 0 && limit != nullptr && r->up_to <= *limit)
+          loaded_.problems.push_back(
+              {list[i].place,
+               fmt::format("{}[{}].raise", path, i),
+               fmt::format(
+                   "up_to {} is not above the limit memory.max {}", sys::format_size(r->up_to), max->limit.given),
+               {},
+               false});
+    };
+    check(g.on_oom, g.path + ".on_oom");
+    for (std::size_t i = 0; i < g.on_pressure.size(); ++i)
+      check(g.on_pressure[i].actions, fmt::format("{}.on_pressure[{}].do", g.path, i));
+  }
+
+  void came(const std::string& name) {
+    if (std::ranges::find(loaded_.files, name) == loaded_.files.end()) loaded_.files.push_back(name);
+  }
+
+  Loaded loaded_;
+  std::unordered_map<std::string, Place> seen_;
+};
+
+}  // namespace
+
+bool Loaded::ok() const { return std::ranges::all_of(problems, &Problem::warning); }
+
+void sort_problems(Loaded& loaded) {
+  std::unordered_map<std::string_view, std::size_t> order;
+  for (const std::string& file : loaded.files) order.emplace(file, order.size());
+  std::ranges::stable_sort(loaded.problems, [&](const Problem& a, const Problem& b) {
+    const std::size_t x = order[a.place.file];
+    const std::size_t y = order[b.place.file];
+    return std::tie(x, a.place.line, a.place.column) < std::tie(y, b.place.line, b.place.column);
+  });
+}
+
+Loaded load(std::span<const std::string> paths) {
+  Loader loader;
+  for (const std::string& path : paths) loader.path(path);
+  return loader.take();
+}
+
+Loaded load_text(std::string_view text, std::string_view name) {
+  Loader loader;
+  loader.text(text, std::string(name));
+  return loader.take();
+}
+
+}  // namespace cgx::policy
