@@ -238,7 +238,10 @@ Node rule_node(const Rule& r) {
   put_text(out, "exe", r.exe);
   put_text(out, "cgroup", r.cgroup);
   if (out.entries.empty()) put(out, "user", scalar("*"));
-  put(out, "group", scalar(r.target));
+  if (r.target.empty())
+    put(out, "leave", scalar("true"));
+  else
+    put(out, "group", scalar(r.target));
   return out;
 }
 

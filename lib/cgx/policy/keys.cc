@@ -135,7 +135,8 @@ constexpr std::array rules{
     Field{"command", Takes::glob,      "a pattern for the name of the command, as in /proc/PID/comm"},
     Field{"exe",     Takes::glob,      "a pattern for the path of the program"},
     Field{"cgroup",  Takes::glob,      "a pattern for the group that the process is in"},
-    Field{"group",   Takes::templates, "where it goes; %u and %U are the name and number of the user, %g and %G of its group, %p the process, %c the command, %% a percent sign", {}, true},
+    Field{"group",   Takes::templates, "where it goes; %u and %U are the name and number of the user, %g and %G of its group, %p the process, %c the command, %% a percent sign"},
+    Field{"leave",   Takes::boolean,   "in place of group: it stays where it is, and the rules below do not count for it"},
 };
 
 constexpr std::array device_rows{

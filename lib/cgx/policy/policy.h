@@ -132,7 +132,7 @@ struct Rule {
   std::string command;  // glob on /proc/PID/comm
   std::string exe;      // glob on the path of the program
   std::string cgroup;   // glob on the group that the process is in
-  std::string target;   // with %u %U %g %G %p %c %%
+  std::string target;   // with %u %U %g %G %p %c %%; empty (`leave: true`): it stays where it is
   Place place;
 };
 

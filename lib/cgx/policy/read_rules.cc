@@ -49,6 +49,10 @@ void read_user(Reader& reader, const std::string& text, Rule& rule) {
 }
 
 void read_field(Reader& reader, const Entry& e, Rule& rule) {
+  if (e.key == "leave") {
+    if (const auto leaves = reader.boolean(e.value); leaves && !*leaves) reader.wrong("is true, or not there");
+    return;
+  }
   const auto text = reader.text(e.value);
   if (!text) return;
   if (text->empty()) return reader.wrong("is empty");
@@ -92,7 +96,11 @@ std::vector<Rule> read_rules(Reader& reader, const Node& node) {
       const auto inner = reader.in(e);
       if (std::ranges::find(rule_fields(), e.key, &Field::name) != rule_fields().end()) read_field(reader, e, rule);
     }
-    if (std::ranges::none_of(item.entries, [](const Entry& e) { return e.key != "group"; }))
+    const bool leaves = item.find("leave") != nullptr;
+    if (!leaves && item.find("group") == nullptr)
+      reader.wrong("has no group: where the process goes", "leave: true keeps it where it is");
+    if (leaves && item.find("group") != nullptr) reader.wrong("has both group and leave");
+    if (std::ranges::none_of(item.entries, [](const Entry& e) { return e.key != "group" && e.key != "leave"; }))
       reader.wrong("matches on nothing", "for everybody: user: \"*\"");
     rules.push_back(std::move(rule));
   }
