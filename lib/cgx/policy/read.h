@@ -85,6 +85,8 @@ class Reader {
 void read_section(
     Reader& reader, const Section& section, const Node& node, bool best_effort, std::vector<PolicyLimit>& limits);
 void read_raw(Reader& reader, const Node& node, std::vector<PolicyLimit>& limits);
+// Why a kernel file is no setting: writing it moves, kills or reclaims, or cannot be taken back. Empty: it is one.
+[[nodiscard]] std::string_view not_a_setting(std::string_view file);
 
 [[nodiscard]] std::vector<Action> read_actions(Reader& reader, const Node& node, bool best_effort);
 [[nodiscard]] std::vector<PressureRule> read_pressure(Reader& reader, const Node& node, bool best_effort);

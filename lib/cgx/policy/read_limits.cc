@@ -243,7 +243,8 @@ class LimitReader {
   std::string given_;
 };
 
-// Files that are no settings: writing them moves, kills or reclaims, or cannot be taken back.
+}  // namespace
+
 std::string_view not_a_setting(std::string_view file) {
   if (file == "cgroup.procs" || file == "cgroup.threads" || file == "tasks") return "processes are placed by rules";
   if (file == "cgroup.event_control") return "it is for listening to events";
@@ -252,8 +253,6 @@ std::string_view not_a_setting(std::string_view file) {
   if (file == "release_agent") return "it is a file of the hierarchy, not of a group";
   return {};
 }
-
-}  // namespace
 
 void read_section(
     Reader& reader, const Section& section, const Node& node, bool best_effort, std::vector<PolicyLimit>& limits) {

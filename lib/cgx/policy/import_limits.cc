@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+// Parameters of cgconfig.conf are files of the kernel and what is written to them. The rows of knobs know those files
+// of both versions: each parameter goes to its row, and the row's decoder makes the value, as if it had been read from
+// a group. What no row is for stays the file that it is, in `raw`.
+#include <algorithm>
+#include <cerrno>
+
+#include <fmt/format.h>
+
+#include "cgx/policy/import_parts.h"
+#include "cgx/policy/read.h"
+#include "cgx/sys/text.h"
+
+namespace cgx::policy {
+namespace {
+
+// What the kernel has in files of which a value was given for one and not for its neighbour.
+constexpr std::pair<std::string_view, std::string_view> defaults[] = {
+    {"cpu.cfs_quota_us", "-1"},
+    {"cpu.cfs_period_us", "100000"},
+    {"cpu.rt_runtime_us", "0"},
+    {"cpu.rt_period_us", "1000000"},
+    {"blkio.throttle.read_bps_device", ""},
+    {"blkio.throttle.write_bps_device", ""},
+    {"blkio.throttle.read_iops_device", ""},
+    {"blkio.throttle.write_iops_device", ""},
+};
+
+class ParamView final : public View {
+ public:
+  explicit ParamView(const std::vector<ConfigParam>& params) : params_(params) {}
+  [[nodiscard]] Result<std::string> read(Controller /*controller*/, std::string_view file) const override {
+    const auto at = std::ranges::find(params_, file, &ConfigParam::name);
+    if (at != params_.end()) return at->value;
+    for (const auto& [name, text] : defaults)
+      if (name == file) return std::string(text);
+    return fail(ENOENT, "is not given");
+  }
+  [[nodiscard]] std::vector<std::string> files(Controller controller) const override {
+    std::vector<std::string> names;
+    for (const ConfigParam& p : params_)
+      if (controller_of_file(p.name) == controller) names.push_back(p.name);
+    return names;
+  }
+  [[nodiscard]] const Value* wanted(std::string_view /*knob*/) const override { return nullptr; }
+
+ private:
+  const std::vector<ConfigParam>& params_;
+};
+
+// What people write where the kernel itself would answer a plain number: `512M`, `0x100001`.
+std::string as_read(const Knob& knob, const ConfigParam& param) {
+  std::string text(sys::trim(param.value));
+  if (knob.format == Format::size || knob.format == Format::hugetlb)
+    if (const auto n = sys::parse_size(text)) return *n == sys::unlimited ? "max" : std::to_string(*n);
+  if (knob.format == Format::classid)
+    if (const auto n = sys::parse_any_base(text, UINT32_MAX)) return std::to_string(*n);
+  return text;
+}
+
+bool holds_number(Format format) {
+  return format == Format::size || format == Format::count || format == Format::number || format == Format::usec ||
+         format == Format::flag || format == Format::classid;
+}
+
+// The value once more as a file of policies is read, which checks its range; so the policy is sure to load.
+std::optional<Value> checked(const Knob& knob, const Value& value, std::string& why) {
+  if (holds_number(knob.format) != std::holds_alternative<std::uint64_t>(value)) {
+    why = "is no number";
+    return {};
+  }
+  std::optional<Value> whole;
+  const std::string text = exact(knob, value);
+  for (const std::string_view line : sys::lines(text)) {
+    const auto part = parse_value(knob, line, {});
+    const auto merged = !part   ? Result<>(std::unexpected(part.error()))
+                        : whole ? merge_value(*whole, *part)
+                                : Result<>();
+    if (!merged) {
+      why = merged.error().what;
+      return {};
+    }
+    if (!whole) whole = *part;
+  }
+  if (!whole) why = "is empty";
+  return whole;
+}
+
+class Limits {
+ public:
+  Limits(const std::vector<ConfigParam>& params, GroupPolicy& group, Told& told)
+      : group_(group), told_(told), path_("group " + group.name + ": ") {
+    for (const ConfigParam& p : params) take(p);
+  }
+
+  void run() {
+    devices();
+    for (std::size_t i = 0; i < params_.size(); ++i)
+      if (!used_[i]) one(i);
+  }
+
+ private:
+  // A file that is written twice has the second value; rules of devices add up.
+  void take(const ConfigParam& p) {
+    const auto same = std::ranges::find(params_, p.name, &ConfigParam::name);
+    if (same == params_.end() || p.name.starts_with("devices.")) {
+      params_.push_back(p);
+      used_.push_back(false);
+      return;
+    }
+    told_.missing(same->line, path_ + p.name, fmt::format("line {} sets it again", p.line));
+    *same = p;
+  }
+
+  void devices() {
+    const Knob* knob = find_knob("--device");
+    std::optional<Value> rules;
+    for (std::size_t i = 0; i < params_.size(); ++i) {
+      const ConfigParam& p = params_[i];
+      if (knob == nullptr || (p.name != "devices.allow" && p.name != "devices.deny")) continue;
+      used_[i] = true;
+      for (const std::string_view line : sys::lines(p.value)) {
+        std::string rule(sys::trim(line));
+        if (rule.empty()) continue;
+        if (rule == "a *:* rwm") rule = "a";
+        auto value = parse_value(*knob, p.name.substr(8) + ' ' + rule, {});
+        const auto merged = !value  ? Result<>(std::unexpected(value.error()))
+                            : rules ? merge_value(*rules, *value)
+                                    : Result<>();
+        if (!merged)
+          told_.wrong(p.line, path_ + p.name, fmt::format("\"{}\" {}", rule, merged.error().what));
+        else if (!rules)
+          rules = *std::move(value);
+      }
+    }
+    if (rules) add(*knob, *std::move(rules));
+  }
+
+  void one(std::size_t at) {
+    const ConfigParam p = params_[at];
+    used_[at] = true;
+    if (special(p)) return;
+    const Knob* knob = nullptr;
+    Version version = Version::v1;
+    for (const Version v : {Version::v1, Version::v2})
+      if (const Knob* k = knob_of_file(p.name, v); k != nullptr && knob == nullptr) {
+        knob = k;
+        version = v;
+      }
+    if (knob != nullptr && !knob->key.empty() && backing(*knob, version).decode != nullptr)
+      return decode(*knob, version, at);
+    raw(p, knob);
+  }
+
+  // Files whose text is another one when written than when read.
+  bool special(const ConfigParam& p) {
+    const std::string_view value = sys::trim(p.value);
+    if (p.name == "memory.oom_control" && (value == "0" || value == "1")) {
+      const Knob* knob = find_knob("--oom");
+      if (value == "1")
+        group_.oom = OomMode::pause;
+      else if (knob != nullptr)
+        add(*knob, Value(std::string("kill")));
+      return true;
+    }
+    if (p.name == "memory.oom.group" && (value == "0" || value == "1")) {
+      if (value == "1") {
+        group_.oom = OomMode::group;
+        if (const Knob* knob = find_knob("--oom")) add(*knob, Value(std::string("group")));
+      }
+      return true;
+    }
+    if (p.name == "memory.use_hierarchy" && value == "1") return true;  // the only way that kernels still have
+    if (p.name.starts_with("memory.kmem.")) {
+      told_.missing(p.line, path_ + p.name, "the kernel takes it and does nothing with it");
+      return true;
+    }
+    return false;
+  }
+
+  void decode(const Knob& knob, Version version, std::size_t first) {
+    std::vector<ConfigParam> own;
+    std::vector<ConfigParam> given;
+    for (std::size_t i = 0; i < params_.size(); ++i) {
+      if (knob_of_file(params_[i].name, version) != &knob || (used_[i] && i != first)) continue;
+      used_[i] = true;
+      given.push_back(params_[i]);
+      own.push_back(params_[i]);
+      own.back().value = as_read(knob, params_[i]);
+    }
+    const ParamView view(own);
+    const auto value = backing(knob, version).decode(knob, backing(knob, version), view);
+    std::string why = value ? "is no value of it" : value.error().what;
+    if (value && *value)
+      if (auto good = checked(knob, **value, why)) return add(knob, *std::move(good));
+    for (const ConfigParam& p : given) {
+      told_.missing(p.line, path_ + p.name, fmt::format("\"{}\" {}; it stays as it is, in raw", p.value, why));
+      raw(p, &knob);
+    }
+  }
+
+  // What read_raw() of policies takes; all else is told.
+  void raw(const ConfigParam& p, const Knob* knob) {
+    const auto refuse = [&](std::string_view why) {
+      told_.missing(p.line, path_ + p.name, fmt::format("{} ({})", why, p.value));
+    };
+    const std::string_view value = sys::trim(p.value);
+    if (p.name.find_first_of(std::string_view("/\0 \n\t", 5)) != std::string::npos || p.name.starts_with('@') ||
+        !controller_of_file(p.name))
+      return refuse("is no file of a controller");
+    if (knob != nullptr && knob->kind == Kind::stat) return refuse("is a counter, which cannot be set");
+    if (knob != nullptr && knob->kind == Kind::command) return refuse("is a command, not a setting");
+    if (const std::string_view why = not_a_setting(p.name); !why.empty()) return refuse(why);
+    if (value.empty() || value.size() > 4096 || value.find('\n') != std::string_view::npos)
+      return refuse("takes one line of at most 4096 bytes");
+    if (knob == nullptr) told_.missing(p.line, path_ + p.name, "is not known to cgx: it stays as it is, in raw");
+    PolicyLimit limit;
+    limit.limit = {nullptr, std::string(), std::string(value), p.name};
+    limit.key = "raw." + p.name;
+    group_.limits.push_back(std::move(limit));
+  }
+
+  void add(const Knob& knob, Value value) {
+    PolicyLimit limit;
+    limit.limit = {&knob, std::move(value), {}, {}};
+    limit.key = knob.key;
+    group_.limits.push_back(std::move(limit));
+  }
+
+  GroupPolicy& group_;
+  Told& told_;
+  std::string path_;
+  std::vector<ConfigParam> params_;
+  std::vector<bool> used_;
+};
+
+}  // namespace
+
+void import_limits(const std::vector<ConfigParam>& params, GroupPolicy& group, Told& told) {
+  Limits(params, group, told).run();
+}
+
+}  // namespace cgx::policy
