@@ -73,4 +73,42 @@ std::optional<Controller> controller_of_file(std::string_view file) {
   return {};
 }
 
+std::optional<Value> initial_value(const Knob& knob, const Backing& b) {
+  if (b.initial == parents || b.initial == no_setting) return {};
+  if (!b.initial.empty()) {
+    auto value = parse_value(knob, b.initial, {});
+    return value ? std::optional(*std::move(value)) : std::nullopt;
+  }
+  switch (knob.format) {
+    case Format::size:
+    case Format::count:
+      return Value(knob.kind == Kind::protection ? std::uint64_t{0} : sys::unlimited);
+    case Format::number:
+    case Format::usec:
+    case Format::flag:
+    case Format::classid:
+      return Value(std::uint64_t{0});
+    case Format::quota:
+      return Value(sys::Quota{sys::unlimited, 100'000});
+    case Format::rt:
+      return Value(sys::Quota{0, 1'000'000});
+    case Format::io_max:
+    case Format::io_latency:
+    case Format::io_weight:
+    case Format::hugetlb:
+    case Format::key_count:
+    case Format::dev_key_count:
+    case Format::if_count:
+    case Format::if_rate:
+      return Value(Table{});
+    default:
+      return Value(std::string());
+  }
+}
+
+bool configures(const Knob& knob, const Backing& b) {
+  return b.encode != nullptr && b.decode != nullptr && knob.kind != Kind::stat && knob.kind != Kind::command &&
+         b.initial != no_setting;
+}
+
 }  // namespace cgx

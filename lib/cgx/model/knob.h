@@ -42,6 +42,11 @@ struct FileWrite {
   bool operator==(const FileWrite&) const = default;
 };
 
+// Of Backing::initial. A new group has what its parent has; the file is no setting of a group that would be kept (the
+// state of the freezer, files of the root alone, another form of a value that has a row).
+inline constexpr std::string_view parents = "parents";
+inline constexpr std::string_view no_setting = "no setting";
+
 struct Backing;
 using Encode = Result<std::vector<FileWrite>> (*)(const Knob& knob,
                                                   const Backing& backing,
@@ -64,6 +69,9 @@ struct Backing {
   std::string_view missing{};  // where there are no files: why, and what to use instead
   Fidelity fidelity = Fidelity::exact;
   std::string_view note{};  // of a lossy conversion: what is lost
+  // What the kernel puts into a new group: a value as users write it, `parents`, or `no_setting`. Empty: what
+  // goes without saying for the format (no limit, 0, no rows).
+  std::string_view initial{};
   [[nodiscard]] constexpr bool present() const { return !files[0].empty(); }
 };
 
@@ -85,6 +93,12 @@ struct Knob {
 [[nodiscard]] inline const Backing& backing(const Knob& knob, Version version) {
   return version == Version::v1 ? knob.v1 : knob.v2;
 }
+
+// What a new group has, where that does not depend on its parent; nullopt: it does (`parents`), or there is no such
+// thing.
+[[nodiscard]] std::optional<Value> initial_value(const Knob& knob, const Backing& backing);
+// Whether the knob is one that configures a group: it can be written and read back, and counts nothing.
+[[nodiscard]] bool configures(const Knob& knob, const Backing& backing);
 
 // Every knob, grouped by controller.
 [[nodiscard]] std::span<const std::span<const Knob>> knob_tables();

@@ -22,8 +22,8 @@ consteval Knob only_v2(std::string_view name, Format format, Kind kind, Backing 
 // clang-format off
 constexpr std::array rows{
     Knob{.name = "io.weight", .flag = "io-weight", .key = "io.weight", .format = Format::io_weight, .kind = Kind::weight, .low = 1, .high = 10000,
-         .v2 = {.controller = Controller::io, .files = {"io.weight", "io.bfq.weight"}, .encode = codec::put_io_weight, .decode = codec::get_io_weight},
-         .v1 = {.controller = Controller::io, .files = {"blkio.weight", "blkio.bfq.weight"}, .encode = codec::put_io_weight, .decode = codec::get_io_weight},
+         .v2 = {.controller = Controller::io, .files = {"io.weight", "io.bfq.weight"}, .encode = codec::put_io_weight, .decode = codec::get_io_weight, .initial = "100"},
+         .v1 = {.controller = Controller::io, .files = {"blkio.weight", "blkio.bfq.weight"}, .encode = codec::put_io_weight, .decode = codec::get_io_weight, .initial = "100"},
          .doc = "share of disk time under contention, 1 to 10000 (1 to 1000 with BFQ), for all disks or DEV:N for one", .property = "IOWeight"},
     Knob{.name = "io.max", .flag = "io-max", .key = "io.max", .format = Format::io_max, .kind = Kind::limit,
          .v2 = table_file(Controller::io, "io.max"),
@@ -34,9 +34,9 @@ constexpr std::array rows{
     Knob{.name = "io.latency", .flag = "io-latency", .key = "io.latency", .format = Format::io_latency, .kind = Kind::protection,
          .v2 = table_file(Controller::io, "io.latency"), .v1 = none("cgroup v1 has no io.latency"),
          .doc = "latency on one disk that other groups are slowed down for"},
-    only_v2("io.prio.class", Format::text, Kind::control, file_v2(Controller::io, "io.prio.class"), "IO priority class forced on the group"),
-    only_v2("io.cost.qos", Format::text, Kind::control, file_v2(Controller::io, "io.cost.qos"), "quality of service of the cost model, at the root only"),
-    only_v2("io.cost.model", Format::text, Kind::control, file_v2(Controller::io, "io.cost.model"), "parameters of the cost model, at the root only"),
+    only_v2("io.prio.class", Format::text, Kind::control, starts("no-change", file_v2(Controller::io, "io.prio.class")), "IO priority class forced on the group"),
+    only_v2("io.cost.qos", Format::text, Kind::control, starts(no_setting, file_v2(Controller::io, "io.cost.qos")), "quality of service of the cost model, at the root only"),
+    only_v2("io.cost.model", Format::text, Kind::control, starts(no_setting, file_v2(Controller::io, "io.cost.model")), "parameters of the cost model, at the root only"),
     only_v2("io.stat", Format::text, Kind::stat, read_only(Controller::io, "io.stat"), "bytes and operations by disk"),
     Knob{.name = "blkio.reset_stats", .format = Format::number, .kind = Kind::command, .v2 = not_on_v2,
          .v1 = write_only(Controller::io, "blkio.reset_stats"), .doc = "writing a number resets the statistics"},

@@ -38,6 +38,10 @@ consteval Backing noted(Backing b, Fidelity fidelity, std::string_view note) {
   b.note = note;
   return b;
 }
+consteval Backing starts(std::string_view initial, Backing b) {
+  b.initial = initial;
+  return b;
+}
 
 inline constexpr Backing not_on_v1 = none("cgroup v1 has no such file");
 inline constexpr Backing not_on_v2 = none("cgroup v2 has no such file");
