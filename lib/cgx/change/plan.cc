@@ -6,6 +6,9 @@
 #include <array>
 #include <cerrno>
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <fmt/format.h>
 
 #include "cgx/change/explain.h"
@@ -206,13 +209,26 @@ class StructurePlanner {
     return {};
   }
 
+  // Whether it belongs to the owner already, or is not there at all.
+  bool owned(int dir, const std::string& file) const {
+    struct stat st{};
+    if (fstatat(dir, file.c_str(), &st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0) return errno == ENOENT;
+    const auto same = [](std::uint32_t wanted, std::uint32_t now) {
+      return wanted == static_cast<std::uint32_t>(-1) || wanted == now;
+    };
+    return same(desired_.owner->uid, st.st_uid) && same(desired_.owner->gid, st.st_gid);
+  }
+
   // The directory and the files by which a user makes groups below and moves processes; the limits stay root's.
   void plan_owner(const Hierarchy& h) {
     const auto id = [](std::uint32_t n) {
       return n == static_cast<std::uint32_t>(-1) ? std::string("-1") : std::to_string(n);
     };
     const std::string ids = id(desired_.owner->uid) + ':' + id(desired_.owner->gid);
+    const Cgroup self(hierarchies_, desired_.group);
+    const auto dir = self.dir(h);
     const auto own = [&](std::string_view file) {
+      if (dir && owned(*dir, std::string(file))) return;
       steps_.push_back({.verb = Verb::own,
                         .hierarchy = &h,
                         .group = desired_.group,
@@ -262,6 +278,9 @@ std::string Plan::text() const {
     switch (s.verb) {
       case Verb::create:
         out += fmt::format("mkdir {}\n", path);
+        break;
+      case Verb::remove:
+        out += fmt::format("rmdir {}\n", path);
         break;
       case Verb::own:
         out += fmt::format("chown {} {}\n", s.text, path);

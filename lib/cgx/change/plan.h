@@ -3,9 +3,14 @@
 // transaction. A Plan can be printed (that is --dry-run), compared and applied; nothing is written before apply().
 #pragma once
 
+#include <atomic>
 #include <deque>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include <sys/types.h>
@@ -44,7 +49,16 @@ struct Desired {
   bool force = false;  // lower a memory limit though the kernel will kill for it
 };
 
-enum class Verb : std::uint8_t { create, enable, write, own };
+// A change of many groups at once. Limits of different groups may depend on each other (v1: no child has more CPUs or
+// bandwidth than its parent); they are written in an order in which each is possible.
+struct ChangeSet {
+  std::vector<Desired> groups;  // parents before children
+  // Groups that go, children before parents, with nothing below them but others that go. Their processes move to the
+  // nearest group above that stays.
+  std::vector<std::string> removals;
+};
+
+enum class Verb : std::uint8_t { create, enable, write, own, remove };
 
 struct Step {
   Verb verb = Verb::write;
@@ -60,6 +74,8 @@ struct Step {
   bool tolerant = false;          // somebody else may do the same at once: EEXIST is no error
 };
 
+class Capture;
+
 class Plan {
  public:
   // The steps from what is there now to `desired`, in an order that the kernel accepts: parents before children,
@@ -74,7 +90,12 @@ class Plan {
                                                 const Desired& desired,
                                                 const std::vector<const Hierarchy*>& fresh = {});
 
-  // `PATH <- VALUE` lines in order, `mkdir PATH` for groups, `chown UID:GID PATH` for owners.
+  // The same for many groups, with the removals last: what Transaction::apply(ChangeSet) does as far as it can be known
+  // before. Groups that are made are planned as copies of the groups above them.
+  [[nodiscard]] static Result<Plan> make(const Hierarchies& hierarchies, const ChangeSet& set);
+
+  // `PATH <- VALUE` lines in order, `mkdir PATH` for groups, `chown UID:GID PATH` for owners, `rmdir PATH` for
+  // groups that go.
   [[nodiscard]] std::string text() const;
   [[nodiscard]] const std::vector<Step>& steps() const { return steps_; }
 
@@ -90,10 +111,21 @@ class Plan {
 class Transaction {
  public:
   explicit Transaction(const Hierarchies& hierarchies) : hierarchies_(&hierarchies) {}
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
 
   // Makes it so. On a failure everything that this object has done so far, also in earlier calls, is undone, and the
   // error is the cause; where undoing fails too, the error's hint names what is still in force.
   [[nodiscard]] Result<> apply(const Desired& desired);
+  // The same for many groups. `made`, where given, is called when all groups are there and before values are written,
+  // but for the device rules of new v1 groups, which the kernel takes only while nothing is below. A removed group is
+  // made again by undo(), as it was, and gets its processes back. Errors: as for one group, and EBUSY where a group
+  // that is to go has groups below it that stay, or processes that the group above cannot hold (v2).
+  [[nodiscard]] Result<> apply(const ChangeSet& set, const std::function<Result<>()>& made = {});
+  // From now on apply() gives up as soon as it finds `flag` true, takes all back and answers EINTR.
+  void stop_on(const std::atomic<bool>& flag) { stop_ = &flag; }
+  // Whether a failed apply() or undo() left something that it could not take back.
+  [[nodiscard]] bool left_behind() const { return left_behind_; }
   // Lets the others go on. They may rely on the controllers that were enabled, so that undo() leaves those from now on.
   void commit();
   // Takes all back, last first. Answers what could not be undone, a sentence each.
@@ -107,24 +139,49 @@ class Transaction {
   Cgroup& group(const std::string& name);
 
  private:
+  // A group that was removed: what makes it again, and what was in it.
+  struct Removed {
+    Desired before;
+    std::string subtree;  // v2: what it gave to its children
+    struct Moved {
+      const Hierarchy* hierarchy;
+      pid_t pid;
+    };
+    std::vector<Moved> moved;
+    std::string heir;  // where its processes are
+  };
   struct Undo {
     Verb verb;
     const Hierarchy* hierarchy;
     std::string group;
     std::vector<FileWrite> writes;  // create: none; own: the entry and its UID:GID
+    std::unique_ptr<Removed> removed{};
   };
   [[nodiscard]] Result<> change(const Desired& desired);
+  [[nodiscard]] Result<> change(const ChangeSet& set, const std::function<Result<>()>& made);
+  [[nodiscard]] Result<> remove(const std::string& name, const std::string& heir, const Capture& capture);
+  [[nodiscard]] Result<> move_out(const Cgroup& group, const std::string& heir, Removed& removed);
+  void make_again(const std::string& name, const Removed& removed, std::vector<std::string>& left);
+  [[nodiscard]] std::unexpected<Error> failed(Error cause);
+  [[nodiscard]] Result<Plan> plan_values(const Desired& desired);
+  void keep_open(Cgroup& known);
+  void note_losses(const std::vector<Limit>& limits);
   [[nodiscard]] Result<Plan> plan_structure(const Desired& desired);
   [[nodiscard]] Result<> run(const Plan& plan, bool force);
   [[nodiscard]] Result<> write(const Step& step, bool force);
   [[nodiscard]] Result<> own(const Cgroup& group, const Step& step);
   [[nodiscard]] Result<> write_value(const Cgroup& group, const Step& step, bool force);
   void check_back(const Cgroup& group, const Step& step);
-  void take_back(const Undo& undo, std::vector<std::string>& left) const;
+  void take_back(const Undo& undo, std::vector<std::string>& left);
 
   const Hierarchies* hierarchies_;
   std::deque<Cgroup> groups_;  // references to them are handed out
+  std::unordered_map<std::string_view, std::size_t> index_;
+  std::unordered_map<std::string, std::vector<const Hierarchy*>> made_;
+  std::vector<Cgroup*> reopened_;
   std::vector<Undo> done_;
+  const std::atomic<bool>* stop_ = nullptr;
+  bool left_behind_ = false;
   TreeLock lock_;
   std::vector<std::string> notes_;
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -16,6 +17,8 @@
 
 namespace cgx {
 namespace {
+
+constexpr std::size_t most_open = 8;
 
 bool changes_structure(const Plan& plan) {
   return std::ranges::any_of(plan.steps(),
@@ -84,47 +87,67 @@ Result<> shrink_v2(const Cgroup& group, const Step& step) {
 }  // namespace
 
 Cgroup& Transaction::group(const std::string& name) {
-  for (Cgroup& g : groups_)
-    if (g.name() == name) return g;
-  // Each holds a descriptor a hierarchy, of which a process has a thousand: only the last few stay open.
-  constexpr std::size_t most_open = 8;
+  if (const auto at = index_.find(name); at != index_.end()) {
+    Cgroup& known = groups_[at->second];
+    // What was let go is opened again on demand; the last few are those in use.
+    if (at->second + most_open < groups_.size()) keep_open(known);
+    return known;
+  }
   if (groups_.size() >= most_open) groups_[groups_.size() - most_open].forget();
-  return groups_.emplace_back(*hierarchies_, name);
+  Cgroup& added = groups_.emplace_back(*hierarchies_, name);
+  index_.emplace(added.name(), groups_.size() - 1);
+  return added;
 }
 
-bool Transaction::made(std::string_view name) const {
-  return std::ranges::any_of(done_, [&](const Undo& u) { return u.verb == Verb::create && u.group == name; });
+// Each holds a descriptor a hierarchy, of which a process has a thousand: of those that are used again only a few stay
+// open.
+void Transaction::keep_open(Cgroup& known) {
+  if (std::ranges::find(reopened_, &known) != reopened_.end()) return;
+  if (reopened_.size() >= most_open) {
+    reopened_.front()->forget();
+    reopened_.erase(reopened_.begin());
+  }
+  reopened_.push_back(&known);
 }
+
+bool Transaction::made(std::string_view name) const { return made_.contains(std::string(name)); }
 
 Result<> Transaction::apply(const Desired& desired) {
   // What an earlier apply() has opened may have been removed and made again meanwhile.
   group(desired.group).forget();
-  if (auto done = change(desired); !done) {
-    // Still under the lock: nobody can have come to rely on what is taken back.
-    Error cause = done.error();
-    for (const std::string& left : undo()) cause.hint += (cause.hint.empty() ? "" : "; ") + left;
-    return std::unexpected(std::move(cause));
-  }
-  for (const Limit& l : desired.limits) {
+  if (auto done = change(desired); !done) return failed(done.error());
+  note_losses(desired.limits);
+  return {};
+}
+
+std::unexpected<Error> Transaction::failed(Error cause) {
+  // Still under the lock: nobody can have come to rely on what is taken back.
+  for (const std::string& left : undo()) cause.hint += (cause.hint.empty() ? "" : "; ") + left;
+  return std::unexpected(std::move(cause));
+}
+
+void Transaction::note_losses(const std::vector<Limit>& limits) {
+  for (const Limit& l : limits) {
     if (l.knob == nullptr) continue;
     const auto home = home_of(*hierarchies_, *l.knob);
     // A number that is kept reads back as it was given: nothing is lost.
     if (home && home->backing->fidelity == Fidelity::lossy && l.knob->kind != Kind::weight)
       notes_.push_back(fmt::format("--{}: {}", l.knob->flag, home->backing->note));
   }
-  return {};
 }
 
 Result<> Transaction::change(const Desired& desired) {
   const Plan structure = CGX_TRY(plan_structure(desired));
   CGX_CHECK(run(structure, desired.force));
-  Cgroup& g = group(desired.group);
-  std::vector<const Hierarchy*> fresh;
-  for (const Undo& u : done_)
-    if (u.verb == Verb::create && u.group == desired.group) fresh.push_back(u.hierarchy);
-  Plan values = CGX_TRY(Plan::make_values(g, desired, fresh));
+  return run(CGX_TRY(plan_values(desired)), desired.force);
+}
+
+Result<Plan> Transaction::plan_values(const Desired& desired) {
+  const auto at = made_.find(desired.group);
+  const std::vector<const Hierarchy*> fresh = at != made_.end() ? at->second : std::vector<const Hierarchy*>{};
+  Plan values = CGX_TRY(Plan::make_values(group(desired.group), desired, fresh));
   for (Step& s : values.steps_) s.fresh = std::ranges::find(fresh, s.hierarchy) != fresh.end();
-  return run(values, desired.force);
+  return values;
 }
 
 Result<Plan> Transaction::plan_structure(const Desired& desired) {
@@ -147,12 +170,13 @@ Result<> Transaction::run(const Plan& plan, bool force) {
   std::vector<bool> skip(plan.steps_.size());
   for (std::size_t i = 0; i < plan.steps_.size(); ++i) {
     if (skip[i]) continue;
+    if (stop_ != nullptr && *stop_) return fail(EINTR, "was interrupted");
     const Step& step = plan.steps_[i];
     auto done = write(step, force);
     if (!done && done.error().code == EINVAL && step.swappable) {
       // Quota and period are checked as a ratio against parent and children: the other order may pass.
       for (std::size_t j = i + 1; j < plan.steps_.size(); ++j) {
-        if (plan.steps_[j].knob != step.knob) continue;
+        if (plan.steps_[j].knob != step.knob || plan.steps_[j].group != step.group) continue;
         if (write(plan.steps_[j], force)) {
           skip[j] = true;
           done = write(step, force);
@@ -175,6 +199,7 @@ Result<> Transaction::write(const Step& step, bool force) {
         return std::unexpected(explain_create(*hierarchies_, step.group, *step.hierarchy, done.error()));
       }
       done_.push_back({Verb::create, step.hierarchy, step.group, {}});
+      made_[step.group].push_back(step.hierarchy);
       g.forget();
       return {};
     }
@@ -182,6 +207,7 @@ Result<> Transaction::write(const Step& step, bool force) {
       return own(g, step);
     case Verb::enable:
     case Verb::write:
+    case Verb::remove:
       break;
   }
   return write_value(g, step, force);
@@ -266,14 +292,20 @@ std::vector<std::string> Transaction::undo() {
   std::vector<std::string> left;
   // Where it cannot be had, taking back goes on without: the groups made here are still not wanted.
   if (!done_.empty()) (void)lock_.take(*hierarchies_, TreeLock::How::alone);
-  for (auto u = done_.rbegin(); u != done_.rend(); ++u) take_back(*u, left);
+  // Making a removed group again adds to what was done.
+  const std::vector<Undo> done = std::exchange(done_, {});
+  stop_ = nullptr;
+  for (auto u = done.rbegin(); u != done.rend(); ++u) take_back(*u, left);
   done_.clear();
+  made_.clear();
+  left_behind_ = left_behind_ || !left.empty();
   for (Cgroup& g : groups_) g.forget();
   lock_.release();
   return left;
 }
 
-void Transaction::take_back(const Undo& u, std::vector<std::string>& left) const {
+void Transaction::take_back(const Undo& u, std::vector<std::string>& left) {
+  if (u.verb == Verb::remove) return make_again(u.group, *u.removed, left);
   const Cgroup g(*hierarchies_, u.group);
   if (u.verb == Verb::create) {
     const auto root = u.hierarchy->root();

@@ -137,11 +137,13 @@ class ValuePlanner {
         return o.knob != nullptr && o.knob != l.knob &&
                backing(*o.knob, home.hierarchy->version()).files[0] == b.files[0];
       });
-      if (alone && b.decode != nullptr && l.knob->format != Format::device_rules && !is_fresh(*home.hierarchy)) {
+      if (alone && !depends(l, b) && b.decode != nullptr && l.knob->format != Format::device_rules &&
+          !is_fresh(*home.hierarchy)) {
         const auto now = b.decode(*l.knob, b, view);
         if (now && *now && in_force(l.knob->format, l.value, **now)) return {};
       }
       files = CGX_TRY(b.encode(*l.knob, b, l.value, view));
+      if (depends(l, b) && !is_fresh(*home.hierarchy) && holds(*home.hierarchy, files)) return {};
     } else {
       // Parents that are made too are copies of theirs.
       std::string above(parent_of(group_.name()));
@@ -165,6 +167,23 @@ class ValuePlanner {
                          i == 0 || files[i].file == b.files[0] ? b.within : std::string_view()});
     }
     return {};
+  }
+
+  // memsw on v2 and swap on v1 are stored as a sum or a difference with the memory limit: the same value is another
+  // text where that limit changes too.
+  static bool depends(const Limit& l, const Backing& b) {
+    return b.fidelity == Fidelity::lossy && l.knob->kind == Kind::limit;
+  }
+
+  bool holds(const Hierarchy& h, const std::vector<FileWrite>& files) const {
+    if (files.size() != 1) return false;
+    const auto now = group_.read(h, files[0].file);
+    if (!now) return false;
+    const auto number = [](std::string_view text) {
+      const std::uint64_t n = first_number(text);
+      return n >= 0x7ffffffffffff000 ? sys::unlimited : n;  // how v1 shows no limit
+    };
+    return number(*now) == number(files[0].text);
   }
 
   Result<> raw(const Limit& l) {
