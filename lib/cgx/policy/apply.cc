@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cgx/policy/apply.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "cgx/policy/difference.h"
+#include "cgx/policy/record.h"
+#include "cgx/sys/json.h"
+
+namespace cgx::policy {
+namespace {
+
+std::string counted(std::size_t n, std::string_view what, std::string_view verb) {
+  return fmt::format("{} {}{} {}", n, what, n == 1 ? "" : "s", verb);
+}
+
+std::size_t count(std::span<const Change> changes, Change::Sign sign) {
+  return static_cast<std::size_t>(std::ranges::count(changes, sign, &Change::sign));
+}
+
+std::string summed(std::span<const Change> changes, const std::array<std::string_view, 3>& verbs) {
+  if (changes.empty()) return "no changes";
+  return fmt::format("{}, {}, {}",
+                     counted(count(changes, Change::Sign::add), "group", verbs[0]),
+                     counted(count(changes, Change::Sign::modify), "value", verbs[1]),
+                     counted(count(changes, Change::Sign::remove), "group", verbs[2]));
+}
+
+std::string json_text(std::span<const Change> changes, const std::vector<std::string>& notes) {
+  sys::JsonWriter json;
+  json.open_object().key("changes").open_array();
+  for (const Change& c : changes) {
+    constexpr std::array<std::string_view, 3> names{"add", "modify", "remove"};
+    json.open_object().key("change").string(names[static_cast<std::size_t>(c.sign)]).key("group").string(c.group);
+    if (c.sign == Change::Sign::modify) json.key("key").string(c.key).key("from").string(c.from).key("to").string(c.to);
+    json.close_object();
+  }
+  json.close_array();
+  json.key("added").number(count(changes, Change::Sign::add));
+  json.key("changed").number(count(changes, Change::Sign::modify));
+  json.key("removed").number(count(changes, Change::Sign::remove));
+  json.key("notes").open_array();
+  for (const std::string& note : notes) json.string(note);
+  json.close_array().close_object();
+  return json.take() + "\n";
+}
+
+// Files that are written as they are and whose value before is not known yet, since their group is made only now.
+Result<> note_raw_before(const Hierarchies& hierarchies, Difference& d, const RecordFile& file) {
+  bool found = false;
+  for (const Desired& desired : d.set.groups) {
+    if (std::ranges::all_of(desired.limits, [](const Limit& l) { return l.knob != nullptr; })) continue;
+    const Cgroup group(hierarchies, desired.group);
+    for (Record* record : {&d.intent, &d.after}) {
+      const auto g = std::ranges::find(record->groups, desired.group, &ManagedGroup::name);
+      if (g == record->groups.end()) continue;
+      for (ManagedLimit& m : g->limits)
+        if (m.raw && !m.before) {
+          m.before = current_text(group, {nullptr, std::string(), std::string(), m.knob});
+          found = found || m.before.has_value();
+        }
+    }
+  }
+  return found ? file.write(d.intent) : Result<>{};
+}
+
+// Formats that the kernel gives back in another form, besides plain numbers.
+bool may_read_otherwise(const ManagedLimit& m, const Knob* knob) {
+  if (m.raw || knob == nullptr) return true;
+  switch (knob->format) {
+    case Format::size:
+    case Format::count:
+    case Format::usec:
+    case Format::hugetlb:
+    case Format::percent:
+    case Format::text:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// What is there now: inode numbers of new groups, and what the kernel made of values.
+void look_again(const Hierarchies& hierarchies, Difference& d) {
+  for (const Desired& desired : d.set.groups) {
+    const auto at = std::ranges::lower_bound(d.after.groups, desired.group, {}, &ManagedGroup::name);
+    if (at == d.after.groups.end() || at->name != desired.group) continue;
+    at->inode = inode_of(hierarchies, desired.group);
+    const Cgroup group(hierarchies, desired.group);
+    for (ManagedLimit& m : at->limits) {
+      const Knob* knob = m.raw ? nullptr : find_knob(m.knob);
+      if (!may_read_otherwise(m, knob)) continue;
+      const auto now = current_text(group, {knob, {}, {}, m.raw ? m.knob : std::string()});
+      m.reads = now && *now != m.wanted ? now : std::nullopt;
+    }
+  }
+}
+
+}  // namespace
+
+std::string Change::text() const {
+  switch (sign) {
+    case Sign::add:
+      return fmt::format("+ {}", group);
+    case Sign::remove:
+      return fmt::format("- {}", group);
+    case Sign::modify:
+      break;
+  }
+  return fmt::format("~ {} {} {} -> {}", group, key, from, to);
+}
+
+std::string summary(std::span<const Change> changes) { return summed(changes, {"added", "changed", "removed"}); }
+
+PolicyPlan::PolicyPlan(std::unique_ptr<Difference> d) : difference_(std::move(d)) {}
+PolicyPlan::PolicyPlan(PolicyPlan&&) noexcept = default;
+PolicyPlan& PolicyPlan::operator=(PolicyPlan&&) noexcept = default;
+PolicyPlan::~PolicyPlan() = default;
+
+Result<PolicyPlan> PolicyPlan::make(const Hierarchies& hierarchies,
+                                    std::span<const Source> sources,
+                                    const ApplyOptions& options) {
+  Record record = CGX_TRY(read_record(options.state_dir));
+  return PolicyPlan(
+      std::make_unique<Difference>(CGX_TRY(difference(hierarchies, sources, options, std::move(record)))));
+}
+
+std::span<const Change> PolicyPlan::changes() const { return difference_->changes; }
+const std::vector<std::string>& PolicyPlan::notes() const { return difference_->notes; }
+std::string PolicyPlan::json() const { return json_text(difference_->changes, difference_->notes); }
+
+std::string PolicyPlan::text() const {
+  std::string out;
+  for (const Change& c : difference_->changes) out += c.text() + "\n";
+  return out;
+}
+
+std::string PolicyPlan::summary() const { return summed(difference_->changes, {"to add", "to change", "to remove"}); }
+
+Result<std::string> PolicyPlan::steps(const Hierarchies& hierarchies) const {
+  return CGX_TRY(Plan::make(hierarchies, difference_->set)).text();
+}
+
+Result<Applied> apply(const Hierarchies& hierarchies, std::span<const Source> sources, const ApplyOptions& options) {
+  const RecordFile file = CGX_TRY(RecordFile::open(options.state_dir));
+  Difference d = CGX_TRY(difference(hierarchies, sources, options, CGX_TRY(file.read())));
+  Applied applied{.changes = std::move(d.changes), .notes = std::move(d.notes)};
+  for (const std::string& source : d.after.unfinished)
+    applied.notes.push_back(
+        fmt::format("an apply of {} was ended by force; apply it again to finish or undo it", source));
+  if (d.set.groups.empty() && d.set.removals.empty()) {
+    // What is there already may still have to be taken into the record.
+    if (!(d.after == d.before)) CGX_CHECK(file.write(d.after));
+    return applied;
+  }
+  if (options.stop != nullptr && *options.stop) return fail(EINTR, "was interrupted");
+  CGX_CHECK(file.write(d.intent));
+  Transaction transaction(hierarchies);
+  if (options.stop != nullptr) transaction.stop_on(*options.stop);
+  auto done = transaction.apply(d.set, [&] { return note_raw_before(hierarchies, d, file); });
+  if (done) {
+    look_again(hierarchies, d);
+    done = file.write(d.after);
+    if (!done)
+      for (const std::string& left : transaction.undo())
+        done.error().hint += (done.error().hint.empty() ? "" : "; ") + left;
+  }
+  if (!done) {
+    // All is as it was, and so is the record; where something is not, the intent still says what.
+    for (ManagedGroup& g : d.before.groups)  // a group whose removal was taken back is a new one
+      if (std::ranges::find(d.set.removals, g.name) != d.set.removals.end()) g.inode = inode_of(hierarchies, g.name);
+    if (!transaction.left_behind())
+      if (const auto back = file.write(d.before); !back)
+        done.error().hint += (done.error().hint.empty() ? "" : "; ") + back.error().text();
+    if (done.error().hint.starts_with("--force"))
+      done.error().hint = fmt::format("cgx set {} --force lowers it all the same", done.error().group);
+    return std::unexpected(std::move(done.error()));
+  }
+  transaction.commit();
+  applied.notes.insert(applied.notes.end(), transaction.notes().begin(), transaction.notes().end());
+  return applied;
+}
+
+std::string json(const Applied& applied) { return json_text(applied.changes, applied.notes); }
+
+std::vector<std::string> managed_groups(const std::string& state_dir) {
+  std::vector<std::string> names;
+  if (const auto record = read_record(state_dir))
+    for (const ManagedGroup& g : record->groups) names.push_back(g.name);
+  return names;
+}
+
+std::vector<std::string> managed_sources(const std::string& state_dir) {
+  std::vector<std::string> names;
+  if (const auto record = read_record(state_dir))
+    for (const ManagedGroup& g : record->groups)
+      if (std::ranges::find(names, g.source) == names.end()) names.push_back(g.source);
+  return names;
+}
+
+}  // namespace cgx::policy

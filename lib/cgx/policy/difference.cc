@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cgx/policy/difference.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <iterator>
+#include <map>
+#include <set>
+
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/cgroupfs/tasks.h"
+#include "cgx/policy/group_difference.h"
+
+namespace cgx::policy {
+namespace {
+
+using Sign = Change::Sign;
+
+bool source_is_there(const std::string& source) { return source != "-" && access(source.c_str(), F_OK) == 0; }
+
+class Differ {
+ public:
+  Differ(const Hierarchies& hierarchies, std::span<const Source> sources, const ApplyOptions& options, Record record)
+      : hierarchies_(hierarchies), sources_(sources), options_(options) {
+    d_.before = std::move(record);
+  }
+
+  Result<Difference> run() {
+    CGX_CHECK(collect());
+    add_above();
+    CGX_CHECK(find_leftovers());
+    GroupDiffer groups(hierarchies_, options_);
+    for (const auto& [name, wanted] : wanted_) add(CGX_TRY(groups.run(name, wanted, recorded(name))), wanted);
+    for (const std::string& name : leaving_) d_.changes.push_back({Sign::remove, name, {}, {}, {}});
+    std::ranges::reverse(leaving_);  // children before parents
+    d_.set.removals = std::move(leaving_);
+    finish_records();
+    return std::move(d_);
+  }
+
+ private:
+  const ManagedGroup* recorded(std::string_view name) const { return d_.before.find(name); }
+  bool given(std::string_view source) const {
+    return std::ranges::find(sources_, source, &Source::name) != sources_.end();
+  }
+
+  static std::unexpected<Error> twice(const GroupPolicy& group, std::string what, std::string hint) {
+    Problem at{.place = group.place, .what = std::move(what)};
+    Error e{.code = EEXIST, .what = at.text(), .hint = std::move(hint), .fault = Fault::usage};
+    return std::unexpected(std::move(e));
+  }
+
+  Result<> collect() {
+    for (const Source& s : sources_)
+      for (const GroupPolicy& g : s.policies.groups) {
+        const auto [at, added] = wanted_.try_emplace(g.name, Wanted{&g, s.name});
+        if (!added)
+          return twice(g,
+                       fmt::format("{} is also in {}", g.name, at->second.policy->place.file),
+                       "a group belongs to one file or directory");
+        const ManagedGroup* old = recorded(g.name);
+        if (old != nullptr && old->named && old->source != s.name && !given(old->source) &&
+            source_is_there(old->source))
+          return twice(g,
+                       fmt::format("{} is managed by {}, which was applied before", g.name, old->source),
+                       fmt::format("take it out there and apply that again, or remove {}", old->source));
+      }
+    return {};
+  }
+
+  // Groups above those named that are made for them, and those that were.
+  void add_above() {
+    std::vector<std::pair<std::string, std::string>> found;
+    for (const auto& [name, wanted] : wanted_)
+      for (std::string_view above = parent_of(name); !above.empty(); above = parent_of(above))
+        found.emplace_back(above, wanted.source);
+    for (auto& [name, source] : found) {
+      if (wanted_.contains(name)) continue;
+      const ManagedGroup* old = recorded(name);
+      if (old != nullptr && !given(old->source)) continue;                // another source has it
+      if (old == nullptr && inode_of(hierarchies_, name) != 0) continue;  // somebody else's
+      wanted_.emplace(name, Wanted{nullptr, source});
+    }
+  }
+
+  // What these sources managed and no longer name.
+  Result<> find_leftovers() {
+    std::set<std::string_view> going;
+    for (const ManagedGroup& old : d_.before.groups) {
+      if (!given(old.source) || wanted_.contains(old.name)) continue;
+      const Cgroup group(hierarchies_, old.name);
+      if (group.present().empty()) continue;  // gone already
+      if (old.inode != 0 && old.inode != inode_of(hierarchies_, old.name)) {
+        d_.notes.push_back(
+            fmt::format("{} was removed and made again by somebody else, and is left to them", old.name));
+        continue;
+      }
+      if (options_.keep) {
+        d_.after.groups.push_back(old);
+        continue;
+      }
+      if (old.made == "*")
+        going.insert(old.name);
+      else
+        wanted_.emplace(old.name, Wanted{nullptr, old.source, false});
+    }
+    // From the bottom up: what is below decides.
+    for (auto name = going.rbegin(); name != going.rend();) {
+      const ManagedGroup& old = *recorded(*name);
+      std::string foreign;
+      std::string heir;  // the source of what is below
+      for (const std::string& child : CGX_TRY(children_of(Cgroup(hierarchies_, old.name)))) {
+        const std::string full = fmt::format("{}/{}", old.name, child);
+        if (going.contains(full)) continue;
+        const ManagedGroup* below = recorded(full);
+        if (below != nullptr)
+          heir = below->source;
+        else
+          foreign += (foreign.empty() ? "" : ", ") + child;
+      }
+      if (foreign.empty() && heir.empty()) {
+        ++name;
+        continue;
+      }
+      if (heir.empty() && old.named)
+        return std::unexpected(
+            Error{.code = EBUSY,
+                  .what = fmt::format(
+                      "is no longer in {}, but has groups below it that no policy manages: {}", old.source, foreign),
+                  .group = old.name,
+                  .hint = fmt::format("cgx delete -r {} removes it with them; --keep leaves it", old.name)});
+      wanted_.emplace(old.name, Wanted{nullptr, heir.empty() ? old.source : heir, !heir.empty()});
+      name = std::reverse_iterator(going.erase(std::next(name).base()));
+    }
+    for (const std::string_view name : going) leaving_.emplace_back(name);
+    return {};
+  }
+
+  void add(GroupDifference&& g, const Wanted& wanted) {
+    std::ranges::move(g.changes, std::back_inserter(d_.changes));
+    std::ranges::move(g.notes, std::back_inserter(d_.notes));
+    if (g.todo) d_.set.groups.push_back(std::move(g.desired));
+    if (wanted.recorded) d_.after.groups.push_back(std::move(g.managed));
+  }
+
+  // ---- records ------------------------------------------------------------------------------------------------------
+
+  void finish_records() {
+    for (const ManagedGroup& old : d_.before.groups)
+      if (!given(old.source) &&
+          std::ranges::find(d_.after.groups, old.name, &ManagedGroup::name) == d_.after.groups.end())
+        d_.after.groups.push_back(old);
+    std::ranges::sort(d_.after.groups, {}, &ManagedGroup::name);
+    for (const std::string& source : d_.before.unfinished)
+      if (!given(source)) d_.after.unfinished.push_back(source);
+    d_.intent = d_.after;
+    for (ManagedGroup& g : d_.intent.groups)
+      if (const ManagedGroup* old = recorded(g.name))
+        for (const ManagedLimit& l : old->limits)
+          if (g.find(l.knob) == nullptr) g.limits.push_back(l);
+    for (const ManagedGroup& old : d_.before.groups)
+      if (d_.after.find(old.name) == nullptr) {
+        d_.intent.groups.push_back(old);
+        d_.intent.groups.back().inode = 0;  // where its removal is taken back, it is made again
+      }
+    std::ranges::sort(d_.intent.groups, {}, &ManagedGroup::name);
+    for (const Source& s : sources_)
+      if (std::ranges::find(d_.intent.unfinished, s.name) == d_.intent.unfinished.end())
+        d_.intent.unfinished.push_back(s.name);
+  }
+
+  const Hierarchies& hierarchies_;
+  std::span<const Source> sources_;
+  const ApplyOptions& options_;
+  Difference d_;
+  std::map<std::string, Wanted, std::less<>> wanted_;  // parents before children
+  std::vector<std::string> leaving_;                   // parents before children
+};
+
+}  // namespace
+
+Result<Difference> difference(const Hierarchies& hierarchies,
+                              std::span<const Source> sources,
+                              const ApplyOptions& options,
+                              Record record) {
+  return Differ(hierarchies, sources, options, std::move(record)).run();
+}
+
+}  // namespace cgx::policy

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Inside policy/: what leads from what is there to what sources name.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cgx/change/plan.h"
+#include "cgx/policy/apply.h"
+#include "cgx/policy/record.h"
+
+namespace cgx::policy {
+
+struct Difference {
+  std::vector<Change> changes;
+  ChangeSet set;
+  Record before;  // the record as it was
+  Record intent;  // while it is carried out: all that may have to be taken back or finished
+  Record after;
+  std::vector<std::string> notes;
+};
+
+[[nodiscard]] Result<Difference> difference(const Hierarchies& hierarchies,
+                                            std::span<const Source> sources,
+                                            const ApplyOptions& options,
+                                            Record record);
+
+// The inode number of the group's directory in cgroup2, or in the first hierarchy; 0: it is not there.
+[[nodiscard]] std::uint64_t inode_of(const Hierarchies& hierarchies, std::string_view group);
+// What `limit` has now, as the record keeps it; nullopt: nothing.
+[[nodiscard]] std::optional<std::string> current_text(const Cgroup& group, const Limit& limit);
+// The value that exact() wrote as `text`.
+[[nodiscard]] std::optional<Value> value_of(const Knob& knob, std::string_view text);
+// `1G`, `150%`, `c 1:3 rwm, deny a`: exact, short, one line.
+[[nodiscard]] std::string short_text(const Knob& knob, const Value& value);
+
+}  // namespace cgx::policy

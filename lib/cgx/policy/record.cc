@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+// The file: a line an entry, fields apart by tabs, a first line with the version and a last one with a checksum.
+//   cgx managed 1
+//   boot ID
+//   unfinished SOURCE
+//   group NAME SOURCE named|implied MADE INODE OWNER OWNER_BEFORE
+//   limit KEY KNOB knob|raw WANTED BEFORE READS       of the group above
+//   end CHECKSUM
+#include "cgx/policy/record.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <thread>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/sys/text.h"
+
+namespace cgx::policy {
+namespace {
+
+constexpr std::string_view first_line = "cgx managed 1";
+constexpr std::string_view file_name = "managed";
+constexpr std::chrono::seconds patience{30};
+
+// Fields hold neither tabs nor newlines, and an absent one is not an empty one.
+std::string escaped(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '\\')
+      out += "\\\\";
+    else if (c == '\t')
+      out += "\\t";
+    else if (c == '\n')
+      out += "\\n";
+    else
+      out += c;
+  }
+  return out;
+}
+std::string optional_field(const std::optional<std::string>& text) {
+  return text ? escaped(*text) : std::string("\\-");
+}
+
+std::optional<std::string> unescaped(std::string_view field) {
+  if (field == "\\-") return {};
+  std::string out;
+  for (std::size_t i = 0; i < field.size(); ++i) {
+    if (field[i] != '\\' || i + 1 == field.size()) {
+      out += field[i];
+      continue;
+    }
+    const char c = field[++i];
+    out += c == 't' ? '\t' : c == 'n' ? '\n' : c;
+  }
+  return out;
+}
+
+// FNV-1a: whether the text is whole, not who wrote it.
+std::uint64_t checksum(std::string_view text) {
+  std::uint64_t sum = 0xcbf29ce484222325U;
+  for (const char c : text) {
+    sum ^= static_cast<unsigned char>(c);
+    sum *= 0x100000001b3U;
+  }
+  return sum;
+}
+
+std::string boot_id() {
+  const auto text = sys::read_path("/proc/sys/kernel/random/boot_id");
+  return text ? std::string(sys::trim(*text)) : std::string("unknown");
+}
+
+std::unexpected<Error> corrupt(std::size_t line, std::string_view what) {
+  return fail(EBADMSG, fmt::format("line {} of the record {}", line, what));
+}
+
+class Parser {
+ public:
+  explicit Parser(std::string_view text) : text_(text), lines_(sys::lines(text)) {}
+
+  Result<Record> run() {
+    if (lines_.empty() || lines_[0] != first_line) {
+      if (!lines_.empty() && lines_[0].starts_with("cgx managed "))
+        return fail(EBADMSG,
+                    fmt::format("is of version {}, and this cgx knows version {}",
+                                lines_[0].substr(lines_[0].rfind(' ') + 1),
+                                first_line.substr(first_line.rfind(' ') + 1)));
+      return fail(EBADMSG, "is no record of cgx");
+    }
+    const std::size_t end = text_.rfind("end\t");
+    if (end == std::string_view::npos || end == 0 || text_[end - 1] != '\n' ||
+        sys::trim(text_.substr(end + 4)) != fmt::format("{:016x}", checksum(text_.substr(0, end))))
+      return fail(EBADMSG, "is cut or was changed: its checksum is another one");
+    for (std::size_t i = 1; i + 1 < lines_.size(); ++i) {
+      CGX_CHECK(take(i + 1, sys::split(lines_[i], '\t')));
+      if (stale_) return Record{};
+    }
+    return std::move(record_);
+  }
+
+ private:
+  Result<> take(std::size_t number, const std::vector<std::string_view>& f) {
+    const auto field = [&](std::size_t i) { return unescaped(f[i]).value_or(""); };
+    if (f[0] == "boot" && f.size() == 2) {
+      // Nothing of what was made then is left.
+      stale_ = f[1] != boot_id();
+    } else if (f[0] == "unfinished" && f.size() == 2) {
+      record_.unfinished.push_back(field(1));
+    } else if (f[0] == "group" && f.size() == 8) {
+      const auto inode = sys::parse_u64(f[5]);
+      if (!inode || f[1].empty() || (f[3] != "named" && f[3] != "implied")) return corrupt(number, "is no group");
+      record_.groups.push_back({field(1), field(2), f[3] == "named", field(4), *inode, field(6), field(7), {}});
+    } else if (f[0] == "limit" && f.size() == 7 && !record_.groups.empty()) {
+      if (f[3] != "knob" && f[3] != "raw") return corrupt(number, "is no limit");
+      record_.groups.back().limits.push_back(
+          {field(1), field(2), f[3] == "raw", field(4), unescaped(f[5]), unescaped(f[6])});
+    } else {
+      return corrupt(number, "is nothing that this cgx knows");
+    }
+    return {};
+  }
+
+  std::string_view text_;
+  std::vector<std::string_view> lines_;
+  Record record_;
+  bool stale_ = false;
+};
+
+std::string path_of(const std::string& dir) { return fmt::format("{}/{}", dir, file_name); }
+
+// ` (process 4711)`, from /proc/locks: `1: FLOCK  ADVISORY  WRITE 4711 00:1b:1 0 EOF`.
+std::string holder_of(int fd) {
+  struct stat st{};
+  const auto locks = sys::read_path("/proc/locks");
+  if (fstat(fd, &st) != 0 || !locks) return {};
+  const std::string inode = fmt::format(":{}", st.st_ino);
+  for (const std::string_view line : sys::lines(*locks)) {
+    const auto fields = sys::words(line);
+    if (fields.size() > 5 && fields[1] == "FLOCK" && fields[5].ends_with(inode))
+      return fmt::format(" (process {})", fields[4]);
+  }
+  return {};
+}
+
+std::unexpected<Error> cannot(std::string_view what, const std::string& path, int code) {
+  auto error = fail_errno(code, fmt::format("{} {}", what, path));
+  if (code == EACCES || code == EROFS) error.error().hint = "--state DIR keeps the record in another directory";
+  return error;
+}
+
+}  // namespace
+
+const ManagedLimit* ManagedGroup::find(std::string_view knob) const {
+  const auto at = std::ranges::find(limits, knob, &ManagedLimit::knob);
+  return at == limits.end() ? nullptr : &*at;
+}
+
+const ManagedGroup* Record::find(std::string_view name) const {
+  const auto at = std::ranges::lower_bound(groups, name, {}, &ManagedGroup::name);
+  return at == groups.end() || at->name != name ? nullptr : &*at;
+}
+
+std::string Record::text() const {
+  std::string out = fmt::format("{}\nboot\t{}\n", first_line, boot_id());
+  for (const std::string& source : unfinished) out += fmt::format("unfinished\t{}\n", escaped(source));
+  for (const ManagedGroup& g : groups) {
+    out += fmt::format("group\t{}\t{}\t{}\t{}\t{}\t{}\t{}\n",
+                       escaped(g.name),
+                       escaped(g.source),
+                       g.named ? "named" : "implied",
+                       escaped(g.made),
+                       g.inode,
+                       g.owner,
+                       g.owner_before);
+    for (const ManagedLimit& l : g.limits)
+      out += fmt::format("limit\t{}\t{}\t{}\t{}\t{}\t{}\n",
+                         escaped(l.key),
+                         escaped(l.knob),
+                         l.raw ? "raw" : "knob",
+                         escaped(l.wanted),
+                         optional_field(l.before),
+                         optional_field(l.reads));
+  }
+  out += fmt::format("end\t{:016x}\n", checksum(out));
+  return out;
+}
+
+Result<Record> Record::parse(std::string_view text) { return Parser(text).run(); }
+
+Result<Record> read_record(const std::string& state_dir) {
+  const std::string path = path_of(state_dir);
+  const auto text = sys::read_path(path);
+  if (!text) return text.error().code == ENOENT ? Result<Record>(Record{}) : cannot("read", path, text.error().code);
+  auto record = Record::parse(*text);
+  if (!record) {
+    Error& e = record.error();
+    e.what = fmt::format("{} {}", path, e.what);
+    e.hint = "once it is removed, cgx manages nothing of what is there, and takes over what a policy names";
+  }
+  return record;
+}
+
+Result<RecordFile> RecordFile::open(const std::string& state_dir) {
+  if (mkdir(state_dir.c_str(), 0755) != 0 && errno != EEXIST) return cannot("make", state_dir, errno);
+  const std::string path = path_of(state_dir) + ".lock";
+  sys::Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
+  if (!fd.valid()) return cannot("open", path, errno);
+  // flock(2) has no time limit: tried again, with growing pauses, since nothing tells when it is free.
+  const auto until = std::chrono::steady_clock::now() + patience;
+  std::chrono::microseconds pause{100};
+  while (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EINTR) continue;
+    if (errno != EWOULDBLOCK) return cannot("lock", path, errno);
+    if (std::chrono::steady_clock::now() >= until)
+      return fail(
+          ETIMEDOUT,
+          fmt::format("another cgx{} has been applying policies for {} s", holder_of(fd.get()), patience.count()));
+    std::this_thread::sleep_for(pause);
+    pause = std::min<std::chrono::microseconds>(pause * 2, std::chrono::milliseconds(3));
+  }
+  return RecordFile(state_dir, std::move(fd));
+}
+
+Result<Record> RecordFile::read() const { return read_record(dir_); }
+
+Result<> RecordFile::write(const Record& record) const {
+  const std::string path = path_of(dir_);
+  CGX_CHECK(sys::mutation("record", path));
+  const std::string next = path + ".new";
+  const sys::Fd fd(::open(next.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
+  if (!fd.valid()) return cannot("open", next, errno);
+  if (const auto done = sys::write_fd(fd.get(), record.text()); !done) return cannot("write", next, done.error().code);
+  // On a disk, a rename may reach it before what was written.
+  if (fsync(fd.get()) != 0 && errno != EINVAL && errno != EROFS) return cannot("fsync", next, errno);
+  if (rename(next.c_str(), path.c_str()) != 0) return cannot("rename", next, errno);
+  return {};
+}
+
+}  // namespace cgx::policy

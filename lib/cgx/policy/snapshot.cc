@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cgx/policy/snapshot.h"
+
+#include <array>
+#include <cerrno>
+#include <string>
+#include <vector>
+
+#include <grp.h>
+#include <pwd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/cgroupfs/walk.h"
+#include "cgx/change/capture.h"
+#include "cgx/change/owner.h"
+#include "cgx/policy/emit.h"
+#include "cgx/policy/policy.h"
+#include "cgx/sys/text.h"
+
+namespace cgx::policy {
+namespace {
+
+constexpr std::size_t most_named = 20;  // of the groups that are left out
+
+std::string user_name(uid_t uid) {
+  std::array<char, 4096> buffer{};
+  passwd entry{};
+  passwd* found = nullptr;
+  if (getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr) return entry.pw_name;
+  return std::to_string(uid);
+}
+
+std::string group_name(gid_t gid) {
+  std::array<char, 4096> buffer{};
+  group entry{};
+  group* found = nullptr;
+  if (getgrgid_r(gid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr) return entry.gr_name;
+  return std::to_string(gid);
+}
+
+// The files that a knob without a key is in, as they are.
+void add_raw(const Cgroup& group, const Knob& knob, GroupPolicy& policy) {
+  const auto home = home_of(group.hierarchies(), knob);
+  if (!home) return;
+  const auto add = [&](std::string file) {
+    const auto text = group.read(*home->hierarchy, file);
+    if (!text) return;
+    std::string key = "raw." + file;
+    policy.limits.push_back(
+        {{nullptr, std::string(), std::string(sys::trim(*text)), std::move(file)}, std::move(key), {}});
+  };
+  const std::string_view file = home->backing->files[0];
+  const std::size_t star = file.find('*');
+  if (star == std::string_view::npos) return add(std::string(file));
+  const auto now = read_knob(group, knob);
+  if (!now || !*now) return;
+  for (const TableRow& r : std::get<Table>(**now)) {
+    if (r.fields[0].second == sys::unlimited) continue;
+    std::string one(file);
+    add(one.replace(star, 1, r.key));
+  }
+}
+
+GroupPolicy policy_of(const Cgroup& group, Desired found) {
+  GroupPolicy policy;
+  policy.name = group.name();
+  for (Limit& l : found.limits) {
+    const Knob& knob = *l.knob;
+    if (knob.name == "memory.oom" && std::get<std::string>(l.value) == "pause") {
+      policy.oom = OomMode::pause;
+    } else if (knob.name == "memory.oom" && std::get<std::string>(l.value) == "group") {
+      policy.oom = OomMode::group;
+      policy.limits.push_back({std::move(l), std::string(knob.key), {}});
+    } else if (knob.key.empty()) {
+      add_raw(group, knob, policy);
+    } else {
+      policy.limits.push_back({std::move(l), std::string(knob.key), {}});
+    }
+  }
+  if (found.owner) {
+    policy.owner = found.owner;
+    policy.owner_text = fmt::format("{}:{}", user_name(found.owner->uid), group_name(found.owner->gid));
+  }
+  return policy;
+}
+
+}  // namespace
+
+Result<std::string> snapshot(const Hierarchies& hierarchies, std::string_view group) {
+  const Cgroup top(hierarchies, std::string(group));
+  CGX_CHECK(top.require());
+  std::vector<std::string> names;
+  if (!group.empty()) names.emplace_back(group);
+  for (Listed& below : CGX_TRY(walk(top, Depth::all))) names.push_back(std::move(below.name));
+  const Capture capture(hierarchies);
+  Policies policies;
+  std::vector<std::string> systemd;
+  for (const std::string& name : names) {
+    if (systemd_unit_of(hierarchies, name)) {
+      systemd.push_back(name);
+      continue;
+    }
+    const Cgroup one(hierarchies, name);
+    auto found = capture.of(one);
+    if (!found && found.error().code == ENOENT) continue;  // removed meanwhile
+    if (!found) return std::unexpected(found.error());
+    policies.groups.push_back(policy_of(one, *std::move(found)));
+  }
+  std::string text = fmt::format("# {} of this host ({}), by cgx snapshot.\n",
+                                 group.empty() ? "The groups" : fmt::format("The group {}", group),
+                                 hierarchies.layout());
+  if (!systemd.empty()) {
+    text += fmt::format("# Left out, since systemd owns {}:\n", systemd.size() == 1 ? "it" : "them");
+    for (std::size_t i = 0; i < systemd.size() && i < most_named; ++i) {
+      text += "#   ";
+      for (const char c : systemd[i]) text += static_cast<unsigned char>(c) < ' ' || c == 0x7f ? '?' : c;
+      text += '\n';
+    }
+    if (systemd.size() > most_named) text += fmt::format("#   and {} more\n", systemd.size() - most_named);
+  }
+  return text + CGX_TRY(emit(policies));
+}
+
+}  // namespace cgx::policy

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// apply() on the real kernel: exact, idempotent, all or nothing.
+#include <algorithm>
+#include <cerrno>
+#include <string>
+#include <vector>
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <doctest/doctest.h>
+
+#include "cgx/cgroupfs/tasks.h"
+#include "cgx/policy/record.h"
+
+#include "policy_support.h"
+#include "skip.h"
+
+namespace {
+
+using namespace cgx;
+using test::Flags;
+using test::group_policy;
+using test::Host;
+using test::source;
+
+const char* no_root() { return geteuid() != 0 ? "needs root" : nullptr; }
+
+// What every host of the tests has: cpu, memory, pids, cpuset.
+Flags some() { return {{"mem", "64M"}, {"pids", "70"}, {"cpu-quota", "50%"}, {"cpus", "0"}, {"cpu-shares", "300"}}; }
+Flags other() { return {{"mem", "96M"}, {"pids", "80"}, {"cpu-quota", "80%"}, {"cpus", "0-1"}, {"cpu-burst", "5ms"}}; }
+
+class Sleeper {
+ public:
+  explicit Sleeper(const Cgroup& group) : pid_(fork()) {
+    if (pid_ == 0) {
+      pause();
+      _exit(0);
+    }
+    REQUIRE(attach(group, pid_).has_value());
+  }
+  Sleeper(const Sleeper&) = delete;
+  Sleeper& operator=(const Sleeper&) = delete;
+  ~Sleeper() {
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+  }
+  [[nodiscard]] pid_t pid() const { return pid_; }
+
+ private:
+  pid_t pid_;
+};
+
+bool holds(const Cgroup& group, pid_t pid) {
+  const auto ids = tasks_of(group);
+  return ids && std::ranges::find(*ids, pid) != ids->end();
+}
+
+}  // namespace
+
+TEST_CASE("policy apply: makes groups, changes limits, removes what is no longer named") {
+  if (const char* why = no_root()) CGX_SKIP(why);
+  Host host;
+  CHECK(host.plain(host.must({group_policy(host.name("web"), some()),
+                              group_policy(host.name("web/api"), {{"mem", "32M"}})})) == "+ T\n+ T/web\n+ T/web/api\n");
+  CHECK(host.read("web", "mem") == "67108864");
+  CHECK(host.read("web/api", "mem") == "33554432");
+  CHECK(policy::managed_groups(host.options().state_dir) ==
+        std::vector<std::string>{host.name(), host.name("web"), host.name("web/api")});
+
+  CHECK(host.plain(host.must({group_policy(host.name("web"), {{"mem", "128M"}, {"pids", "70"}})})) ==
+        "~ T/web memory.max 64M -> 128M\n~ T/web cpu.max 50% -> max\n~ T/web cpuset.cpus 0 -> " +
+            (host.v1(Controller::cpuset) ? host.read("", "cpus") : std::string("none")) +
+            "\n~ T/web cpu.shares 300 -> 1024\n- T/web/api\n");
+  CHECK(host.read("web", "mem") == "134217728");
+  CHECK(host.read("web", "cpu-quota") == "max");
+  CHECK_FALSE(host.there("web/api"));
+
+  CHECK(host.plain(host.must(std::vector<policy::GroupPolicy>{})) == "- T\n- T/web\n");
+  CHECK_FALSE(host.there(""));
+  CHECK(policy::managed_groups(host.options().state_dir).empty());
+}
+
+TEST_CASE("policy apply: a group that was there is taken over, and given back as it was") {
+  if (const char* why = no_root()) CGX_SKIP(why);
+  Host host;
+  Transaction made(host.hierarchies());
+  REQUIRE(made.apply({.group = host.name("web"),
+                      .limits = {test::limit("mem", "40M"), test::limit("pids", "33"), test::limit("cpu-weight", "77")},
+                      .existing = Existing::refuse})
+              .has_value());
+  made.commit();
+  const test::Picture before = test::picture(host.hierarchies(), host.name());
+  // In force already: nothing to do, but it is managed from now on.
+  CHECK(host.must({group_policy(host.name("web"), {{"mem", "40M"}})}).empty());
+  CHECK(policy::managed_groups(host.options().state_dir) == std::vector<std::string>{host.name("web")});
+  policy::GroupPolicy owned = group_policy(host.name("web"), some());
+  owned.owner = Owner{1234, 1235};
+  owned.owner_text = "alice:users";
+  const std::string text = host.plain(host.must({owned}));
+  CHECK(text.find("~ T/web memory.max 40M -> 64M\n") != std::string::npos);
+  CHECK(text.find("~ T/web owner 0:0 -> alice:users\n") != std::string::npos);
+  CHECK_FALSE(host.must(std::vector<policy::GroupPolicy>{}).empty());
+  const std::string change = test::difference(before, test::picture(host.hierarchies(), host.name()));
+  CHECK_MESSAGE(change.empty(), change);
+}
+
+TEST_CASE("policy apply: --keep leaves groups and limits, and they stay managed") {
+  if (const char* why = no_root()) CGX_SKIP(why);
+  Host host;
+  host.must({group_policy(host.name("web"), some()), group_policy(host.name("old"), some())});
+  host.options().keep = true;
+  CHECK(host.must({group_policy(host.name("web"), {{"mem", "64M"}})}).empty());
+  CHECK(host.there("old"));
+  CHECK(host.read("web", "pids") == "70");
+  host.options().keep = false;
+  CHECK(host.plain(host.must({group_policy(host.name("web"), {{"mem", "64M"}})})).ends_with("- T/old\n"));
+  CHECK(host.read("web", "pids") == "max");
+}
+
+TEST_CASE("policy apply: with every n-th change failing, everything is as before") {
+  if (const char* why = no_root()) CGX_SKIP(why);
+  Host host;
+  const std::vector<policy::GroupPolicy> first{group_policy(host.name("web"), some()),
+                                               group_policy(host.name("web/api"), {{"mem", "32M"}, {"cpus", "0"}}),
+                                               group_policy(host.name("old"), other()),
+                                               group_policy(host.name("old/below"), some())};
+  policy::GroupPolicy owned = group_policy(host.name("new/deep"), other());
+  owned.owner = Owner{1234, 1235};
+  const std::vector<policy::GroupPolicy> second{
+      group_policy(host.name("web"), other()), group_policy(host.name("web/api"), {{"pids", "12"}}), owned};
+  host.must(first);
+  const Sleeper sleeper(
+      Cgroup(host.hierarchies(), host.name(host.hierarchies().unified() != nullptr ? "old/below" : "old")));
+  const test::Picture before = test::picture(host.hierarchies(), host.name());
+  const auto record = policy::read_record(host.options().state_dir);
+  REQUIRE(record.has_value());
+  unsigned n = 0;
+  while (true) {
+    ++n;
+    CAPTURE(n);
+    unsigned count = 0;
+    std::string what;
+    const sys::FaultFn fault = [&](std::string_view operation, std::string_view name) {
+      if (++count != n) return 0;
+      what = std::string(operation) + " " + std::string(name);
+      return EIO;
+    };
+    const std::vector<policy::Source> sources{source("/test.yaml", second)};
+    sys::inject_faults(&fault);
+    const auto done = policy::apply(host.hierarchies(), sources, host.options());
+    sys::inject_faults(nullptr);
+    CAPTURE(what);
+    if (done) {
+      CHECK_MESSAGE(what.empty(), "its failure was not told");
+      break;
+    }
+    REQUIRE(n < 500);
+    CHECK_MESSAGE(done.error().code == EIO, done.error().text());
+    CHECK_MESSAGE(done.error().hint.find("could not") == std::string::npos, done.error().hint);
+    const std::string change = test::difference(before, test::picture(host.hierarchies(), host.name()));
+    CHECK_MESSAGE(change.empty(), change);
+    const auto now = policy::read_record(host.options().state_dir);
+    REQUIRE(now.has_value());
+    if (what.starts_with("record")) continue;
+    CHECK(now->groups.size() == record->groups.size());
+    CHECK(now->unfinished.empty());
+    CHECK(holds(Cgroup(host.hierarchies(), host.name("old/below")), sleeper.pid()) ==
+          (host.hierarchies().unified() != nullptr));
+  }
+  CHECK(n > 30);
+  CHECK_FALSE(host.there("old"));
+  CHECK(host.there("new/deep"));
+  host.must(second);
+}
