@@ -10,12 +10,12 @@ using namespace cgx;
 
 TEST_CASE("stat: every row is named once, by both of its names") {
   std::set<std::string_view> names;
-  std::set<std::string_view> metrics;
+  std::set<std::pair<std::string_view, std::string_view>> metrics;
   for (StatId id = 0; id < stat_count(); ++id) {
     const Stat& row = stat_row(id);
     CAPTURE(std::string(row.name));
     CHECK(names.insert(row.name).second);
-    CHECK(metrics.insert(row.metric).second);
+    if (!row.metric.empty()) CHECK(metrics.emplace(row.metric, row.metric == "memory_events_total" ? row.event : "").second);
     CHECK(find_stat(row.name) == id);
     CHECK(stat_id(row.name) == id);
   }
@@ -33,6 +33,7 @@ TEST_CASE("stat: every row says what it is, and has a source") {
     CHECK(row.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789._") == std::string_view::npos);
     CHECK(row.metric.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string_view::npos);
     CHECK(row.metric.ends_with("_total") == (row.kind == StatKind::counter));
+    CHECK(row.metric.empty() == (row.unit == StatUnit::centipercent));
   }
 }
 

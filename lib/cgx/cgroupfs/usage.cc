@@ -15,6 +15,12 @@ namespace {
 // In place of a value that is not there.
 constexpr std::uint64_t none = std::numeric_limits<std::uint64_t>::max();
 
+Usage::Device no_values(sys::DevNumber device) {
+  Usage::Device d{device, {}};
+  d.values.fill(none);
+  return d;
+}
+
 // The next line of `text`, which it is taken from.
 std::string_view next_line(std::string_view& text) {
   const std::size_t end = text.find('\n');
@@ -89,11 +95,16 @@ void Usage::set(StatId id, std::uint64_t value) {
   values_[id] = value;
 }
 
+void Usage::clear() {
+  std::ranges::fill(values_, none);
+  devices_.clear();
+}
+
 void Usage::set(sys::DevNumber device, StatId id, std::uint64_t value) {
   const auto at = std::ranges::lower_bound(devices_, device, {}, &Device::device);
-  const auto entry = at != devices_.end() && at->device == device ? at : devices_.insert(at, Device{device, {}});
+  const auto entry = at != devices_.end() && at->device == device ? at : devices_.insert(at, no_values(device));
   const StatId slot = id - first_device_stat();
-  if (entry->values.size() <= slot) entry->values.resize(slot + 1, none);
+  if (slot >= entry->values.size()) return;
   if (entry->values[slot] == none) entry->values[slot] = value;
 }
 

@@ -3,6 +3,7 @@
 // then reads each file of a group once and parses it in one pass.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -39,7 +40,7 @@ class Usage {
  public:
   struct Device {
     sys::DevNumber device;
-    std::vector<std::uint64_t> values;  // by row, from first_device_stat()
+    std::array<std::uint64_t, most_device_stats> values;  // by row, from first_device_stat()
   };
 
   [[nodiscard]] std::optional<std::uint64_t> get(StatId id) const;
@@ -51,6 +52,8 @@ class Usage {
   [[nodiscard]] bool empty() const { return values_.empty() && devices_.empty(); }
 
   void set(StatId id, std::uint64_t value);
+  // Forgets all values and keeps the memory, for the next reading.
+  void clear();
   // A device that has a value already keeps it: the first file counts.
   void set(sys::DevNumber device, StatId id, std::uint64_t value);
   // Takes what `file` wants of a file's text. Keys that are missing, and lines that are malformed, are passed over.

@@ -88,6 +88,7 @@ struct Knob {
   Backing v1{};
   std::string_view doc;
   std::string_view property{};  // systemd's name of it for `systemctl set-property`, where it has one
+  std::string_view metric{};    // the Prometheus name, without its prefix: "memory_limit_bytes"; empty: no metric
 };
 
 [[nodiscard]] inline const Backing& backing(const Knob& knob, Version version) {

@@ -52,14 +52,22 @@ struct StatSource {
 
 struct Stat {
   std::string_view name;    // "cpu.usage_usec", the same on v1 and v2
-  std::string_view metric;  // "cpu_usage_seconds_total": the Prometheus name, without its prefix
+  std::string_view metric;  // "cpu_usage_seconds_total": the Prometheus name, without its prefix; empty: no metric
   StatKind kind = StatKind::counter;
   StatUnit unit = StatUnit::count;
   bool per_device = false;  // of each block device
   StatSource v2{};
   StatSource v1{};
   std::string_view doc{};
+  std::string_view event{};  // its label in events_metric
 };
+
+// The metric that counts the events of memory, by the label `event`. A row may be one of them and have a metric of its
+// own as well.
+inline constexpr std::string_view events_metric = "memory_events_total";
+
+// How many rows there can be per device.
+inline constexpr std::size_t most_device_stats = 8;
 
 [[nodiscard]] inline const StatSource& source(const Stat& stat, Version version) {
   return version == Version::v1 ? stat.v1 : stat.v2;

@@ -93,16 +93,20 @@ Result<> mutation(std::string_view operation, std::string_view name) {
 Result<Fd> open_beneath(int dir, std::string_view path, int flags) {
   if (path.find('\0') != std::string_view::npos) return fail(EINVAL, "name has a NUL byte");
   while (path.starts_with('/')) path.remove_prefix(1);
-  const std::string name(path.empty() ? "." : path);
+  if (path.empty()) path = ".";
+  // The kernel wants a NUL at the end. On the stack: some callers open thousands of files and allocate nothing.
+  std::array<char, PATH_MAX> name;
+  if (path.size() >= name.size()) return fail(ENAMETOOLONG, errno_text(ENAMETOOLONG));
+  *std::ranges::copy(path, name.begin()).out = '\0';
   open_how how{};
   how.flags = static_cast<std::uint64_t>(flags) | O_CLOEXEC;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
   long fd = -1;
   do {
-    fd = syscall(SYS_openat2, dir, name.c_str(), &how, sizeof how);
+    fd = syscall(SYS_openat2, dir, name.data(), &how, sizeof how);
   } while (fd < 0 && (errno == EINTR || errno == EAGAIN));
   if (fd >= 0) return Fd(static_cast<int>(fd));
-  if (errno == ENOSYS) return walk_beneath(dir, name, flags);
+  if (errno == ENOSYS) return walk_beneath(dir, path, flags);
   return fail(errno, errno_text(errno));
 }
 

@@ -54,7 +54,7 @@ constexpr std::array rows{
          .v2 = not_on_v2, .v1 = pattern_read_only("hugetlb.*.failcnt"), .doc = "how often the limit of a size was met"},
     Knob{.name = "pids.max", .flag = "pids", .key = "pids.max", .format = Format::count, .kind = Kind::limit, .high = sys::unlimited,
          .v2 = file_v2(pids, "pids.max"), .v1 = {.controller = pids, .files = {"pids.max"}, .encode = codec::put_v2, .decode = codec::get_plain},
-         .doc = "most processes and threads; fork fails above it", .property = "TasksMax"},
+         .doc = "most processes and threads; fork fails above it", .property = "TasksMax", .metric = "pids_limit"},
     both("pids.current", pids, Format::number, "processes and threads now"),
     both("pids.peak", pids, Format::number, "most processes and threads that there were"),
     both("pids.events", pids, Format::keyed, "how often fork failed at the limit"),

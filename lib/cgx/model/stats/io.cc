@@ -58,6 +58,7 @@ constexpr std::array rows{
 };
 // clang-format on
 static_assert(well_formed(rows));
+static_assert(rows.size() <= most_device_stats);
 
 }  // namespace
 std::span<const Stat> io() { return rows; }

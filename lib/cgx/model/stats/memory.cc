@@ -18,9 +18,13 @@ consteval Stat bytes(
   return {
       .name = name, .metric = metric, .kind = StatKind::gauge, .unit = StatUnit::bytes, .v2 = v2, .v1 = v1, .doc = doc};
 }
-consteval Stat events(
-    std::string_view name, std::string_view metric, StatSource v2, StatSource v1, std::string_view doc) {
-  return {.name = name, .metric = metric, .v2 = v2, .v1 = v1, .doc = doc};
+consteval Stat events(std::string_view name,
+                      std::string_view metric,
+                      StatSource v2,
+                      StatSource v1,
+                      std::string_view doc,
+                      std::string_view event = {}) {
+  return {.name = name, .metric = metric, .v2 = v2, .v1 = v1, .doc = doc, .event = event};
 }
 
 // clang-format off
@@ -47,11 +51,11 @@ constexpr std::array rows{
     bytes("memory.slab", "memory_slab_bytes", in_stat("slab"), not_counted, "kernel objects"),
     bytes("memory.sock", "memory_sock_bytes", in_stat("sock"), not_counted, "network buffers"),
     events("memory.limit_hits", "memory_limit_hits_total", event("max"), number(mem, "memory.failcnt", StatScale::base, StatScope::group),
-           "how often usage met the limit"),
-    events("memory.high_hits", "memory_high_hits_total", event("high"), not_counted, "how often usage met memory.high and was throttled"),
-    events("memory.low_hits", "memory_low_hits_total", event("low"), not_counted, "how often memory below memory.low was reclaimed all the same"),
-    events("memory.oom", "oom_total", event("oom"), not_counted, "how often the limit could not be kept by reclaim"),
-    events("memory.oom_kill", "oom_kill_total", event("oom_kill"), oom_control("oom_kill"), "processes that the OOM killer killed"),
+           "how often usage met the limit", "max"),
+    events("memory.high_hits", events_metric, event("high"), not_counted, "how often usage met memory.high and was throttled", "high"),
+    events("memory.low_hits", events_metric, event("low"), not_counted, "how often memory below memory.low was reclaimed all the same", "low"),
+    events("memory.oom", "oom_total", event("oom"), not_counted, "how often the limit could not be kept by reclaim", "oom"),
+    events("memory.oom_kill", "oom_kill_total", event("oom_kill"), oom_control("oom_kill"), "processes that the OOM killer killed", "oom_kill"),
     Stat{.name = "memory.under_oom", .metric = "under_oom", .kind = StatKind::gauge, .v1 = oom_control("under_oom"),
          .doc = "1 while processes wait at the limit"},
     events("memory.pgfault", "memory_page_faults_total", in_stat("pgfault"), in_stat("total_pgfault"), "page faults"),

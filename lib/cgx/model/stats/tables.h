@@ -31,17 +31,20 @@ consteval StatSource keyed(Controller c,
   return {.controller = c, .file = file, .key = key, .format = StatFormat::keyed, .scale = scale, .scope = scope};
 }
 
-// Metric names say their unit, and counters end in _total, as Prometheus wants it.
+// Metric names say their unit, and counters end in _total, as Prometheus wants it. Averages have none: whoever stores
+// the totals can make averages over any time.
 consteval bool well_formed(std::span<const Stat> rows) {
   for (const Stat& s : rows) {
-    if (s.name.empty() || s.metric.empty() || s.doc.empty() || s.doc.back() == '.') return false;
+    if (s.name.empty() || s.doc.empty() || s.doc.back() == '.') return false;
     if (!s.v2.present() && !s.v1.present()) return false;
+    if (s.metric.empty() != (s.unit == StatUnit::centipercent)) return false;
     if ((s.kind == StatKind::counter) != s.metric.ends_with("_total")) return false;
+    if (s.metric == events_metric && s.event.empty()) return false;
+    if (!s.event.empty() && s.kind != StatKind::counter) return false;
     const auto has = [&](std::string_view word) { return s.metric.find(word) != std::string_view::npos; };
     if ((s.unit == StatUnit::usec) != s.name.ends_with("_usec")) return false;
     if (s.unit == StatUnit::usec && !has("_seconds")) return false;
     if (s.unit == StatUnit::bytes && !has("_bytes")) return false;
-    if (s.unit == StatUnit::centipercent && !has("_ratio")) return false;
     for (const StatSource* source : {&s.v2, &s.v1})
       if (source->present() && (source->format == StatFormat::number) != source->key.empty()) return false;
   }
