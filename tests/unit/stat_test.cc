@@ -15,7 +15,8 @@ TEST_CASE("stat: every row is named once, by both of its names") {
     const Stat& row = stat_row(id);
     CAPTURE(std::string(row.name));
     CHECK(names.insert(row.name).second);
-    if (!row.metric.empty()) CHECK(metrics.emplace(row.metric, row.metric == "memory_events_total" ? row.event : "").second);
+    if (!row.metric.empty())
+      CHECK(metrics.emplace(row.metric, row.metric == "memory_events_total" ? row.event : "").second);
     CHECK(find_stat(row.name) == id);
     CHECK(stat_id(row.name) == id);
   }
