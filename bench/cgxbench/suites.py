@@ -6,6 +6,7 @@ import re
 import subprocess
 import tempfile
 
+from . import scrape
 from .measure import Case, Suite, Target
 
 CONTROLLERS = ["cpu", "memory", "pids"]
@@ -350,4 +351,7 @@ class Suites:
             "ls10000": lambda: self.ls(10000),
             "stat1000": lambda: self.stat(1000),
             "stat10000": lambda: self.stat(10000),
+            "metrics100": lambda: scrape.suite(self, 100),
+            "metrics1000": lambda: scrape.suite(self, 1000),
+            "metrics10000": lambda: scrape.suite(self, 10000),
         }
