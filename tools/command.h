@@ -118,6 +118,7 @@ Result<int> run_mount(const Call&);
 Result<int> run_umount(const Call&);
 Result<int> run_explain(const Call&);
 Result<int> run_doctor(const Call&);
+Result<int> run_daemon(const Call&);
 Result<int> run_completion(const Call&);
 Result<int> run_help(const Call&);
 

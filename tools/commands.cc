@@ -53,6 +53,9 @@ constexpr std::array mount_options{
     Option{"v1", 0, "LIST", "a v1 hierarchy with these controllers"},
     Option{"v2", 0, "", "the v2 hierarchy"},
     Option{"named", 0, "NAME", "a v1 hierarchy without controllers, of this name"}};
+constexpr std::array daemon_options{
+    Option{"number", 'n', "N", "at most N decisions of the history (20 if not given)"},
+    Option{"bus", 0, "BUS", "system (if not given), session, or the address of a bus"}};
 
 constexpr std::array rows{
     Command{.name = "create", .words = "NAME... [LIMITS]", .doc = "make groups and set their limits",
@@ -136,6 +139,14 @@ constexpr std::array rows{
     Command{.name = "doctor", .words = "", .doc = "check this host",
         .details = "Checks mounts, versions, controllers, kernel features, permissions and systemd, each with what to do. Status 1 where something is broken.",
         .example = "cgx doctor", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 0, .most = 0, .run = run_doctor},
+    Command{.name = "daemon", .words = "status|reload|groups|get|history|explain|apply|plan|watch [NAME|FILE]", .doc = "talk to cgxd",
+        .details = "status shows how cgxd does. reload makes it read its policies again. groups lists what it manages, and get NAME shows the values of one. "
+                   "history shows its last decisions about memory, the newest last. explain NAME says what it would do if the group ran out of memory now, without doing it. "
+                   "apply FILE hands it the text of a policy, and prints what that changed; plan FILE prints what it would change; - is standard input. "
+                   "watch prints its signals as they come: Oom, Action, PolicyChanged, GroupAdded, GroupRemoved, and when cgxd stops and starts.\n\n"
+                   "Everybody may look. Changing is for root, and for those whom polkit authorises. All of it is the D-Bus interface of org.cgx.Manager1(5).",
+        .example = "cgx daemon status\ncgx daemon history -n 5\ncgx daemon plan web.yaml\ncgx daemon watch --json",
+        .options = daemon_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = 2, .run = run_daemon},
     Command{.name = "completion", .words = "bash|zsh|fish", .doc = "print a completion script",
         .details = "Prints the completion script of a shell.",
         .example = "cgx completion bash >/etc/bash_completion.d/cgx", .options = {}, .takes = 0, .least = 1, .most = 1, .run = run_completion},

@@ -24,6 +24,7 @@ constexpr std::array known{
     Known{"PID", Fill::pids},
     Known{"NAME|PID", Fill::groups_pids},
     Known{"KNOB", Fill::knobs},
+    Known{"NAME|FILE", Fill::groups},
     Known{"DIR", Fill::directories},
     Known{"COMMAND", Fill::commands},
     Known{"SIG", Fill::signals},

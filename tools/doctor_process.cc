@@ -9,6 +9,7 @@
 
 #include "cgx/cgroupfs/place.h"
 #include "cgx/cgroupfs/walk.h"
+#include "cgx/change/slice.h"
 #include "cgx/sys/text.h"
 
 #include "doctor.h"
@@ -105,8 +106,40 @@ void check_namespaces(Checks& checks) {
   if (first) checks.push_back({Level::ok, "namespaces", "cgroup, user and pid namespaces are the host's", ""});
 }
 
+// What cgxd.yaml says about the manager; only that one plain line, since this program has no YAML in it.
+std::string manager_setting() {
+  const std::string text = sys::read_path("/etc/cgx/cgxd.yaml").value_or("");
+  for (const std::string_view line : sys::lines(text))
+    if (line.starts_with("manager:")) {
+      const auto words = sys::words(line.substr(8));
+      if (!words.empty()) return std::string(words[0]);
+    }
+  return "auto";
+}
+
+void check_manager(Checks& checks) {
+  const std::string setting = manager_setting();
+  const bool booted = systemd_is_manager();
+  const std::string why = setting == "systemd" || setting == "cgroupfs"
+                              ? "as /etc/cgx/cgxd.yaml says"
+                              : (booted ? "since systemd is PID 1" : "since systemd is not PID 1");
+  if (setting == "systemd" && !booted) {
+    checks.push_back({Level::fail,
+                      "manager",
+                      "/etc/cgx/cgxd.yaml wants systemd to make the groups, and it is not PID 1",
+                      "manager: auto"});
+    return;
+  }
+  const bool systemd = setting == "systemd" || (setting != "cgroupfs" && booted);
+  checks.push_back({Level::ok,
+                    "manager",
+                    systemd ? fmt::format("groups of policies are slices of systemd, {}", why)
+                            : fmt::format("groups of policies are made in the cgroup file systems, {}", why),
+                    "cgxd --manager, or manager: in /etc/cgx/cgxd.yaml, overrides"});
+}
+
 void check_systemd(Checks& checks, const Hierarchies* hierarchies) {
-  const bool running = access("/run/systemd/system", F_OK) == 0;
+  const bool running = systemd_is_manager();
   if (!running) {
     checks.push_back({Level::ok, "systemd", "is not the manager here: all groups are free to change", ""});
     return;
@@ -132,6 +165,7 @@ void check_process(Checks& checks, const Hierarchies* hierarchies) {
   check_rights(checks, hierarchies);
   check_namespaces(checks);
   check_systemd(checks, hierarchies);
+  check_manager(checks);
 }
 
 }  // namespace cgx::tool

@@ -15,6 +15,8 @@
 #include "cgx/cgroupfs/spawn.h"
 #include "cgx/change/explain.h"
 #include "cgx/change/owner.h"
+#include "cgx/change/slice.h"
+#include "cgx/sys/program.h"
 
 #include "groups.h"
 #include "usage_text.h"
@@ -95,6 +97,7 @@ class Exec {
 
   Result<int> run() {
     CGX_CHECK(prepare());
+    if (!slice_.empty()) return exec_in_scope();
     if (call_.dry_run) return show();
     const Signals signals;
     // Somebody else may remove the group between making and joining it: then once more.
@@ -140,6 +143,7 @@ class Exec {
     fresh_ = call_.words.empty();
     // Numbered by process: unique among the living of this pid namespace, and one in another retries.
     desired_.group = fresh_ ? fmt::format("cgx-exec-{}", getpid()) : CGX_TRY(parse_group_name(call_.words[0]));
+    if (find_slice()) return {};
     if (const auto unit = systemd_unit_of(hierarchies_, desired_.group)) {
       Error e = refuse_for_systemd(desired_.group, *unit, nullptr, "");
       e.what = fmt::format("belongs to systemd's unit {}, which starts its processes itself", *unit);
@@ -152,6 +156,54 @@ class Exec {
       for (const Controller c : {Controller::cpu, Controller::memory, Controller::io, Controller::pids})
         desired_.need.add(c);
     return {};
+  }
+
+  // Where systemd makes the groups, NAME may be a slice, by its own name or by that of the group that it was made for.
+  bool find_slice() {
+    if (fresh_ || !systemd_is_manager()) return false;
+    if (desired_.group.ends_with(".slice")) {
+      if (!Cgroup(hierarchies_, desired_.group).present().empty())
+        slice_ = desired_.group.substr(desired_.group.rfind('/') + 1);
+    } else if (const auto slice = slice_of(desired_.group); slice &&
+                                                            Cgroup(hierarchies_, desired_.group).present().empty() &&
+                                                            is_marked_slice(hierarchies_, slice->group)) {
+      slice_ = slice->unit;
+    }
+    return !slice_.empty();
+  }
+
+  // The limits are then the scope's: systemd removes it when the command ends. Comes back only where it fails.
+  Result<int> exec_in_scope() {
+    const char* cannot = call_.on("report") ? "--report" : call_.on("controllers") ? "--controllers" : nullptr;
+    if (cannot != nullptr) {
+      Error e{.code = ENOTSUP,
+              .what = fmt::format("is not for groups of systemd ({})", slice_),
+              .group = desired_.group,
+              .knob = cannot};
+      return std::unexpected(std::move(e));
+    }
+    std::vector<std::string> words{"cgx-bus", "scope", desired_.group, slice_, call_.json ? "json" : "text"};
+    words.push_back(std::to_string(call_.limits.size()));
+    for (const LimitFlag& flag : call_.limits) {
+      words.push_back(flag.knob != nullptr ? fmt::format("--{}", flag.knob->flag) : flag.file);
+      words.push_back(flag.text);
+    }
+    words.insert(words.end(), call_.program.begin(), call_.program.end());
+    if (call_.dry_run) {
+      std::string text = fmt::format("systemd: a scope in {}\n", slice_);
+      for (const LimitFlag& flag : call_.limits)
+        text += fmt::format("  {} <- {}\n", flag.knob != nullptr ? flag.knob->flag : flag.file, flag.text);
+      text += "exec";
+      for (const std::string& word : call_.program) text += ' ' + word;
+      print_steps(call_, text + "\n");
+      return 0;
+    }
+    const std::string helper = CGX_TRY(located(sys::helper_path("cgx-bus"), desired_.group));
+    std::vector<char*> argv;
+    for (std::string& word : words) argv.push_back(word.data());
+    argv.push_back(nullptr);
+    (void)execv(helper.c_str(), argv.data());
+    return fail_errno(errno, helper);
   }
 
   Result<int> show() {
@@ -264,6 +316,7 @@ class Exec {
   Desired desired_;
   bool fresh_ = false;
   bool remove_ = false;
+  std::string slice_;         // a unit of systemd, in which the command becomes a scope
   bool clear_below_ = false;  // no group was below it before the command ran
 };
 

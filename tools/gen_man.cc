@@ -252,6 +252,7 @@ int run(std::vector<std::string> arguments) {
   job.left.insert(arguments.begin() + 5, arguments.end());
   for (const Command& command : tool::commands()) command_page(job, command);
   overview_page(job, "cgx", 1);
+  overview_page(job, "org.cgx.Manager1", 5);
   overview_page(job, "cgx-exit", 7);
   overview_page(job, "cgx-json", 7);
   overview_page(job, "cgx-knobs", 7);

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bus_scope.h"
+
+#include <array>
+#include <cerrno>
+#include <vector>
+
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/cgroupfs/device_node.h"
+#include "cgx/cgroupfs/disk.h"
+#include "cgx/cgroupfs/place.h"
+#include "cgx/change/slice.h"
+#include "cgx/sys/text.h"
+
+#include "command.h"
+#include "daemon/bus/systemd.h"
+
+namespace cgx::tool {
+namespace {
+
+struct Request {
+  std::string group;
+  std::string slice;
+  bool json = false;
+  std::vector<Limit> limits;
+  std::span<char* const> command;
+};
+
+Result<Request> parse(std::span<char* const> words) {
+  if (words.size() < 5) return bad_value({}, "cgx-bus scope is executed by cgx exec");
+  Request request{.group = words[0], .slice = words[1], .json = std::string_view(words[2]) == "json"};
+  const auto count = CGX_TRY(sys::parse_u64(words[3], 0, (words.size() - 5) / 2));
+  words = words.subspan(4);
+  const DeviceNames names{.disk = disk_of, .node = device_node};
+  for (std::uint64_t i = 0; i < count; ++i, words = words.subspan(2)) {
+    const std::string_view key = words[0];
+    const std::string text = words[1];
+    if (!key.starts_with("--")) {
+      request.limits.push_back({nullptr, std::string(), text, std::string(key)});
+      continue;
+    }
+    const Knob* knob = find_knob(key);
+    if (knob == nullptr) return bad_value(key, "is no limit");
+    Value value = CGX_TRY(located(parse_value(*knob, text, names), "", key));
+    // What was given several times comes as several.
+    bool merged = false;
+    for (Limit& limit : request.limits)
+      if (limit.knob == knob) {
+        CGX_CHECK(merge_value(limit.value, value));
+        merged = true;
+      }
+    if (!merged) request.limits.push_back({knob, std::move(value), text, {}});
+  }
+  request.command = words;
+  return request;
+}
+
+// What systemd has no property for, in the scope's own directory, which is delegated to this process. A v1 hierarchy
+// that systemd does not know has none, and one made there would stay behind.
+Result<> write_files(const Hierarchies& hierarchies, const std::string& group, std::span<const Limit> files) {
+  if (files.empty()) return {};
+  const Cgroup cgroup(hierarchies, group);
+  for (const Limit& limit : files) {
+    const Hierarchy* h = nullptr;
+    if (limit.knob != nullptr)
+      h = CGX_TRY(home_of(hierarchies, *limit.knob)).hierarchy;
+    else if (const auto controller = controller_of_file(limit.file))
+      h = cgroup.home(*controller, limit.file);
+    if (h == nullptr || cgroup.dir(*h)) continue;
+    Error e{.code = ENOTSUP,
+            .what = fmt::format("cannot be set for one command here: systemd makes no group for it in {}", h->dir()),
+            .knob = limit.knob != nullptr ? std::string(limit.knob->name) : limit.file,
+            .value = limit.given,
+            .hint = "set it on the group"};
+    return std::unexpected(std::move(e));
+  }
+  CGX_CHECK(mark_slice(hierarchies, group));
+  Transaction transaction(hierarchies);
+  CGX_CHECK(transaction.apply({.group = group, .limits = {files.begin(), files.end()}}));
+  transaction.commit();
+  return {};
+}
+
+// v1 hierarchies that systemd does not manage have the slice's directory where cgx has set something in it.
+Result<> join_others(const Hierarchies& hierarchies, const std::string& slice_group) {
+  const Cgroup slice(hierarchies, slice_group);
+  for (const Place& place : CGX_TRY(places_of(hierarchies, 0))) {
+    if (place.hierarchy->version() != Version::v1 || lies_in(place.group, slice_group) || !slice.dir(*place.hierarchy))
+      continue;
+    CGX_CHECK(slice.write(*place.hierarchy, "tasks", "0"));
+  }
+  return {};
+}
+
+Result<> enter(const Request& request) {
+  const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
+  const daemon::Divided divided = CGX_TRY(daemon::divide(hierarchies, request.limits));
+  const auto systemd = CGX_TRY(daemon::SystemdManager::connect());
+  const std::string scope = fmt::format("cgx-exec-{}.scope", getpid());
+  const std::array<pid_t, 1> self{getpid()};
+  const std::string description = fmt::format("cgx exec {}: {}", request.group, request.command[0]);
+  CGX_CHECK(systemd->start_scope(scope, request.slice, self, divided.properties, description));
+  CGX_CHECK(write_files(hierarchies, CGX_TRY(systemd->group_of(scope)), divided.files));
+  return join_others(hierarchies, CGX_TRY(systemd->group_of(request.slice)));
+}
+
+}  // namespace
+
+int run_scope(std::span<char* const> words) {
+  const Result<Request> request = parse(words);
+  if (!request) {
+    (void)report(request.error(), "exec", false);
+    return 125;
+  }
+  if (auto entered = enter(*request); !entered) {
+    if (entered.error().group.empty()) entered.error().group = request->group;
+    (void)report(entered.error(), "exec", request->json);
+    return 125;
+  }
+  std::vector<char*> argv(request->command.begin(), request->command.end());
+  argv.push_back(nullptr);
+  (void)execvp(argv[0], argv.data());
+  const int code = errno;
+  Error e{.code = code, .group = request->group, .value = argv[0]};
+  e.what = code == ENOENT ? "was not found" : "cannot be executed: " + errno_text(code);
+  (void)report(e, "exec", request->json);
+  return code == ENOENT ? 127 : 126;
+}
+
+}  // namespace cgx::tool

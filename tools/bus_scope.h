@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// Inside cgx-bus: a command in a scope of systemd.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+namespace cgx::tool {
+
+// `scope GROUP SLICE text|json COUNT [KEY VALUE]... CMD [ARG...]`: COUNT limits of the scope, then the command, which
+// becomes this process once systemd has put it into a new scope in SLICE (a unit's name). GROUP is for messages. Comes
+// back only where it fails, with the exit status.
+int run_scope(std::span<char* const> words);
+
+}  // namespace cgx::tool
