@@ -61,27 +61,48 @@ Result<ManagerFound> find_manager(std::string_view wanted) {
   return ManagerFound{booted, booted ? "systemd is PID 1" : "systemd is not PID 1"};
 }
 
-Result<std::unique_ptr<SystemdManager>> SystemdManager::connect() {
-  sd_bus* bus = nullptr;
-  int r = -EACCES;
-  if (geteuid() == 0) {
-    r = sd_bus_new(&bus);
-    if (r >= 0) r = sd_bus_set_address(bus, "unix:path=/run/systemd/private");
-    if (r >= 0) r = sd_bus_start(bus);
-    if (r < 0) bus = sd_bus_close_unref(bus);
+// The connection is there as long as the outermost one lives.
+class SystemdManager::Session {
+ public:
+  explicit Session(SystemdManager& manager) : manager_(manager) {
+    if (manager.sessions_++ == 0) opened_ = manager.open();
   }
-  if (r < 0) r = sd_bus_open_system(&bus);
-  if (r < 0) return fail(-r, fmt::format("systemd cannot be reached: {}", errno_text(-r)));
-  auto manager = std::unique_ptr<SystemdManager>(new SystemdManager(bus));
-  r = sd_bus_match_signal(
-      bus, nullptr, nullptr, object, interface_manager, "JobRemoved", &SystemdManager::on_job_removed, manager.get());
-  ErrorFree error;
-  if (r >= 0) r = sd_bus_call_method(bus, service, object, interface_manager, "Subscribe", &error.error, nullptr, "");
-  if (r < 0) return refused(r, error.error, "to tell of its jobs");
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  ~Session() {
+    if (--manager_.sessions_ == 0) manager_.bus_ = sd_bus_flush_close_unref(manager_.bus_);
+  }
+  [[nodiscard]] const Result<>& opened() const { return opened_; }
+
+ private:
+  SystemdManager& manager_;
+  Result<> opened_;
+};
+
+Result<std::unique_ptr<SystemdManager>> SystemdManager::connect() {
+  auto manager = std::unique_ptr<SystemdManager>(new SystemdManager());
+  const Session session(*manager);
+  CGX_CHECK(session.opened());
   return manager;
 }
 
-SystemdManager::~SystemdManager() { sd_bus_flush_close_unref(bus_); }
+Result<> SystemdManager::open() {
+  int r = -EACCES;
+  if (geteuid() == 0) {
+    r = sd_bus_new(&bus_);
+    if (r >= 0) r = sd_bus_set_address(bus_, "unix:path=/run/systemd/private");
+    if (r >= 0) r = sd_bus_start(bus_);
+    if (r < 0) bus_ = sd_bus_close_unref(bus_);
+  }
+  if (r < 0) r = sd_bus_open_system(&bus_);
+  if (r < 0) return fail(-r, fmt::format("systemd cannot be reached: {}", errno_text(-r)));
+  r = sd_bus_match_signal(
+      bus_, nullptr, nullptr, object, interface_manager, "JobRemoved", &SystemdManager::on_job_removed, this);
+  ErrorFree error;
+  if (r >= 0) r = sd_bus_call_method(bus_, service, object, interface_manager, "Subscribe", &error.error, nullptr, "");
+  if (r < 0) return refused(r, error.error, "to tell of its jobs");
+  return {};
+}
 
 int SystemdManager::on_job_removed(sd_bus_message* message, void* userdata, sd_bus_error*) {
   const char* path = nullptr;
@@ -132,6 +153,8 @@ Result<> SystemdManager::start_transient(const std::string& unit, std::span<cons
 }
 
 Result<> SystemdManager::set_properties(const std::string& unit, std::span<const UnitProperty> properties) {
+  const Session session(*this);
+  CGX_CHECK(session.opened());
   sd_bus_message* made = nullptr;
   int r = sd_bus_message_new_method_call(bus_, &made, service, object, interface_manager, "SetUnitProperties");
   const Message message(made);
@@ -158,6 +181,8 @@ Result<std::string> SystemdManager::text_property(const std::string& unit, const
 }
 
 Result<std::string> SystemdManager::group_of(const std::string& unit) {
+  const Session session(*this);
+  CGX_CHECK(session.opened());
   const std::size_t dot = unit.rfind('.');
   std::string kind = dot == std::string::npos ? "" : unit.substr(dot + 1);
   if (!kind.empty()) kind[0] = static_cast<char>(kind[0] - ('a' - 'A'));
@@ -171,6 +196,8 @@ Result<> SystemdManager::put(const Hierarchies& hierarchies,
                              const std::string& group,
                              std::span<const Limit> limits,
                              const std::string& description) {
+  const Session session(*this);
+  CGX_CHECK(session.opened());
   const Slice slice = CGX_TRY(slice_of(group));
   Divided divided = CGX_TRY(located(divide(hierarchies, limits), group));
   const std::vector<UnitProperty> properties = with_defaults(hierarchies, std::move(divided.properties));
@@ -207,6 +234,8 @@ Result<> SystemdManager::put(const Hierarchies& hierarchies,
 }
 
 Result<> SystemdManager::remove(const Hierarchies& hierarchies, const std::string& group) {
+  const Session session(*this);
+  CGX_CHECK(session.opened());
   const Slice slice = CGX_TRY(slice_of(group));
   const std::string state = CGX_TRY(located(text_property(slice.unit, interface_unit, "ActiveState"), group));
   if (state != "active") return {};
@@ -234,6 +263,8 @@ Result<> SystemdManager::start_scope(const std::string& scope,
                                      std::span<const pid_t> pids,
                                      std::span<const UnitProperty> properties,
                                      const std::string& description) {
+  const Session session(*this);
+  CGX_CHECK(session.opened());
   std::vector<std::uint32_t> numbers;
   for (const pid_t pid : pids) numbers.push_back(static_cast<std::uint32_t>(pid));
   std::vector<UnitProperty> all{{"Description", description},
@@ -246,6 +277,8 @@ Result<> SystemdManager::start_scope(const std::string& scope,
 }
 
 Result<> SystemdManager::attach(const std::string& group, std::span<const pid_t> pids) {
+  const Session session(*this);
+  CGX_CHECK(session.opened());
   const Slice slice = CGX_TRY(slice_of(group));
   const std::string scope = fmt::format("cgx-{}.scope", slice.unit.substr(0, slice.unit.rfind('.')));
   // A scope ends with its last process, which may be between the two calls.

@@ -29,11 +29,12 @@ struct ManagerFound {
 
 class SystemdManager {
  public:
-  // By systemd's own socket where that may be used (root), so that no dbus-daemon is needed; else by the system bus.
+  // Makes sure that systemd can be reached. By its own socket where that may be used (root), so that no dbus-daemon is
+  // needed; else by the system bus. Each function connects for itself: systemd sends all its signals over an open
+  // connection, and a daemon that does not read them would fill its queue.
   [[nodiscard]] static Result<std::unique_ptr<SystemdManager>> connect();
   SystemdManager(const SystemdManager&) = delete;
   SystemdManager& operator=(const SystemdManager&) = delete;
-  ~SystemdManager();
 
   // Makes the group's slice, or changes it: afterwards it has these limits and no others of those that systemd sets.
   // Parents have to be put first, or are made without limits. Where it fails, a slice that it made is gone again.
@@ -54,20 +55,21 @@ class SystemdManager {
                                      const std::string& description);
   // Of a unit that is there; until the next boot. What is not named stays as it is.
   [[nodiscard]] Result<> set_properties(const std::string& unit, std::span<const UnitProperty> properties);
-  // False once systemd has closed the connection, as it does when it is executed anew.
-  [[nodiscard]] bool connected() const { return sd_bus_is_open(bus_) > 0; }
   // The group of a unit, a name from the root of the hierarchies; empty where it has none now.
   [[nodiscard]] Result<std::string> group_of(const std::string& unit);
 
  private:
-  explicit SystemdManager(sd_bus* bus) : bus_(bus) {}
+  class Session;
+  SystemdManager() = default;
+  [[nodiscard]] Result<> open();
   [[nodiscard]] Result<> start_transient(const std::string& unit, std::span<const UnitProperty> properties);
   // Calls a method that answers a job, and waits for that.
   [[nodiscard]] Result<> run_job(sd_bus_message* message, const std::string& unit);
   [[nodiscard]] Result<std::string> text_property(const std::string& unit, const char* interface, const char* name);
   static int on_job_removed(sd_bus_message* message, void* userdata, sd_bus_error*);
 
-  sd_bus* bus_;
+  sd_bus* bus_ = nullptr;                                   // within a Session
+  unsigned sessions_ = 0;                                   // one in the other
   std::vector<std::pair<std::string, std::string>> ended_;  // jobs: path and result
 };
 

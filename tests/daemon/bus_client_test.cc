@@ -94,7 +94,6 @@ TEST_CASE("cgx daemon: errors are cgxd's, with their parts and statuses") {
                                                            "get a/../b",
                                                            "groups -n 5",
                                                            "plan",
-                                                           "status --bus nonsense:",
                                                            "plan /nonexistent"}) {
     CAPTURE(wrong);
     CHECK(Fixture::cgx(wrong).status == 2);

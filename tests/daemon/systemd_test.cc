@@ -14,10 +14,8 @@
 #include <fmt/format.h>
 
 #include "bus_support.h"
-#include "daemon/bus/slices.h"
 #include "groups.h"
 #include "skip.h"
-
 using namespace cgx;
 using namespace cgx::test;
 
@@ -231,44 +229,4 @@ TEST_CASE("systemd: cgx exec makes a scope in the group's slice") {
   const TestGroup own(hierarchies);
   CHECK(shell(fmt::format("{} create {}", cgx, own.name())).status == 0);
   CHECK(has(shell(fmt::format("{} exec {} -- cat /proc/self/cgroup", cgx, own.name())), ":/" + own.name() + "\n"));
-}
-
-TEST_CASE("systemd: policies become slices, and what is left of them is for files") {
-  NEED_SYSTEMD();
-  const Hierarchies hierarchies = host();
-  const SliceName g;
-  const ScratchDir state;
-  policy::Policies policies;
-  policy::GroupPolicy group;
-  group.name = g.name();
-  group.limits = {{.limit = limit("mem", "64M"), .key = "memory.max"}};
-  policies.groups.push_back(group);
-  group.name = g.name() + "/api";
-  group.limits = {{.limit = limit("pids", "20"), .key = "pids.max"},
-                  {.limit = limit("hugetlb", "2M=64M"), .key = "hugetlb.2M"}};
-  policies.groups.push_back(group);
-  policies.rules.push_back({.user = "root", .target = g.name()});
-  {
-    daemon::Slices slices(hierarchies, state.path());
-    const auto left = slices.put(policies);
-    REQUIRE_MESSAGE(left, (left ? "" : left.error().text()));
-    REQUIRE(left->groups.size() == 2);
-    CHECK(left->groups[0].name == g.group());
-    CHECK(left->groups[0].limits.empty());
-    REQUIRE(left->groups[1].limits.size() == 1);
-    CHECK(left->groups[1].limits[0].key == "hugetlb.2M");
-    CHECK(left->rules[0].target == g.group());
-    CHECK(in_force(hierarchies, left->groups[1].name, "pids") == "20");
-    // A change of a file by an action is told to systemd.
-    CHECK(slices.changed(g.group(), std::vector{limit("mem", "80M")}));
-    CHECK(property(g.unit(), "MemoryMax") == "83886080");
-  }
-  // After a restart, what no policy names any more goes.
-  policies.groups.pop_back();
-  daemon::Slices slices(hierarchies, state.path());
-  CHECK(slices.put(policies));
-  CHECK(property(slice_of(g.name() + "/api")->unit, "ActiveState") == "inactive");
-  CHECK(property(g.unit(), "MemoryMax") == "67108864");
-  CHECK(slices.put({}));
-  CHECK(property(g.unit(), "ActiveState") == "inactive");
 }
