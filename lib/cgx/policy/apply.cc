@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <set>
 #include <utility>
 
 #include <fmt/format.h>
@@ -69,13 +70,10 @@ Result<> note_raw_before(const Hierarchies& hierarchies, Difference& d, const Re
   return found ? file.write(d.intent) : Result<>{};
 }
 
-// Formats that the kernel gives back in another form, besides plain numbers.
+// Formats that the kernel may give back in another form, besides plain numbers, of which the transaction tells.
 bool may_read_otherwise(const ManagedLimit& m, const Knob* knob) {
   if (m.raw || knob == nullptr) return true;
   switch (knob->format) {
-    case Format::size:
-    case Format::count:
-    case Format::usec:
     case Format::hugetlb:
     case Format::percent:
     case Format::text:
@@ -86,7 +84,9 @@ bool may_read_otherwise(const ManagedLimit& m, const Knob* knob) {
 }
 
 // What is there now: inode numbers of new groups, and what the kernel made of values.
-void look_again(const Hierarchies& hierarchies, Difference& d) {
+void look_again(const Hierarchies& hierarchies, Difference& d, const std::vector<std::string>& notes) {
+  std::set<std::string_view> rounded;  // groups
+  for (const std::string& note : notes) rounded.insert(std::string_view(note).substr(0, note.find(": ")));
   for (const Desired& desired : d.set.groups) {
     const auto at = std::ranges::lower_bound(d.after.groups, desired.group, {}, &ManagedGroup::name);
     if (at == d.after.groups.end() || at->name != desired.group) continue;
@@ -94,7 +94,7 @@ void look_again(const Hierarchies& hierarchies, Difference& d) {
     const Cgroup group(hierarchies, desired.group);
     for (ManagedLimit& m : at->limits) {
       const Knob* knob = m.raw ? nullptr : find_knob(m.knob);
-      if (!may_read_otherwise(m, knob)) continue;
+      if (!may_read_otherwise(m, knob) && !rounded.contains(desired.group)) continue;
       const auto now = current_text(group, {knob, {}, {}, m.raw ? m.knob : std::string()});
       m.reads = now && *now != m.wanted ? now : std::nullopt;
     }
@@ -164,7 +164,7 @@ Result<Applied> apply(const Hierarchies& hierarchies, std::span<const Source> so
   if (options.stop != nullptr) transaction.stop_on(*options.stop);
   auto done = transaction.apply(d.set, [&] { return note_raw_before(hierarchies, d, file); });
   if (done) {
-    look_again(hierarchies, d);
+    look_again(hierarchies, d, transaction.notes());
     done = file.write(d.after);
     if (!done)
       for (const std::string& left : transaction.undo())

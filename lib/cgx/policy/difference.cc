@@ -80,7 +80,8 @@ class Differ {
     for (auto& [name, source] : found) {
       if (wanted_.contains(name)) continue;
       const ManagedGroup* old = recorded(name);
-      if (old != nullptr && !given(old->source)) continue;                // another source has it
+      // Another source has it, unless that is gone.
+      if (old != nullptr && !given(old->source) && source_is_there(old->source)) continue;
       if (old == nullptr && inode_of(hierarchies_, name) != 0) continue;  // somebody else's
       wanted_.emplace(name, Wanted{nullptr, source});
     }
@@ -116,8 +117,10 @@ class Differ {
         const std::string full = fmt::format("{}/{}", old.name, child);
         if (going.contains(full)) continue;
         const ManagedGroup* below = recorded(full);
-        if (below != nullptr)
-          heir = below->source;
+        const auto kept = wanted_.find(full);
+        const bool stays = kept != wanted_.end() ? kept->second.recorded : below != nullptr && !given(below->source);
+        if (stays)
+          heir = kept != wanted_.end() ? kept->second.source : below->source;
         else
           foreign += (foreign.empty() ? "" : ", ") + child;
       }

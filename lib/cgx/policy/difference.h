@@ -33,6 +33,8 @@ struct Difference {
 [[nodiscard]] std::uint64_t inode_of(const Hierarchies& hierarchies, std::string_view group);
 // What `limit` has now, as the record keeps it; nullopt: nothing.
 [[nodiscard]] std::optional<std::string> current_text(const Cgroup& group, const Limit& limit);
+// Whether a text that was written as it is means what the file says now: numbers and lists have several spellings.
+[[nodiscard]] bool same_raw(std::string_view wanted, std::string_view now);
 // The value that exact() wrote as `text`.
 [[nodiscard]] std::optional<Value> value_of(const Knob& knob, std::string_view text);
 // `1G`, `150%`, `c 1:3 rwm, deny a`: exact, short, one line.

@@ -39,19 +39,6 @@ std::string shown_value(const Limit& l) {
   return l.knob != nullptr ? short_text(*l.knob, l.value) : std::string(sys::trim(l.given));
 }
 
-// A text that was written as it is, against what the file says: numbers and lists have several spellings.
-bool same_raw(std::string_view wanted, std::string_view now) {
-  wanted = sys::trim(wanted);
-  now = sys::trim(now);
-  if (wanted == now) return true;
-  const auto a = sys::parse_size(wanted);
-  const auto b = sys::parse_size(now);
-  if (a && b) return *a == *b;
-  const auto left = sys::IdSet::parse(wanted);
-  const auto right = sys::IdSet::parse(now);
-  return left && right && *left == *right;
-}
-
 struct Pending {
   Limit limit;
   std::string key;
@@ -128,18 +115,27 @@ class One {
       const ManagedLimit* was = old_ != nullptr ? old_->find(m.knob) : nullptr;
       if (was != nullptr) {
         m.before = was->before;
+        // A period that a policy gave goes with it.
+        if (auto* quota = std::get_if<sys::Quota>(&pending.limit.value); quota != nullptr && quota->period == 0)
+          if (const auto gave = value_of(*knob, was->wanted); gave && std::get<sys::Quota>(*gave).period != 0)
+            with_period(pending.limit.value);
         // What the kernel made of the same text is what is wanted.
         if (was->wanted == m.wanted) m.reads = was->reads;
         if (m.reads && raw) pending.reads = m.reads;
         if (m.reads && !raw)
           if (auto value = value_of(*knob, *m.reads)) pending.limit.value = *std::move(value);
       } else if (there_) {
-        m.before = before_of(p.limit);
+        m.before = before_of(p.limit, m);
       }
       g_.managed.limits.push_back(std::move(m));
       limits_.push_back(std::move(pending));
     }
     return {};
+  }
+
+  // `50%` is a share of the period; 100 ms is the kernel's.
+  static void with_period(Value& value) {
+    if (auto* quota = std::get_if<sys::Quota>(&value); quota != nullptr && quota->period == 0) quota->period = 100'000;
   }
 
   const Knob* raw_row(std::string_view file) const {
@@ -150,22 +146,45 @@ class One {
 
   // What is to be put back one day; none where that is what a new group has, or where the same file was managed under
   // another name.
-  std::optional<std::string> before_of(const Limit& l) const {
-    if (old_ != nullptr && l.knob != nullptr)
-      for (const ManagedLimit& other : old_->limits)
-        if (!other.raw && shares_file(other.knob, *l.knob)) return {};
+  std::optional<std::string> before_of(const Limit& l, const ManagedLimit& m) const {
+    if (old_ != nullptr &&
+        std::ranges::any_of(old_->limits, [&](const ManagedLimit& other) { return share_a_file(other, m); }))
+      return {};
+    if (l.knob == nullptr) return current_text(here_, l);
+    // What is read of an idle group's weight is not what it had.
+    const bool weight = l.knob->kind == Kind::weight && l.knob->name != "cpu.idle";
+    if (weight && home_of(hierarchies_, *l.knob).value_or(Home{}).hierarchy == hierarchies_.of(Controller::cpu) &&
+        current_text(here_, {find_knob("cpu.idle"), {}, {}, {}}) == "1")
+      return {};
     auto now = current_text(here_, l);
-    if (now && l.knob != nullptr)
+    if (now)
       if (const auto initial = initial_value_in(here_, *l.knob); initial && exact(*l.knob, *initial) == *now) return {};
     return now;
   }
 
-  bool shares_file(std::string_view other, const Knob& knob) const {
-    const Knob* o = find_knob(other);
-    if (o == nullptr || o == &knob) return false;
-    const auto a = home_of(hierarchies_, *o);
-    const auto b = home_of(hierarchies_, knob);
-    return a && b && a->hierarchy == b->hierarchy && a->backing->files[0] == b->backing->files[0];
+  // The files of a limit, and where they are.
+  struct Files {
+    const Hierarchy* hierarchy = nullptr;
+    std::vector<std::string_view> names;
+  };
+  Files files_of(const ManagedLimit& l) const {
+    if (l.raw) {
+      const auto c = controller_of_file(l.knob);
+      return {c ? hierarchies_.of(*c) : nullptr, {l.knob}};
+    }
+    const Knob* knob = find_knob(l.knob);
+    const auto home = knob != nullptr ? home_of(hierarchies_, *knob) : Result<Home>(fail(ENOENT, ""));
+    if (!home) return {};
+    Files files{home->hierarchy, {}};
+    for (const std::string_view name : home->backing->files)
+      if (!name.empty()) files.names.push_back(name);
+    return files;
+  }
+  bool share_a_file(const ManagedLimit& a, const ManagedLimit& b) const {
+    const Files left = files_of(a);
+    const Files right = files_of(b);
+    return left.hierarchy != nullptr && left.hierarchy == right.hierarchy &&
+           std::ranges::find_first_of(left.names, right.names) != left.names.end();
   }
 
   // Limits that are managed and no longer named go back.
@@ -176,6 +195,7 @@ class One {
         g_.managed.limits.push_back(was);
         continue;
       }
+      if (set_by_another(was)) continue;
       if (was.raw) {
         if (was.before)
           limits_.push_back({{nullptr, std::string(), *was.before, was.knob}, was.key, *was.before});
@@ -184,8 +204,9 @@ class One {
         continue;
       }
       const Knob* knob = find_knob(was.knob);
-      if (knob == nullptr || set_by_another(*knob)) continue;
-      const auto before = was.before ? value_of(*knob, *was.before) : initial_value_in(here_, *knob);
+      if (knob == nullptr) continue;
+      std::optional<Value> before = was.before ? value_of(*knob, *was.before) : start_of(*knob);
+      if (before) with_period(*before);
       const auto wrote = value_of(*knob, was.wanted);
       if (!before || !wrote) {
         cannot_go_back(was);
@@ -197,9 +218,14 @@ class One {
     }
   }
 
-  bool set_by_another(const Knob& knob) const {
-    return std::ranges::any_of(g_.managed.limits,
-                               [&](const ManagedLimit& l) { return !l.raw && shares_file(l.knob, knob); });
+  bool set_by_another(const ManagedLimit& was) const {
+    return std::ranges::any_of(g_.managed.limits, [&](const ManagedLimit& l) { return share_a_file(l, was); });
+  }
+
+  // What a new group would have: of its parent's, what that is about to get.
+  std::optional<Value> start_of(const Knob& knob) const {
+    const auto flow = flows_.find({std::string(parent_of(here_.name())), knob.name});
+    return flow != flows_.end() ? flow->second.value : initial_value_in(here_, knob);
   }
 
   void cannot_go_back(const ManagedLimit& was) {

@@ -55,6 +55,18 @@ std::optional<std::string> current_text(const Cgroup& group, const Limit& limit)
   return text ? std::optional(std::string(sys::trim(*text))) : std::nullopt;
 }
 
+bool same_raw(std::string_view wanted, std::string_view now) {
+  wanted = sys::trim(wanted);
+  now = sys::trim(now);
+  if (wanted == now) return true;
+  const auto a = sys::parse_size(wanted);
+  const auto b = sys::parse_size(now);
+  if (a && b) return *a == *b;
+  const auto left = sys::IdSet::parse(wanted);
+  const auto right = sys::IdSet::parse(now);
+  return left && right && *left == *right;
+}
+
 std::string short_text(const Knob& knob, const Value& value) {
   std::string text;
   if (const auto* n = std::get_if<std::uint64_t>(&value); n != nullptr && knob.format == Format::size) {
