@@ -56,6 +56,10 @@ constexpr std::array mount_options{
 constexpr std::array daemon_options{
     Option{"number", 'n', "N", "at most N decisions of the history (20 if not given)"},
     Option{"bus", 0, "BUS", "system (if not given), session, or the address of a bus"}};
+constexpr Option keep{"keep", 0, "", "leave what is no longer named as it is"};
+constexpr Option state{"state", 0, "DIR", "where it is recorded what is managed (/run/cgx if not given)"};
+constexpr std::array plan_options{Option{"exit-code", 0, "", "end with status 3 where there is something to do"}, keep, state};
+constexpr std::array apply_options{keep, state};
 
 constexpr std::array rows{
     Command{.name = "create", .words = "NAME... [LIMITS]", .doc = "make groups and set their limits",
@@ -136,6 +140,33 @@ constexpr std::array rows{
     Command{.name = "explain", .words = "NAME|PID", .doc = "show what really limits a group or process",
         .details = "For each resource the tightest limit on the path to the root, whose it is, how much room is left, and what throttled or killed it.",
         .example = "cgx explain web/api\ncgx explain 4711", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = 1, .run = run_explain},
+    Command{.name = "check", .words = "FILE...", .doc = "find what is wrong with policies",
+        .details = "Reads policies and tells everything that is wrong in them at once, each with its place, and what this host cannot honour. FILE is a file, a directory "
+                   "(its *.yaml and *.yml in name order), or - for standard input. Status 2 where something is wrong; warnings are notes.",
+        .example = "cgx check web.yaml\ncgx check /etc/cgx/policies.d --json", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_check},
+    Command{.name = "plan", .words = "FILE...", .doc = "show what apply would change",
+        .details = "Prints a line a change (+ GROUP, ~ GROUP KEY OLD -> NEW, - GROUP) and a summary, and changes nothing. Status 0 whether there are changes or not; "
+                   "with --exit-code it is 3 where there are.",
+        .example = "cgx plan web.yaml\ncgx plan /etc/cgx/policies.d --exit-code", .options = plan_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_plan},
+    Command{.name = "apply", .words = "FILE...", .doc = "make groups and limits as policies say",
+        .details = "Makes the groups that the policies name and sets their limits, as one transaction: on any failure, and at a signal, all is put back. A second apply "
+                   "of the same policies makes no write. Each FILE or directory is managed as one: what it named before and no longer names goes. A group that was made for "
+                   "it is removed, and the processes in it move to the group above; limits of groups that stay go back to what they were before, as does the owner. "
+                   "What no policy has named is never touched.\n\n"
+                   "It is an error where a group that is to go has groups below it that no policy manages, and on v2 where the group above cannot hold its processes, since it "
+                   "gives controllers to other groups. A group belongs to one FILE at a time; once a file is gone, another may name its groups.\n\n"
+                   "What is managed is recorded in /run/cgx, in $XDG_RUNTIME_DIR/cgx for users other than root. An apply that was killed is finished by the next one of the same FILE.\n\n"
+                   "Rules, on_oom, on_pressure and oom: pause are carried out by cgxd while it runs, not by this command.",
+        .example = "cgx apply web.yaml\ncgx apply /etc/cgx/policies.d --keep\ncgx apply web.yaml --dry-run",
+        .options = apply_options, .takes = Takes::dry_run | Takes::json, .least = 1, .most = any_number, .run = run_apply},
+    Command{.name = "snapshot", .words = "[NAME]", .doc = "print what is set as a policy",
+        .details = "Prints a policy that makes NAME and the groups below it (all groups if not given) as they are: what differs from the kernel's defaults. Applying it "
+                   "here changes nothing; on a host with the other cgroup version it makes the same limits, or check says which it cannot. Groups that systemd owns are left out.",
+        .example = "cgx snapshot web\ncgx snapshot", .options = {}, .takes = 0, .least = 0, .most = 1, .run = run_snapshot},
+    Command{.name = "import", .words = "[FILE...]", .doc = "print libcgroup's configuration as a policy",
+        .details = "Reads files of libcgroup, cgconfig.conf(5) or cgrules.conf(5) (those in /etc if none is given), and prints a policy of the same meaning. "
+                   "What a policy has no words for is told, and stands in comments of the policy.",
+        .example = "cgx import /etc/cgconfig.conf\ncgx import", .options = {}, .takes = 0, .least = 0, .most = any_number, .run = run_import},
     Command{.name = "doctor", .words = "", .doc = "check this host",
         .details = "Checks mounts, versions, controllers, kernel features, permissions and systemd, each with what to do. Status 1 where something is broken.",
         .example = "cgx doctor", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 0, .most = 0, .run = run_doctor},
