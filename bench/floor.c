@@ -7,6 +7,8 @@
 //   floor create CONTROLLERS NAME            one mkdir in each hierarchy
 //   floor set [-r] NAME FILE=VALUE...        one write a file; with -r the old and the new value are read too
 //   floor delete CONTROLLERS NAME            one rmdir in each hierarchy
+//   floor make CONTROLLERS NAME COUNT FILE=VALUE...   NAME with COUNT groups below it, in each of which FILE is written
+//   floor unmake CONTROLLERS NAME COUNT      their removal
 //   floor exec-ready CONTROLLERS NAME -- COMMAND...
 //   floor exec-fresh CONTROLLERS NAME -- COMMAND...
 //   floor ls CONTROLLER NAME                 a walk that opens no group without children
@@ -312,6 +314,61 @@ static void stat_groups(const char* name, char** list) {
   walk_from(file_dirs[0], name, read_group);
 }
 
+static void nth(char path[PATH_MAX], const char* name, int n, const char* file, int len) {
+  snprintf(path, PATH_MAX, "%s/n%05d%s%.*s", name, n, len > 0 ? "/" : "", len, file);
+}
+
+// Hierarchies are open; a v1 cpuset gets what its parent has, without which no process could join it.
+static void make(const char* list, const char* name, int count, char** assignments) {
+  char path[PATH_MAX];
+  int dirs[max_files];
+  int n = 0;
+  create(name);
+  for (int i = 0; i < n_hierarchies && enable_len > 0; ++i) {
+    snprintf(path, sizeof path, "%s/cgroup.subtree_control", name);
+    if (hierarchies[i].v2) write_at(hierarchies[i].fd, path, enable, enable_len);
+  }
+  for (; assignments[n] != NULL && n < max_files; ++n) dirs[n] = hierarchy_of_file(assignments[n]).fd;
+  struct {
+    const char* file;
+    char text[1024];
+    ssize_t len;
+  } sets[2] = {{.file = "cpuset.cpus"}, {.file = "cpuset.mems"}};
+  struct hierarchy cpuset = {.fd = -1};
+  if (strstr(list, "cpuset") != NULL) cpuset = open_hierarchy("cpuset", 6);
+  bool fill = cpuset.fd >= 0 && !cpuset.v2;
+  for (int i = 0; fill && i < 2; ++i) {
+    int fd = openat(cpuset.fd, sets[i].file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || (sets[i].len = read(fd, sets[i].text, sizeof sets[i].text)) < 0) die("read", sets[i].file);
+    close(fd);
+    snprintf(path, sizeof path, "%s/%s", name, sets[i].file);
+    write_at(cpuset.fd, path, sets[i].text, (size_t)sets[i].len);
+  }
+  for (int g = 0; g < count; ++g) {
+    nth(path, name, g, "", 0);
+    for (int i = 0; i < n_hierarchies; ++i)
+      if (mkdirat(hierarchies[i].fd, path, 0755) != 0) die("mkdir", path);
+    for (int i = 0; fill && i < 2; ++i) {
+      nth(path, name, g, sets[i].file, (int)strlen(sets[i].file));
+      write_at(cpuset.fd, path, sets[i].text, (size_t)sets[i].len);
+    }
+    for (int a = 0; a < n; ++a) {
+      int len = (int)strcspn(assignments[a], "=");
+      nth(path, name, g, assignments[a], len);
+      write_at(dirs[a], path, assignments[a] + len + 1, strlen(assignments[a] + len + 1));
+    }
+  }
+}
+
+static void unmake(const char* name, int count) {
+  char path[PATH_MAX];
+  for (int g = 0; g < count; ++g) {
+    nth(path, name, g, "", 0);
+    delete (path);
+  }
+  delete (name);
+}
+
 int main(int argc, char** argv) {
   const char* verb = argc > 1 ? argv[1] : "";
   if (strcmp(verb, "version") == 0) return write(STDOUT_FILENO, "floor 1\n", 8) == 8 ? 0 : 1;
@@ -324,9 +381,18 @@ int main(int argc, char** argv) {
     stat_groups(argv[2], argv + 3);
     return 0;
   }
+  if (argc > 4 && (strcmp(verb, "make") == 0 || strcmp(verb, "unmake") == 0)) {
+    open_all(argv[2]);
+    if (verb[0] == 'm')
+      make(argv[2], argv[3], atoi(argv[4]), argv + 5);
+    else
+      unmake(argv[3], atoi(argv[4]));
+    return 0;
+  }
   bool with_command = argc > 5 && strcmp(argv[4], "--") == 0;
   if (argc < 4 || (!with_command && argc > 4)) {
-    fprintf(stderr, "usage: floor version|create|set|delete|exec-ready|exec-fresh|ls|stat ARGS, see floor.c\n");
+    fprintf(stderr,
+            "usage: floor version|create|set|delete|make|unmake|exec-ready|exec-fresh|ls|stat ARGS, see floor.c\n");
     return 2;
   }
   open_all(argv[2]);

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import shutil
+import tempfile
 import time
 
 PREFIX = "cgx-test-bench-"
@@ -91,6 +92,12 @@ class Groups:
         self.host = host
         self.prefix = prefix or f"{PREFIX}{os.getpid()}-"
         self.enabled = []
+        self.scratches = []
+
+    def scratch(self):
+        """A directory for files, removed with the groups."""
+        self.scratches.append(tempfile.mkdtemp(prefix=self.prefix))
+        return self.scratches[-1]
 
     def name(self, suffix):
         return self.prefix + suffix
@@ -144,6 +151,8 @@ class Groups:
     def remove_all(self):
         """Returns what could not be removed, as messages."""
         left = []
+        while self.scratches:
+            shutil.rmtree(self.scratches.pop(), ignore_errors=True)
         for root in sorted(set(self.host.mounts.values())):
             for entry in os.listdir(root):
                 if entry.startswith(self.prefix):

@@ -233,6 +233,43 @@ class Suites:
             notes=notes if len(self.distinct) > 1 else [],
         )
 
+    def apply(self, count):
+        """A policy of many groups. The floor removes them each time, also for cgx: only the making differs. cgx finds
+        that they are gone, as it would after anybody removed them."""
+        name = self.groups.name(f"apply{count}")
+        roots = dict.fromkeys(root for key, root in self.host.mounts.items() if not key.startswith("name="))
+        every = ",".join(next(key for key, root in self.host.mounts.items() if root == r) for r in roots)
+        if not self.v1:
+            every = LIST  # of the unified hierarchy what the limits need is enabled
+        flat = [f"{name}/n{number:05}" for number in range(count)]
+        weight = "shares: 512" if self.v1 else "weight: 50"
+        limits = f"{{cpu: {{{weight}, quota: 50%}}, memory: {{max: 64M}}, pids: {{max: 100}}}}"
+        scratch = self.groups.scratch()
+        policy, state = os.path.join(scratch, f"apply{count}.yaml"), os.path.join(scratch, f"state{count}")
+        with open(policy, "w", encoding="utf-8") as file:
+            file.write("version: 1\ngroups:\n" + "".join(f"  {group}: {limits}\n" for group in flat))
+        unmake = [self.host.floor("static"), "unmake", every, name, str(count)]
+        cases = [
+            Case(f"floor, {kind}", [[self.host.floor(kind), "make", every, name, str(count), *self.knobs()], unmake])
+            for kind in ("static", "dynamic")
+        ]
+        if self.cgx:
+            cases.append(Case("cgx apply", [[self.cgx, "apply", "--state", state, policy], unmake]))
+        files = [os.path.join(self.host.mount_of(k.split(".")[0]), flat[-1], k.split("=")[0]) for k in self.knobs()]
+        for case in cases:
+            case.proof = [case.runs[0], ["/bin/cat", *files], case.runs[1]]
+            case.needle = "".join(knob.split("=")[1] + "\n" for knob in self.knobs())
+        targets = [Target(f"apply of {count:,} groups, against the floor", "cgx apply", "floor, static", 1.75)]
+        return Suite(
+            f"apply{count}",
+            f"Make {count:,} groups with four limits each by a policy, and remove them (the floor does)",
+            cases,
+            targets,
+            15,
+            2,
+            notes=[f"groups are made in {len(roots)} hierarchies"],
+        )
+
     def ls(self, count):
         name = self.groups.make_tree(f"ls{count}", ["cpu"], count)
         cases = self.floors("ls", "cpu", name)
@@ -347,6 +384,7 @@ class Suites:
             "exec-fresh": lambda: self.exec_fresh(0),
             "fresh-pause": lambda: self.exec_fresh(0.3),
             "change": self.change,
+            "apply1000": lambda: self.apply(1000),
             "ls1000": lambda: self.ls(1000),
             "ls10000": lambda: self.ls(10000),
             "stat1000": lambda: self.stat(1000),
