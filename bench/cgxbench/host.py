@@ -138,10 +138,11 @@ class Groups:
         for root in self._roots(controllers):
             top = os.path.join(root, name)
             unified = root == self.host.mounts.get("unified")
+            enabled = [c for c in controllers if unified and not self.host.is_v1(c) and c in self.host.unified_controllers]
             for number in range(count // 100):
                 parent = os.path.join(top, f"p{number:03}")
                 os.mkdir(parent)
-                for controller in controllers if unified else []:
+                for controller in enabled:
                     self._enable(top, controller)
                     self._enable(parent, controller)
                 for child in range(99):

@@ -40,7 +40,7 @@ def suite(suites, count):
     listing = os.path.join(suites.scratch.name, f"groups{count}")
     with open(listing, "w", encoding="utf-8") as file:
         file.write("\n".join(names) + "\n")
-    page = [server(host), "--once", "text", "--below", top, "--max-groups", "20000"]
+    page = [server(host), "--once", "text", "--groups", listing, "--max-groups", "20000"]
     files = subprocess.run([server(host), "--once", "files", "--below", top], capture_output=True, text=True, check=True)
     files = [line.split() for line in files.stdout.splitlines()]
     floor = [os.path.join(host.build, "bench", "floor-scrape"), str(rounds + 1), listing]
@@ -63,7 +63,7 @@ def suite(suites, count):
         f"a process reads all groups {rounds + 1} times; divide by that for one scrape",
         f"read for each group: {', '.join(name for _, name, _ in files)}",
         f"kept open from one scrape to the next, as far as RLIMIT_NOFILE goes: {', '.join(kept)}",
-        *served(suites, top, count),
+        *served(suites, listing, count),
     ]
     targets = [
         Target(f"a scrape of {count:,} groups, against opening and reading the same files", "cgxd's page", cases[0].name, 1.3),
@@ -80,10 +80,10 @@ def suite(suites, count):
     )
 
 
-def served(suites, top, count):
+def served(suites, listing, count):
     """Lines about servers that answer over HTTP: CPU time of a scrape, and memory."""
     host = suites.host
-    ours = [server(host), "--listen", "127.0.0.1:0", "--below", top, "--max-groups", "20000"]
+    ours = [server(host), "--listen", "127.0.0.1:0", "--groups", listing, "--max-groups", "20000"]
     lines = [describe("cgxd's metrics", *scrape(ours, r"^listening (\S+)"))]
     lines.append(describe("the same with gzip", *scrape(ours, r"^listening (\S+)", gzip=True)))
     exporter = shutil.which("prometheus-node-exporter")

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Serves the metrics of cgxd, of groups that tests name, without the rest of cgxd.
 //
-//   metrics_server [--listen WHERE] [--below GROUP | --group NAME...] [--scope SCOPE] [--cadvisor] [--max-groups N]
+//   metrics_server [--listen WHERE] [--below GROUP | --group NAME... | --groups FILE] [--scope SCOPE] [--cadvisor]
+//   [--max-groups N]
 //                  [--max-series N] [--descriptors N] [--header-ms N] [--stalled-ms N] [--inherit]
 //                  [--once PAGE [--rounds N]]
 //
-// --below serves GROUP and all groups below it, looked for again every 100 ms. --once writes a page ("text",
-// "openmetrics", "cadvisor", "html", "json", "files", "names") to stdout instead of serving; with --rounds it makes the
-// page N times more and says on stderr what CPU time each took. --inherit serves on descriptor 3. Prints where it
-// listens. Commands on stdin, a line each: `ready`, `reload ok|failed`, `decision GROUP EVENT COUNT ACTION RESULT
-// USEC`, `lost N`; the end of stdin is the end of the program.
+// --below serves GROUP and all groups below it, looked for again every 100 ms; --groups those of FILE, a line each.
+// --once writes a page ("text", "openmetrics", "cadvisor", "html", "json", "files", "names") to stdout instead of
+// serving; with --rounds it makes the page N times more and says on stderr what CPU time each took. --inherit serves on
+// descriptor 3. Prints where it listens. Commands on stdin, a line each: `ready`, `reload ok|failed`, `decision GROUP
+// EVENT COUNT ACTION RESULT USEC`, `lost N`; the end of stdin is the end of the program.
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -74,6 +75,10 @@ Settings settings(int argc, char** argv) {
       s.below = value;
     } else if (flag == "--group") {
       s.groups.push_back(value);
+    } else if (flag == "--groups") {
+      const auto text = sys::read_path(value);
+      if (!text) die(text.error().text());
+      for (const std::string_view line : sys::lines(*text)) s.groups.emplace_back(line);
     } else if (flag == "--scope") {
       s.options.scope = value;
     } else if (flag == "--max-groups") {
@@ -130,6 +135,18 @@ std::string once(Metrics& metrics, const std::string& what) {
     return text;
   }
   die("no page " + what);
+}
+
+// The size of a page that is made as the server makes it.
+std::size_t in_pieces(Metrics& metrics) {
+  daemon::Page page = metrics.pages(daemon::Format::text, daemon::Page::Names::group);
+  std::string piece;
+  std::size_t size = 0;
+  for (bool more = true; more; size += piece.size()) {
+    piece.clear();
+    more = page.more(piece, 65536);
+  }
+  return size;
 }
 
 double cpu_ms() {
@@ -216,7 +233,7 @@ int main(int argc, char** argv) {
     std::fwrite(page.data(), 1, page.size(), stdout);
     for (unsigned long i = 0; i < s.rounds; ++i) {
       const double before = cpu_ms();
-      const std::size_t size = once(metrics, s.once).size();
+      const std::size_t size = s.once == "text" ? in_pieces(metrics) : once(metrics, s.once).size();
       std::cerr << cpu_ms() - before << " ms " << size << " bytes\n";
     }
     return 0;
