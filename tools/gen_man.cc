@@ -60,7 +60,9 @@ Page::Page(std::string_view title, int section, std::string_view date, std::stri
                       section,
                       date,
                       version,
-                      section == 1 ? "User Commands" : "Miscellaneous");
+                      section == 1   ? "User Commands"
+                      : section == 5 ? "File Formats"
+                                     : "Miscellaneous");
 }
 
 Page& Page::section(std::string_view heading) {
@@ -224,7 +226,10 @@ void add_shapes(Page& page, const Job& job) {
   page.example(first == std::string::npos ? "" : std::string_view(lines).substr(first));
 }
 
-// A fragment that is a whole page but for its head; a line @COMMANDS@, @KNOBS@ or @SHAPES@ stands for what rows say.
+// The policy that stands in policies/, beside the folder of the fragments.
+void add_example(Page& page, const Job& job) { page.example(read_fragment(job, "../policies/web-and-batch.yaml")); }
+
+// A fragment that is a whole page but for its head; lines such as @COMMANDS@ and @KNOBS@ stand for what rows say.
 void overview_page(Job& job, const std::string& name, int section) {
   Page page(name, section, job.date, job.version);
   const std::string file = fmt::format("{}.{}", name, section);
@@ -236,7 +241,9 @@ void overview_page(Job& job, const std::string& name, int section) {
       add_knobs(page);
     else if (line == "@SHAPES@")
       add_shapes(page, job);
-    else
+    else if (line == "@EXAMPLE@")
+      add_example(page, job);
+    else if (!add_policy_part(page, line))
       page.source(line);
   }
   finish(job, file, page);
@@ -256,6 +263,7 @@ int run(std::vector<std::string> arguments) {
   overview_page(job, "cgx-exit", 7);
   overview_page(job, "cgx-json", 7);
   overview_page(job, "cgx-knobs", 7);
+  overview_page(job, "cgx-policy", 5);
   if (!job.left.empty()) die(fmt::format("no command is called as the page {} says", *job.left.begin()));
   return 0;
 }

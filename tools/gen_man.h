@@ -44,6 +44,8 @@ class Page {
 [[nodiscard]] std::string limit_text(const Knob& knob);
 // Every knob, a section a controller, for cgx-knobs(7).
 void add_knobs(Page& page);
+// The part of cgx-policy(5) that a line of its fragment stands for (@LIMITS@ ...); false: there is none of that name.
+[[nodiscard]] bool add_policy_part(Page& page, std::string_view name);
 // What works on which layout, a row of Markdown a flag, for README.md.
 [[nodiscard]] std::string limits_table();
 

@@ -153,14 +153,27 @@ class Builder final : public YAML::EventHandler {
     YAML::anchor_t anchor;
     std::optional<Entry> key;                               // of a map: read, and its value not yet
     std::unordered_map<std::string, std::size_t> places{};  // of the keys among its entries
+    std::optional<std::size_t> merge{};                     // the place of `<<`, where it is no word in quotes
   };
   struct Anchor {
     std::size_t size;
     Node node;
   };
 
-  void say(unsigned line, unsigned column, std::string what, std::string hint = {}) {
-    problems_.push_back({{file_, line, column}, {}, std::move(what), std::move(hint), false});
+  void say(unsigned line, unsigned column, std::string what) {
+    problems_.push_back({{file_, line, column}, path(), std::move(what), {}, false});
+  }
+
+  // Of what is being read: "groups.web.on_oom[0]".
+  [[nodiscard]] std::string path() const {
+    std::string out;
+    for (const Open& o : open_) {
+      if (o.node.kind == Node::Kind::list)
+        out += fmt::format("[{}]", o.node.items.size());
+      else if (o.key)
+        out += (out.empty() ? "" : ".") + printable(o.key->key);
+    }
+    return out;
   }
 
   void place(Node& node, const YAML::Mark& mark) const {
@@ -210,7 +223,8 @@ class Builder final : public YAML::EventHandler {
     }
     if (!in.key) {
       in.key = Entry{node.text, node.line, node.column, {}};
-      if (node.kind != Node::Kind::scalar) say(node.line, node.column, "a key is neither a list, a map nor empty");
+      if (node.text == "<<" && !node.quoted && !in.places.contains("<<")) in.merge = in.node.entries.size();
+      if (node.kind != Node::Kind::scalar) say(node.line, node.column, "has a key that is no single word");
       return;
     }
     in.key->value = std::move(node);
@@ -221,24 +235,22 @@ class Builder final : public YAML::EventHandler {
       const Entry& first = in.node.entries[at->second];
       say(in.key->line,
           in.key->column,
-          fmt::format("the key {} stands twice in one map", in.key->key.substr(0, 120)),
-          fmt::format("the first one is at {}:{}", first.line, first.column));
+          fmt::format("is a duplicate key; the first one is at {}:{}", first.line, first.column));
     }
     in.key.reset();
   }
 
   // `<<: *web` takes the entries of another map, where there is none of that name.
   void merge(Open& in) {
-    const auto at = in.places.find("<<");
-    if (at == in.places.end()) return;
-    const auto entry = in.node.entries.begin() + static_cast<std::ptrdiff_t>(at->second);
+    if (!in.merge) return;
+    const auto entry = in.node.entries.begin() + static_cast<std::ptrdiff_t>(*in.merge);
     std::vector<Node> from;
     if (entry->value.kind == Node::Kind::list)
       from = std::move(entry->value.items);
     else
       from.push_back(std::move(entry->value));
     if (!std::ranges::all_of(from, [](const Node& n) { return n.kind == Node::Kind::map; }))
-      say(entry->line, entry->column, "<< takes a map, or a list of maps");
+      say(entry->line, entry->column, "<< takes an alias of a map, or a list of such");
     in.node.entries.erase(entry);
     for (Node& other : from)
       for (Entry& e : other.entries)
@@ -265,6 +277,13 @@ const Entry* Node::find(std::string_view key) const {
 
 bool is_utf8(std::string_view text) { return !not_text(text); }
 
+std::string printable(std::string_view text) {
+  constexpr std::size_t most = 80;
+  std::string out;
+  for (const char c : text.substr(0, most)) out += static_cast<unsigned char>(c) < ' ' || c == 0x7f ? '?' : c;
+  return text.size() > most ? out + "..." : out;
+}
+
 std::optional<Node> parse_document(std::string_view text, const std::string& file, std::vector<Problem>& problems) {
   const auto refuse = [&](unsigned line, unsigned column, std::string what) {
     problems.push_back({{file, line, column}, {}, std::move(what), {}, false});
@@ -289,10 +308,10 @@ std::optional<Node> parse_document(std::string_view text, const std::string& fil
     if (!parser.HandleNextDocument(builder)) return refuse(0, 0, "is empty");
     if (!builder.broken()) (void)parser.HandleNextDocument(builder);  // the builder refuses a second one
   } catch (const YAML::Exception& e) {
-    builder.fail(e.mark, fmt::format("is not YAML: {}", e.msg));
+    builder.fail(e.mark, fmt::format("is not YAML: {}", printable(e.msg)));
   } catch (const std::exception& e) {
     // The library has been seen to let others through where the text is damaged.
-    builder.fail(YAML::Mark::null_mark(), fmt::format("is not YAML: {}", e.what()));
+    builder.fail(YAML::Mark::null_mark(), fmt::format("is not YAML: {}", printable(e.what())));
   }
   return builder.take();
 }

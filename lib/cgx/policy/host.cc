@@ -67,6 +67,8 @@ class HostCheck {
   void limits(GroupPolicy& g) {
     std::erase_if(g.limits, [&](const PolicyLimit& l) { return cannot(g, l); });
     values(g);
+    const auto word = std::ranges::find(g.limits, "memory.oom", &PolicyLimit::key);
+    if (g.oom == OomMode::group && word == g.limits.end()) g.oom = OomMode::kernel;
   }
 
   // Whether a limit is to be left out.

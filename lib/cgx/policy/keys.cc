@@ -50,10 +50,10 @@ std::size_t key_index(const Knob& knob) {
 namespace {
 
 constexpr std::array file_rows{
-    Field{"version",  Takes::word,    "the version of the format", "1", true},
-    Field{"defaults", Takes::groups,  "merged under every group of the file; what a group says itself counts"},
+    Field{"version",  Takes::word,    "the version of the format, 1", "1", true},
+    Field{"defaults", Takes::defaults, "merged under every group of the file; what a group says itself counts"},
     Field{"groups",   Takes::groups,  "the groups that there are to be, by name"},
-    Field{"rules",    Takes::text,    "which process goes where; the first rule that matches counts"},
+    Field{"rules",    Takes::rules,   "which process goes where; the first rule that matches counts"},
 };
 
 constexpr std::array group_rows{
@@ -73,7 +73,7 @@ constexpr std::array memory_rows{
 
 constexpr std::array raise_rows{
     Field{"memory",      Takes::amount, "by how much: a size, or a percentage of the limit", {}, true},
-    Field{"up_to",       Takes::size,   "never above this", {}, true},
+    Field{"up_to",       Takes::size,   "the size that it never raises above", {}, true},
     Field{"decay_after", Takes::time,   "when to lower the limit again; not given: it stays"},
 };
 constexpr std::array kill_rows{
@@ -135,15 +135,15 @@ constexpr std::array rules{
     Field{"command", Takes::glob,      "a pattern for the name of the command, as in /proc/PID/comm"},
     Field{"exe",     Takes::glob,      "a pattern for the path of the program"},
     Field{"cgroup",  Takes::glob,      "a pattern for the group that the process is in"},
-    Field{"group",   Takes::templates, "where it goes; %u and %U are the name and number of the user, %g and %G of its group, %p the process, %c the command, %% a percent sign"},
+    Field{"group",   Takes::target,    "where it goes; %u and %U are the name and number of the user, %g and %G of its group, %p the process, %c the command, %% a percent sign"},
     Field{"leave",   Takes::boolean,   "in place of group: it stays where it is, and the rules below do not count for it"},
 };
 
 constexpr std::array device_rows{
     Field{"default", Takes::word, "what holds for all other devices", "allow|deny"},
-    Field{"allow",   Takes::text, "rules that allow: `c 1:3 rwm`, `/dev/null:rw`"},
-    Field{"deny",    Takes::text, "rules that deny"},
-    Field{"rules",   Takes::text, "in place of all these: rules as --device takes them, in their order"},
+    Field{"allow",   Takes::devices, "rules that allow: `c 1:3 rwm`, `/dev/null:rw`"},
+    Field{"deny",    Takes::devices, "rules that deny"},
+    Field{"rules",   Takes::devices, "in place of all these: rules as --device takes them, in their order"},
 };
 
 }  // namespace

@@ -33,27 +33,30 @@ struct Section {
 // ---- all others -----------------------------------------------------------------------------------------------------
 
 enum class Takes : std::uint8_t {
-  text,       // any words
-  boolean,    // true, false
-  word,       // one of Field::words
-  time,       // 500ms
-  size,       // 2G, not max
-  amount,     // a size, or 25%
-  names,      // a list of names of commands
-  program,    // a list: the absolute path of a program, and its arguments
-  user,       // USER, or a number
-  signal,     // TERM, or 15
-  budget,     // 3/10m
-  group,      // web/api
-  templates,  // web/%u
-  glob,       // make*
-  match,      // USER, @GROUP, *
-  owner,      // USER[:GROUP]
-  actions,    // a list of actions
-  pressure,   // a list of {when, do}
-  trigger,    // {memory: some, stall: 150ms, window: 1s}
-  files,      // kernel file: text
-  groups,     // name: group
+  text,      // any words
+  boolean,   // true, false
+  word,      // one of Field::words
+  time,      // 500ms
+  size,      // 2G, not max
+  amount,    // a size, or 25%
+  names,     // a list of names of commands
+  program,   // a list: the absolute path of a program, and its arguments
+  user,      // USER, or a number
+  signal,    // TERM, or 15
+  budget,    // 3/10m
+  group,     // web/api
+  target,    // web/%u
+  glob,      // make*
+  match,     // USER, @GROUP, *
+  owner,     // USER[:GROUP]
+  actions,   // a list of actions
+  pressure,  // a list of {when, do}
+  trigger,   // {memory: some, stall: 150ms, window: 1s}
+  files,     // kernel file: text
+  groups,    // name: group
+  defaults,  // what a group has, without a name
+  rules,     // a list of rules
+  devices,   // a list of rules of devices
 };
 
 struct Field {

@@ -6,22 +6,10 @@
 #include <csignal>
 #include <cstring>
 
-#include <grp.h>
-#include <pwd.h>
-#include <unistd.h>
-
 #include <fmt/format.h>
 
 namespace cgx::policy {
 namespace {
-
-// What the file says may be anything, also escapes that move a terminal's cursor; and nobody reads 64 KiB of it.
-std::string printable(std::string_view text) {
-  constexpr std::size_t most = 80;
-  std::string out;
-  for (const char c : text.substr(0, most)) out += static_cast<unsigned char>(c) < ' ' || c == 0x7f ? '?' : c;
-  return text.size() > most ? out + "..." : out;
-}
 
 // "a, b or c" of "a|b|c".
 std::string alternatives(std::string_view words) {
@@ -34,21 +22,14 @@ std::string alternatives(std::string_view words) {
   return out;
 }
 
-// The id of a name by a function of the family getpwnam_r, which wants a buffer of unknown size.
-template <class Row, class Look, class Id>
-Result<std::uint32_t> look_up(std::string_view name, std::string_view what, Look look, Id id) {
+// A number, or a name that `look` knows.
+template <class Look>
+Result<std::uint32_t> look_up(std::string_view name, std::string_view what, Look look) {
   if (const auto n = sys::parse_u64(name, 0, 0xfffffffe)) return static_cast<std::uint32_t>(*n);
   if (name.empty() || name.starts_with('-') || name.size() > 255 ||
       name.find_first_of(std::string_view(" \t\n\r/:\0", 7)) != std::string_view::npos)
     return bad_value(name, fmt::format("is no name of a {}", what));
-  const std::string copy(name);
-  std::vector<char> buffer(1024);
-  Row row{};
-  Row* found = nullptr;
-  int rc = 0;
-  while ((rc = look(copy.c_str(), &row, buffer.data(), buffer.size(), &found)) == ERANGE && buffer.size() < 1U << 20U)
-    buffer.resize(buffer.size() * 4);
-  if (found != nullptr) return id(row);
+  if (const auto id = look(std::string(name))) return static_cast<std::uint32_t>(*id);
   auto none = bad_value(name, fmt::format("is no {} of this host", what));
   none.error().code = ENOENT;
   return none;
@@ -76,16 +57,14 @@ Reader::Step Reader::in(std::size_t index, const Node& item) {
   return {*this, fmt::format("[{}]", index), item.line, item.column};
 }
 
-void Reader::wrong(std::string what, std::string hint) {
-  problems_->push_back({place(), path_, std::move(what), std::move(hint), false});
-}
-
-void Reader::warn(std::string what, std::string hint) {
-  problems_->push_back({place(), path_, std::move(what), std::move(hint), true});
-}
-
-void Reader::lacks(const Error& error, bool best_effort) {
-  problems_->push_back({place(), path_, error.text(), error.hint, best_effort});
+void Reader::say(std::string what, std::string hint, bool warning) {
+  if (told_ > most_told) return;
+  if (told_++ == most_told) {
+    what = fmt::format("after {} problems of this file no more are told", most_told);
+    hint.clear();
+    warning = false;
+  }
+  problems_->push_back({place(), path_, std::move(what), std::move(hint), warning});
 }
 
 std::string_view Reader::kind(const Node& node) {
@@ -103,7 +82,9 @@ std::string_view Reader::kind(const Node& node) {
 }
 
 bool Reader::map(const Node& node) {
-  if (node.kind != Node::Kind::map) wrong(fmt::format("takes a map (KEY: VALUE), not {}", kind(node)));
+  if (node.kind != Node::Kind::map)
+    wrong(fmt::format("takes a map (KEY: VALUE), not {}", kind(node)),
+          node.kind == Node::Kind::null ? "an empty map is {}" : "");
   return node.kind == Node::Kind::map;
 }
 
@@ -216,15 +197,15 @@ void Reader::only(const Node& map, std::span<const Field> fields, const std::vec
       wrong(fmt::format("{}; did you mean {}?", what, near));
   }
   for (const Field& f : fields)
-    if (f.required && map.find(f.name) == nullptr) wrong(fmt::format("has no {}: {}", f.name, f.doc));
+    if (f.required && map.find(f.name) == nullptr) wrong(fmt::format("needs {}", f.name), std::string(f.doc));
 }
 
-Result<std::uint32_t> user_number(std::string_view name) {
-  return look_up<passwd>(name, "user", getpwnam_r, [](const passwd& row) { return row.pw_uid; });
+Result<std::uint32_t> Reader::user_number(std::string_view name) {
+  return look_up(name, "user", [this](const std::string& n) { return names_.user_id(n); });
 }
 
-Result<std::uint32_t> group_number(std::string_view name) {
-  return look_up<::group>(name, "group of users", getgrnam_r, [](const ::group& row) { return row.gr_gid; });
+Result<std::uint32_t> Reader::group_number(std::string_view name) {
+  return look_up(name, "group of users", [this](const std::string& n) { return names_.group_id(n); });
 }
 
 Result<int> parse_signal(std::string_view text) {

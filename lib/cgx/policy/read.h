@@ -12,6 +12,7 @@
 #include "cgx/policy/document.h"
 #include "cgx/policy/keys.h"
 #include "cgx/policy/policy.h"
+#include "cgx/policy/users.h"
 
 namespace cgx::policy {
 
@@ -39,11 +40,11 @@ class Reader {
   [[nodiscard]] const std::string& path() const { return path_; }
 
   // Something is wrong here.
-  void wrong(std::string what, std::string hint = {});
-  void wrong(const Error& error) { wrong(error.text(), error.hint); }
+  void wrong(std::string what, std::string hint = {}) { say(std::move(what), std::move(hint), false); }
+  void wrong(const Error& error) { say(error.text(), error.hint, false); }
   // The value is right but this host lacks something: what is told is an error, or under best_effort a warning.
-  void lacks(const Error& error, bool best_effort);
-  void warn(std::string what, std::string hint = {});
+  void lacks(const Error& error, bool best_effort) { say(error.text(), error.hint, best_effort); }
+  void warn(std::string what, std::string hint = {}) { say(std::move(what), std::move(hint), true); }
 
   // Each is nullopt, or false, where the value is none of these; that has been said then.
   [[nodiscard]] bool map(const Node& node);
@@ -60,21 +61,27 @@ class Reader {
   // Entries of a map that no row and no word of `more` has are unknown; required ones are missing.
   void only(const Node& map, std::span<const Field> fields, const std::vector<std::string_view>& more = {});
 
+  // Users and groups of users of this host, by name or number; EINVAL for what is no name, ENOENT for one that is not
+  // there.
+  [[nodiscard]] Result<std::uint32_t> user_number(std::string_view name);
+  [[nodiscard]] Result<std::uint32_t> group_number(std::string_view name);
+
   // What kind of value it is, for sentences: "a list".
   [[nodiscard]] static std::string_view kind(const Node& node);
 
  private:
+  void say(std::string what, std::string hint, bool warning);
+
+  // Whoever mistakes a file of another kind for a policy need not read a million lines.
+  static constexpr unsigned most_told = 1000;
+  unsigned told_ = 0;
   std::string file_;
   std::vector<Problem>* problems_;
+  HostNames names_;
   std::string path_;
   unsigned line_ = 0;
   unsigned column_ = 0;
 };
-
-// Users and groups of users of this host, by name or number; EINVAL for what is no name, ENOENT for one that is not
-// there.
-[[nodiscard]] Result<std::uint32_t> user_number(std::string_view name);
-[[nodiscard]] Result<std::uint32_t> group_number(std::string_view name);
 
 // Signals by name, with or without SIG, or number; EINVAL.
 [[nodiscard]] Result<int> parse_signal(std::string_view text);

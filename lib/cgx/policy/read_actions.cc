@@ -160,7 +160,7 @@ class ActionReader {
       const auto step = reader_.in(*e);
       if (const auto name = reader_.text(e->value)) {
         out.user = *name;
-        if (const auto id = user_number(*name); !id && id.error().code == ENOENT)
+        if (const auto id = reader_.user_number(*name); !id && id.error().code == ENOENT)
           reader_.lacks(id.error(), best_effort_);
         else if (!id)
           reader_.wrong(id.error());

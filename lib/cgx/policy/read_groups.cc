@@ -44,14 +44,6 @@ bool same_file(const PolicyLimit& a, const PolicyLimit& b) {
   return false;
 }
 
-Result<Owner> parse_owner(std::string_view text) {
-  const std::size_t colon = text.find(':');
-  Owner owner;
-  owner.uid = CGX_TRY(user_number(text.substr(0, colon)));
-  if (colon != std::string_view::npos) owner.gid = CGX_TRY(group_number(text.substr(colon + 1)));
-  return owner;
-}
-
 class GroupsReader {
  public:
   explicit GroupsReader(Reader& reader) : reader_(reader) {}
@@ -131,6 +123,14 @@ class GroupsReader {
     if (e.key == "on_pressure") draft.on_pressure = read_pressure(reader_, e.value, best_effort_);
     if (e.key == "lossy")
       if (const auto n = reader_.word(e.value, "tell|allow|refuse")) draft.lossy = static_cast<Lossy>(*n);
+  }
+
+  Result<Owner> parse_owner(std::string_view text) {
+    const std::size_t colon = text.find(':');
+    Owner owner;
+    owner.uid = CGX_TRY(reader_.user_number(text.substr(0, colon)));
+    if (colon != std::string_view::npos) owner.gid = CGX_TRY(reader_.group_number(text.substr(colon + 1)));
+    return owner;
   }
 
   void owner(const Node& node, Draft& draft) {

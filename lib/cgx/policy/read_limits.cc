@@ -15,16 +15,16 @@ namespace cgx::policy {
 namespace {
 
 // A device that is not there is the host's lack, not a fault of the file.
-Result<std::string> disk(std::string_view path) {
-  auto found = disk_of(path);
-  if (!found) found.error().code = ENODEV;
+template <class T>
+Result<T> of_host(Result<T> found) {
+  if (found) return found;
+  Error& e = found.error();
+  e.code = ENODEV;
+  if (e.what.starts_with(errno_text(ENOENT))) e.what = "is not there";
   return found;
 }
-Result<NodeType> device(const std::string& path) {
-  auto found = device_node(path);
-  if (!found) found.error().code = ENODEV;
-  return found;
-}
+Result<std::string> disk(std::string_view path) { return of_host(disk_of(path)); }
+Result<NodeType> device(const std::string& path) { return of_host(device_node(path)); }
 constexpr DeviceNames names{.disk = disk, .node = device};
 
 // Formats that hold several values, each of which a flag of its own would give.
@@ -66,14 +66,18 @@ class LimitReader {
         ok_ = false;
         break;
       case Node::Kind::scalar:
-        feed(node.text, node);
+        if (knob_.format == Format::word && !reader_.word(node, knob_.words))
+          ok_ = false;
+        else
+          feed(node.text, node);
         break;
       case Node::Kind::list:
-        if (!repeats(knob_.format)) {
+        if (knob_.format == Format::list)
+          joined(node);
+        else if (repeats(knob_.format))
+          items(node, "");
+        else
           refuse(node);
-          break;
-        }
-        items(node, "");
         break;
       case Node::Kind::map:
         if (!repeats(knob_.format))
@@ -104,14 +108,16 @@ class LimitReader {
     auto value = parse_value(knob_, text, names);
     if (!value) {
       Error& e = value.error();
-      // Words that the file does not have, since it has them as keys, need not be told: the place says it.
-      if (e.value == text && own.text != text) {
-        const std::string part = fmt::format("has \"{}\", which ", own.text);
-        if (e.what.starts_with(part)) {
-          e.what.erase(0, part.size());
-          e.value = own.text;
+      // The whole words of a flag, of which the file has the first part as keys: the place says which.
+      if (e.value == text && e.what.starts_with("has \"")) {
+        const std::size_t end = e.what.find("\", which ");
+        const std::string part = e.what.substr(5, end == std::string::npos ? end : end - 5);
+        if (end != std::string::npos && (part == own.text || e.code == ENODEV)) {
+          e.what.erase(0, end + 9);
+          e.value = part;
         }
       }
+      if (e.value == text && knob_.format == Format::device_rules) e.value = own.text;
       if (e.code == ENODEV) {
         reader_.lacks(e, best_effort_);
         ok_ = ok_ && best_effort_;
@@ -131,6 +137,18 @@ class LimitReader {
       reader_.wrong(merged.error());
       ok_ = false;
     }
+  }
+
+  // CPUs as YAML has lists: [0, 2-3].
+  void joined(const Node& node) {
+    Node whole{.kind = Node::Kind::scalar};
+    for (std::size_t i = 0; i < node.items.size(); ++i) {
+      const auto step = reader_.in(i, node.items[i]);
+      const auto text = reader_.text(node.items[i]);
+      if (!text) ok_ = false;
+      if (text) whole.text += (i > 0 ? "," : "") + *text;
+    }
+    if (ok_) feed(whole.text, whole);
   }
 
   void feed_scalar(const std::string& prefix, const Node& node) {

@@ -39,7 +39,7 @@ void read_user(Reader& reader, const std::string& text, Rule& rule) {
   if (text == "*") return;
   const bool of_group = text.starts_with('@');
   (of_group ? rule.group : rule.user) = of_group ? text.substr(1) : text;
-  const auto id = of_group ? group_number(rule.group) : user_number(rule.user);
+  const auto id = of_group ? reader.group_number(rule.group) : reader.user_number(rule.user);
   if (id) return;
   // Users may come later, from a directory service that is not up yet.
   if (id.error().code == ENOENT)
@@ -98,7 +98,7 @@ std::vector<Rule> read_rules(Reader& reader, const Node& node) {
     }
     const bool leaves = item.find("leave") != nullptr;
     if (!leaves && item.find("group") == nullptr)
-      reader.wrong("has no group: where the process goes", "leave: true keeps it where it is");
+      reader.wrong("needs group, where the process goes", "leave: true keeps it where it is");
     if (leaves && item.find("group") != nullptr) reader.wrong("has both group and leave");
     if (std::ranges::none_of(item.entries, [](const Entry& e) { return e.key != "group" && e.key != "leave"; }))
       reader.wrong("matches on nothing", "for everybody: user: \"*\"");

@@ -32,7 +32,10 @@ class Loader {
   void text(std::string_view text, const std::string& name) {
     came(name);
     const auto root = parse_document(text, name, loaded_.problems);
-    if (!root) return;
+    if (!root) {
+      unread_ = true;
+      return;
+    }
     Reader reader(name, loaded_.problems);
     if (root->kind == Node::Kind::null) return refuse(name, "is empty: it has not even a version");
     if (!reader.map(*root)) return;
@@ -66,6 +69,7 @@ class Loader {
  private:
   void refuse(const std::string& name, std::string what) {
     loaded_.problems.push_back({{name, 0, 0}, {}, std::move(what), {}, false});
+    unread_ = true;
     came(name);
   }
 
@@ -123,7 +127,8 @@ class Loader {
     std::vector<std::string_view> names;
     for (const GroupPolicy& g : loaded_.policies.groups) names.push_back(g.name);
     const auto check = [&](std::string_view name, const Place& place, std::string path) {
-      if (name.empty() || seen_.contains(std::string(name))) return;
+      // What could not be read may have it.
+      if (unread_ || name.empty() || seen_.contains(std::string(name))) return;
       const std::string_view near = names.size() <= 10'000 ? sys::nearest(name, names) : std::string_view();
       loaded_.problems.push_back({place,
                                   std::move(path),
@@ -179,6 +184,7 @@ class Loader {
   }
 
   Loaded loaded_;
+  bool unread_ = false;  // a file that there is
   std::unordered_map<std::string, Place> seen_;
 };
 
