@@ -22,6 +22,7 @@ namespace {
 struct Shared {
   SpawnStage stage;
   int code;
+  bool began;  // the child has run at all
 };
 
 struct ChildPlan {
@@ -35,10 +36,11 @@ struct ChildPlan {
 
 // Runs in the child, on the parent's memory: only system calls, and nothing that the parent's frames hold is changed.
 [[noreturn, gnu::noinline]] void child_main(const ChildPlan& plan) {
+  plan.shared->began = true;
   plan.shared->stage = SpawnStage::place;
-  bool placed = true;
+  // cgroup2 first, as remove_group() wants it.
+  bool placed = plan.v2_procs < 0 || write(plan.v2_procs, "0", 1) == 1;
   for (std::size_t i = 0; placed && i < plan.v1_count; ++i) placed = write(plan.v1_tasks[i], "0", 1) == 1;
-  if (placed && plan.v2_procs >= 0) placed = write(plan.v2_procs, "0", 1) == 1;
   if (placed) {
     plan.shared->stage = SpawnStage::execute;
     (void)sigprocmask(SIG_SETMASK, plan.mask, nullptr);
@@ -51,7 +53,6 @@ struct ChildPlan {
 struct Started {
   pid_t pid;
   int pidfd;
-  bool copied;  // the child runs beside the parent, not in its memory
 };
 
 // clone3 as vfork does it: the parent sleeps until the child has called execve, and no page is copied. The child runs
@@ -76,7 +77,7 @@ struct Started {
   const long rc = syscall(SYS_clone3, &args, sizeof args);
   if (rc == 0) child_main(plan);
 #endif
-  return {static_cast<pid_t>(rc), pidfd, (args.flags & CLONE_VFORK) == 0};
+  return {static_cast<pid_t>(rc), pidfd};
 }
 
 // For kernels and filters without clone3: the child joins cgroup2 by cgroup.procs, after a grace period.
@@ -84,7 +85,12 @@ Started start_by_fork(const ChildPlan& plan) {
   const pid_t pid = fork();
   if (pid == 0) child_main(plan);
   const int pidfd = pid > 0 ? static_cast<int>(syscall(SYS_pidfd_open, pid, 0)) : -1;
-  return {pid, pidfd, true};
+  return {pid, pidfd};
+}
+
+void reap(pid_t pid) {
+  siginfo_t info{};
+  while (waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED) != 0 && errno == EINTR) continue;
 }
 
 SpawnError failed(SpawnStage stage, int code, std::string what) {
@@ -147,39 +153,58 @@ std::expected<Child, SpawnError> spawn_in(const Cgroup& group,
     ends[1].reset(fds2[1]);
     return true;
   };
-#if !defined(__x86_64__)
-  if (!share_with_copy()) return std::unexpected(failed(SpawnStage::place, errno, errno_text(errno)));
+  // Starts the child and waits until it has called execve, or ended.
+  const auto attempt = [&](bool clone, int v2_dir) -> Started {
+#if defined(__x86_64__)
+    const bool copy = !clone;
+#else
+    const bool copy = true;
 #endif
-  Started started = start(plan, v2 != nullptr ? *group.dir(*v2) : -1);
-  int code = errno;
+    if (copy && !share_with_copy()) return {-1, -1};
+    plan.shared->began = false;
+    const Started child = clone ? start(plan, v2_dir) : start_by_fork(plan);
+    const int code = errno;
+    if (copy) {
+      // The child has copies of both ends and closes them at execve, or when it ends.
+      ends[1].reset(-1);
+      char byte = 0;
+      while (child.pid > 0 && read(ends[0].get(), &byte, 1) < 0 && errno == EINTR) continue;
+    }
+    errno = code;
+    return child;
+  };
   sys::Fd procs;
+  const auto join_by_itself = [&] {
+    if (v2 == nullptr) return true;
+    auto file = sys::open_beneath(*group.dir(*v2), "cgroup.procs", O_WRONLY);
+    if (file) procs = *std::move(file);
+    errno = file ? 0 : file.error().code;
+    plan.v2_procs = procs.get();
+    return procs.valid();
+  };
+  Started started = attempt(true, v2 != nullptr ? *group.dir(*v2) : -1);
+  int code = errno;
+  // Since 6.14 the kernel compares how often the groups of parent and child were killed by cgroup.kill, and where that
+  // differs it takes the child for one that has escaped a kill: it ends before its first instruction. A child that
+  // joins by itself is not compared.
+  if (started.pid > 0 && v2 != nullptr && !plan.shared->began) {
+    reap(started.pid);
+    const sys::Fd pidfd(started.pidfd);
+    started = join_by_itself() ? attempt(true, -1) : Started{-1, -1};
+    code = errno;
+  }
   if (started.pid < 0 && (code == ENOSYS || code == EINVAL || code == E2BIG)) {
-    if (v2 != nullptr) {
-      auto file = sys::open_beneath(*group.dir(*v2), "cgroup.procs", O_WRONLY);
-      if (file) procs = *std::move(file);
-      code = file ? 0 : file.error().code;
-      plan.v2_procs = procs.get();
-    }
-    if (v2 == nullptr || procs.valid()) {
-      if (share_with_copy()) started = start_by_fork(plan);
-      code = errno;
-    }
+    if (join_by_itself()) started = attempt(false, -1);
+    code = errno;
   }
   (void)sigprocmask(SIG_SETMASK, &before, nullptr);
   if (started.pid < 0) return std::unexpected(failed(SpawnStage::place, code, errno_text(code)));
 
   Child child{started.pid, sys::Fd(started.pidfd)};
-  if (started.copied) {
-    // The child has copies of both ends and closes them at execve, or when it ends.
-    ends[1].reset(-1);
-    char byte = 0;
-    while (read(ends[0].get(), &byte, 1) < 0 && errno == EINTR) continue;
-  }
   sys::close_all(*tasks);
   const Shared told = plan.shared != nullptr ? *plan.shared : Shared{};
   if (told.code == 0) return child;
-  siginfo_t info{};
-  while (waitid(P_PID, static_cast<id_t>(child.pid), &info, WEXITED) != 0 && errno == EINTR) continue;
+  reap(child.pid);
   return std::unexpected(failed(told.stage, told.code, errno_text(told.code)));
 }
 
