@@ -88,7 +88,7 @@ inline constexpr std::size_t any_number = static_cast<std::size_t>(-1);
 [[nodiscard]] std::string help_text(const Command& command);
 [[nodiscard]] std::string help_text();
 
-// Writes to stdout at once; EPIPE ends the program quietly with status 1 (as `cgx ls | head` wants).
+// Writes to stdout at once. Where it cannot, ends the program with status 1, and says why but for EPIPE (`| head`).
 void print(std::string_view text);
 // What --dry-run shows, a line a step: as it is, or with --json as {"steps": [LINE, ...]}.
 void print_steps(const Call& call, std::string_view lines);

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // cgx: finds the command's row, parses, runs, reports.
+#include <array>
 #include <string_view>
 #include <vector>
+
+#include <fcntl.h>
+#include <poll.h>
 
 #include "cgx/sys/text.h"
 
@@ -14,6 +18,16 @@ namespace {
 int failed(const Error& error, std::string_view command, bool json) {
   const int status = report(error, command, json);
   return command == "exec" ? 125 : status;
+}
+
+// A file that is opened later must not become standard output: what cgx prints would be written into it. Such a
+// descriptor is open, so that nothing else takes the number, but not for its use, and closed again for `exec`'s
+// command.
+void hold_standard_files() {
+  std::array<pollfd, 3> files{pollfd{0, 0, 0}, pollfd{1, 0, 0}, pollfd{2, 0, 0}};
+  if (poll(files.data(), files.size(), 0) <= 0) return;
+  for (const pollfd& f : files)
+    if ((f.revents & POLLNVAL) != 0) (void)open("/dev/null", (f.fd == 0 ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
 }
 
 int run_main(std::span<const std::string_view> arguments) {
@@ -60,6 +74,7 @@ int run_main(std::span<const std::string_view> arguments) {
 }  // namespace cgx::tool
 
 int main(int argc, char** argv) {
+  cgx::tool::hold_standard_files();
   std::vector<std::string_view> arguments;
   for (int i = 1; i < argc; ++i) arguments.emplace_back(argv[i]);
   return cgx::tool::run_main(arguments);

@@ -14,16 +14,17 @@
 namespace cgx::tool {
 namespace {
 
-void write_whole(int fd, std::string_view text) {
+// 0, or the errno of the write that failed.
+int write_whole(int fd, std::string_view text) {
   while (!text.empty()) {
     const ssize_t n = write(fd, text.data(), text.size());
     if (n < 0) {
       if (errno == EINTR) continue;
-      // Nobody reads any more (`| head`), or the disk is full: the status says it.
-      _exit(1);
+      return errno;
     }
     text.remove_prefix(static_cast<std::size_t>(n));
   }
+  return 0;
 }
 
 std::string json_error(const Error& e, std::string_view command) {
@@ -38,7 +39,13 @@ std::string json_error(const Error& e, std::string_view command) {
 
 }  // namespace
 
-void print(std::string_view text) { write_whole(STDOUT_FILENO, text); }
+void print(std::string_view text) {
+  const int code = write_whole(STDOUT_FILENO, text);
+  if (code == 0) return;
+  // Nobody reads any more (`| head`): the status alone says it.
+  if (code != EPIPE) (void)write_whole(STDERR_FILENO, fmt::format("cgx: standard output: {}\n", errno_text(code)));
+  _exit(1);
+}
 
 void print_steps(const Call& call, std::string_view lines) {
   if (!call.json) return print(lines);
@@ -70,7 +77,7 @@ int report(const Error& error, std::string_view command, bool json) {
     text = line + "\n";
     if (!error.hint.empty()) text += "hint: " + error.hint + "\n";
   }
-  write_whole(STDERR_FILENO, text);
+  (void)write_whole(STDERR_FILENO, text);  // the status tells it where stderr does not
   return error.fault == Fault::usage ? 2 : 1;
 }
 
