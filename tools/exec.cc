@@ -232,7 +232,11 @@ class Exec {
       done = transaction_.apply(desired_);
     }
     if (!done) return done;
-    (void)transaction_.group(desired_.group).present();  // to join these very directories
+    // Opens the directories: to join these very ones.
+    if (auto opened = transaction_.group(desired_.group).require(); !opened) {
+      (void)transaction_.undo();  // what it would tell of is why this failed
+      return opened;
+    }
     transaction_.commit();
     print_notes(call_, transaction_.notes());
     remove_ = remove_ || call_.on("rm") || transaction_.made(desired_.group);

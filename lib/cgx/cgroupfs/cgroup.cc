@@ -35,11 +35,17 @@ const std::vector<const Hierarchy*>& Cgroup::present() const {
 }
 
 Result<> Cgroup::require() const {
-  if (!present().empty()) return {};
+  if (present().size() == hierarchies_->all().size()) return {};
   Error e{.code = ENOENT, .what = "there is no such group"};
   for (const Hierarchy& h : hierarchies_->all())
     if (const auto fd = dir(h); !fd && fd.error().code != ENOENT) e = fd.error();
-  if (e.code == ENOENT) e.hint = fmt::format("cgx create {} makes it; cgx ls shows what there is", name_);
+  // In some hierarchies is enough, but not where one cannot be looked into (EMFILE, EACCES): a process that joins the
+  // others alone would be outside of limits without a word.
+  if (!present().empty() && (e.code == ENOENT || e.code == ENOTDIR)) return {};
+  if (e.code == ENOENT && name_.empty())
+    e.what = "the mount points of the hierarchies are not to be seen: something else is mounted over them";
+  else if (e.code == ENOENT)
+    e.hint = fmt::format("cgx create {} makes it; cgx ls shows what there is", name_);
   e.group = shown(name_);
   return std::unexpected(std::move(e));
 }

@@ -30,7 +30,7 @@ class Cgroup {
   void forget();
   // The hierarchies in which the group is there, in order; looked up once, until forget().
   [[nodiscard]] const std::vector<const Hierarchy*>& present() const;
-  // ENOENT with the group's name and a hint where it is in no hierarchy.
+  // ENOENT with the group's name and a hint where it is in no hierarchy; why, where one cannot be looked into (EMFILE).
   [[nodiscard]] Result<> require() const;
 
   // The hierarchy that `file` of `controller` is in: of(controller); for Controller::core the one that has the file.

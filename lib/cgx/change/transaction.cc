@@ -271,8 +271,9 @@ Result<> Transaction::write_value(const Cgroup& g, const Step& step, bool force)
 
 // The kernel rounds sizes to pages and clamps what it likes: what it made of the value is told.
 void Transaction::check_back(const Cgroup& g, const Step& step) {
-  if (step.knob == nullptr || (step.knob->format != Format::size && step.knob->format != Format::number &&
-                               step.knob->format != Format::count && step.knob->format != Format::usec))
+  if (step.knob == nullptr ||
+      (step.knob->format != Format::size && step.knob->format != Format::number && step.knob->format != Format::count &&
+       step.knob->format != Format::usec && step.knob->format != Format::flag))
     return;
   if (step.file.starts_with('@') || step.knob->kind == Kind::command) return;
   const auto text = g.read(*step.hierarchy, step.file);
@@ -290,6 +291,7 @@ void Transaction::check_back(const Cgroup& g, const Step& step) {
 
 std::vector<std::string> Transaction::undo() {
   std::vector<std::string> left;
+  for (Cgroup& g : groups_) g.forget();  // descriptors may be what was missing
   // Where it cannot be had, taking back goes on without: the groups made here are still not wanted.
   if (!done_.empty()) (void)lock_.take(*hierarchies_, TreeLock::How::alone);
   // Making a removed group again adds to what was done.
