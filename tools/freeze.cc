@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/change/explain.h"
 #include "cgx/sys/json.h"
 #include "cgx/sys/text.h"
 
@@ -43,7 +44,7 @@ Result<> change_all(const std::vector<Cgroup>& groups, bool freezing, Deadline d
     // A second's grace: undoing has to work where the time is up.
     const auto later = std::chrono::steady_clock::now() + std::chrono::seconds(1);
     for (const Cgroup* c : changed) (void)(freezing ? thaw(*c, later) : freeze(*c, later));
-    return done;
+    return std::unexpected(explain_rights(group, done.error()));
   }
   return {};
 }

@@ -18,7 +18,7 @@ Result<std::string> disk_of(std::string_view path) {
   const std::string name(path);
   struct stat st{};
   if (name.find('\0') != std::string::npos || stat(name.c_str(), &st) != 0)
-    return bad_value(path, errno_text(errno == 0 ? EINVAL : errno));
+    return bad_value(path, errno == ENOENT ? "is not there" : "cannot be looked at: " + errno_text(errno));
   if (S_ISCHR(st.st_mode)) return bad_value(path, "is a character device, not a disk");
   const dev_t device = S_ISBLK(st.st_mode) ? st.st_rdev : st.st_dev;
   std::string number = fmt::format("{}:{}", major(device), minor(device));

@@ -153,16 +153,20 @@ std::string why_enable(const Cgroup& group, const Step& step, int code, std::str
   return {};
 }
 
-std::string why_memory(const Cgroup& group, const Step& step, int code) {
+std::string why_memory(const Cgroup& group, const Step& step, int code, std::string& hint) {
   const Hierarchy& h = *step.hierarchy;
   if (code == EBUSY)
     return fmt::format("is below the {} in use, which cannot be reclaimed (peak {})",
                        sys::format_size(sys::parse_u64(text_of(group, h, "memory.usage_in_bytes")).value_or(0)),
                        sys::format_size(sys::parse_u64(text_of(group, h, "memory.max_usage_in_bytes")).value_or(0)));
-  if (code == EINVAL && step.file == "memory.limit_in_bytes")
+  if (code == EINVAL && step.file == "memory.limit_in_bytes") {
+    hint = "give --memsw too";
     return fmt::format("is over memory.memsw.limit_in_bytes ({})", text_of(group, h, "memory.memsw.limit_in_bytes"));
-  if (code == EINVAL && step.file == "memory.memsw.limit_in_bytes")
+  }
+  if (code == EINVAL && step.file == "memory.memsw.limit_in_bytes") {
+    hint = "give --mem too";
     return fmt::format("is below memory.limit_in_bytes ({})", text_of(group, h, "memory.limit_in_bytes"));
+  }
   return {};
 }
 
@@ -186,7 +190,7 @@ Error explain_write(const Cgroup& group, const Step& step, Error error) {
     why = why_enable(group, step, error.code, error.hint);
   if (why.empty() && step.file.starts_with("cpuset.")) why = why_cpuset(group, step, error.code);
   if (why.empty() && error.code == EINVAL && step.file.starts_with("cpu.")) why = why_bandwidth(group, step);
-  if (why.empty() && step.file.starts_with("memory.")) why = why_memory(group, step, error.code);
+  if (why.empty() && step.file.starts_with("memory.")) why = why_memory(group, step, error.code, error.hint);
   if (why.empty() && (error.code == ENODEV || (error.code == EINVAL && step.file == "io.max")) &&
       step.file.find('.') != std::string::npos)
     why = step.file.starts_with("net_prio")
@@ -196,8 +200,15 @@ Error explain_write(const Cgroup& group, const Step& step, Error error) {
     if (error.code == EPERM) why = fmt::format("is more than the parent {} allows", shown(parent_of(group.name())));
     if (error.code == EINVAL) why = "cannot be set while groups below exist (only single rules can)";
   }
-  if (why.empty() && step.file == "cpu.shares" && error.code == EINVAL)
+  if (why.empty() && step.file == "cpu.shares" && error.code == EINVAL) {
     why = group.name().empty() ? "the root has no shares" : "cannot be set while cpu.idle is 1";
+    if (!group.name().empty()) error.hint = "--cpu-idle=0 ends that";
+  }
+  if (why.empty() && error.code == EOPNOTSUPP && step.file.find("bfq.weight") != std::string::npos) {
+    const std::string disk = step.text.substr(0, step.text.find(' '));
+    why = fmt::format("needs the IO scheduler bfq on disk {}", disk);
+    error.hint = fmt::format("echo bfq >/sys/dev/block/{}/queue/scheduler", disk);
+  }
   if (why.empty() && (error.code == EACCES || error.code == EPERM || error.code == EROFS))
     why = rights(h, group.name(), step.file);
   if (why.empty() && step.file == "misc.max")
@@ -206,6 +217,15 @@ Error explain_write(const Cgroup& group, const Step& step, Error error) {
   if (why.empty() && error.code == ERANGE) why = "is out of the range that the kernel takes";
   if (why.empty() && error.code == EINVAL) why = "is refused by the kernel as invalid";
   if (!why.empty()) error.what = std::move(why);
+  return error;
+}
+
+Error explain_rights(const Cgroup& group, Error error) {
+  const auto controller = controller_of_file(error.knob);
+  if ((error.code != EACCES && error.code != EPERM && error.code != EROFS) || !controller) return error;
+  const Hierarchy* h = group.home(*controller, error.knob);
+  const std::string why = h != nullptr ? rights(*h, group.name(), error.knob) : std::string();
+  if (!why.empty()) error.what = why;
   return error;
 }
 

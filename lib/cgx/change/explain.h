@@ -8,6 +8,8 @@ namespace cgx {
 
 // The error of writing `step` told in full; `error` as Cgroup::write() answered it.
 [[nodiscard]] Error explain_write(const Cgroup& group, const Step& step, Error error);
+// Whose the file is that `error` names as its knob, where it could not be written for want of rights.
+[[nodiscard]] Error explain_rights(const Cgroup& group, Error error);
 // The same for mkdir of `group` in `h`.
 [[nodiscard]] Error explain_create(const Hierarchies& hierarchies,
                                    std::string_view group,

@@ -118,10 +118,17 @@ class ValuePlanner {
     if (!done) {
       Error& e = done.error();
       e.group = shown(group_.name());
-      if (e.knob.empty()) e.knob = l.knob != nullptr ? l.knob->name : l.file;
+      if (e.knob.empty()) e.knob = l.knob != nullptr ? kernel_name(*l.knob) : std::string_view(l.file);
       if (e.value.empty()) e.value = l.given;
     }
     return done;
+  }
+
+  // The file of the version that this host has it on.
+  [[nodiscard]] std::string_view kernel_name(const Knob& knob) const {
+    const auto home = home_of(group_.hierarchies(), knob);
+    const std::string_view file = home ? home->backing->files[0] : std::string_view();
+    return file.empty() || file.starts_with('@') ? knob.name : file;
   }
 
   Result<> encoded(const Limit& l, const std::vector<GroupView::Wanted>& wanted) {
