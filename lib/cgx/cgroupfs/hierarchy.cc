@@ -59,8 +59,13 @@ std::string Hierarchy::path(std::string_view group, std::string_view file) const
 }
 
 Result<Hierarchies> Hierarchies::discover() {
-  const std::string text = CGX_TRY(sys::read_path("/proc/self/mountinfo"));
-  const std::vector<Mount> mounts = parse_mountinfo(text);
+  const auto text = sys::read_path("/proc/self/mountinfo");
+  if (!text) {
+    Error e = text.error();
+    if (e.code == ENOENT) e.hint = "mount -t proc proc /proc";
+    return std::unexpected(std::move(e));
+  }
+  const std::vector<Mount> mounts = parse_mountinfo(*text);
   if (mounts.empty()) {
     auto error = fail(ENOENT, "no cgroup file system is mounted");
     error.error().hint = "mount one: cgx mount --v2 /sys/fs/cgroup";
