@@ -120,6 +120,7 @@ constexpr std::array rows{
                    "paused at the limit), low, high and max (v2), threshold and pressure (as the flags ask), populated, empty, frozen, thawed, removed and, with -r, created. "
                    "An event is a change: a group that is empty when the watching begins is not told of as empty, but one that is paused is as under_oom. Events of one "
                    "kind that come close together are one line, which counts them (new=N); v2 counts those of the groups below too. "
+                   "A group that is populated and empty again within some milliseconds may not be told of. "
                    "With --json a first object, of the event watching, says that the watching has begun, and which events can come.\n\n"
                    "v1 tells of an OOM before its kill, and not of the kill: for a second after each OOM the counter is read again, as is the state of a group that freezes. "
                    "It has no event for a process that is moved out of a group: there, empty may come when that process ends. "
