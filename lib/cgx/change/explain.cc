@@ -192,7 +192,7 @@ Error explain_write(const Cgroup& group, const Step& step, Error error) {
   if (why.empty() && error.code == EINVAL && step.file.starts_with("cpu.")) why = why_bandwidth(group, step);
   if (why.empty() && step.file.starts_with("memory.")) why = why_memory(group, step, error.code, error.hint);
   if (why.empty() && (error.code == ENODEV || (error.code == EINVAL && step.file == "io.max")) &&
-      step.file.find('.') != std::string::npos)
+      step.file.find('.') != std::string::npos && step.file != "rdma.max")
     why = step.file.starts_with("net_prio")
               ? "names an interface that is not there"
               : "names no whole disk that this kernel limits (partitions have no limits of their own)";
@@ -204,13 +204,21 @@ Error explain_write(const Cgroup& group, const Step& step, Error error) {
     why = group.name().empty() ? "the root has no shares" : "cannot be set while cpu.idle is 1";
     if (!group.name().empty()) error.hint = "--cpu-idle=0 ends that";
   }
+  const std::string disk = step.text.substr(0, step.text.find(' '));
+  if (why.empty() && error.code == EOPNOTSUPP && step.file == "io.weight") {
+    why = fmt::format("needs io.cost on disk {}", disk);
+    error.hint = fmt::format("echo '{} enable=1' >{}", disk, h.path("", "io.cost.qos"));
+  }
   if (why.empty() && error.code == EOPNOTSUPP && step.file.find("bfq.weight") != std::string::npos) {
-    const std::string disk = step.text.substr(0, step.text.find(' '));
     why = fmt::format("needs the IO scheduler bfq on disk {}", disk);
     error.hint = fmt::format("echo bfq >/sys/dev/block/{}/queue/scheduler", disk);
   }
   if (why.empty() && (error.code == EACCES || error.code == EPERM || error.code == EROFS))
     why = rights(h, group.name(), step.file);
+  if (step.verb == Verb::enable && (error.code == EACCES || error.code == EPERM) && step.text.starts_with('+'))
+    error.hint = fmt::format("root can give it to the groups in {}: cgx create NAME --exist-ok --controllers {}",
+                             shown(group.name()),
+                             step.text.substr(1, step.text.find(' ') - 1));
   if (why.empty() && step.file == "misc.max")
     why = "names no resource that this machine counts (misc.capacity of the root lists them)";
   if (why.empty() && step.file == "rdma.max") why = "names no RDMA device that is there, or no resource of one";
