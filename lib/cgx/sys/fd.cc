@@ -110,6 +110,19 @@ Result<Fd> open_beneath(int dir, std::string_view path, int flags) {
   return fail(errno, errno_text(errno));
 }
 
+int open_part(int dir, const char* name, int flags) noexcept {
+  open_how how{};
+  how.flags = static_cast<std::uint64_t>(flags) | O_CLOEXEC;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
+  long fd = -1;
+  do {
+    fd = syscall(SYS_openat2, dir, name, &how, sizeof how);
+  } while (fd < 0 && (errno == EINTR || errno == EAGAIN));
+  // One part has nothing to be led astray by but itself.
+  if (fd < 0 && errno == ENOSYS) fd = openat(dir, name, flags | O_CLOEXEC | O_NOFOLLOW);
+  return fd < 0 ? -errno : static_cast<int>(fd);
+}
+
 Result<Fd> open_path(const std::string& path, int flags) {
   int fd = -1;
   do {

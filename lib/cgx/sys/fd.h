@@ -45,6 +45,9 @@ class Fd {
 // "." is the directory itself. Never pass O_CREAT or O_TRUNC for cgroup files. Error code: the errno of openat2.
 [[nodiscard]] Result<Fd> open_beneath(int dir, std::string_view path, int flags);
 
+// The same for a name of one part that ends with NUL, without allocation: a descriptor, or minus an errno.
+[[nodiscard]] int open_part(int dir, const char* name, int flags) noexcept;
+
 // Opens any path (not beneath anything), O_CLOEXEC added: for mount roots, /proc, and files a user names.
 [[nodiscard]] Result<Fd> open_path(const std::string& path, int flags);
 

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// Inside daemon/memory/: what stands in the state directory, so that no task waits for a daemon that is no more. A
+// group is written down before its killer is turned off, its tripwire set, or it is frozen; and struck out after all is
+// as it was.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cgx/cgroupfs/hierarchy.h"
+
+#include "daemon/memory/node.h"
+
+namespace cgx::daemon::memory {
+
+struct Held {
+  enum class What : std::uint8_t { oom, high, frozen };
+  What what = What::oom;
+  ino_t inode = 0;
+  std::string before;  // of the file: oom_kill_disable, or memory.high
+  std::string group;
+};
+
+// What is written down. A last line without its end was never acted on, and is left out; so is what makes no sense.
+[[nodiscard]] Result<std::vector<Held>> read_held(const std::string& state_dir);
+// In place of all that is written down of limits; on disk when it returns.
+[[nodiscard]] Result<> write_held(const std::string& state_dir, std::span<const Held> held);
+
+// Puts one back as it was, if it is still the same group: nobody waits in it then. False: there is no such group.
+[[nodiscard]] Result<bool> give_back(const Hierarchies& hierarchies, const Held& held);
+
+// Groups that the memory thread has frozen, noted by itself.
+class FrozenLog {
+ public:
+  [[nodiscard]] static Result<FrozenLog> open(const std::string& state_dir);
+  [[nodiscard]] int note(const Node& node);  // an errno; allocates nothing
+  void thawed();                             // one of them; the last one empties the log
+  void clear();
+
+ private:
+  sys::Fd fd_;
+  unsigned count_ = 0;
+};
+
+}  // namespace cgx::daemon::memory
