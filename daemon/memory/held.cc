@@ -67,6 +67,7 @@ Result<> give_back_oom(const Cgroup& group, const Hierarchy& h, const Held& held
   const auto state = [&]() { return group.read(h, "memory.oom_control"); };
   const std::string now = CGX_TRY(state());
   if (sys::keyed_u64(now, "oom_kill_disable") == 1) CGX_CHECK(group.write(h, "memory.oom_control", "0"));
+  free_children(group, [](const std::string&) { return false; });
   if (held.before != "1") return {};
   for (int i = 0; i < 200 && sys::keyed_u64(CGX_TRY(state()), "under_oom") == 1; ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -74,6 +75,22 @@ Result<> give_back_oom(const Cgroup& group, const Hierarchy& h, const Held& held
 }
 
 }  // namespace
+
+void free_children(const Cgroup& group, const std::function<bool(const std::string&)>& paused) {
+  const Hierarchy* h = group.hierarchies().of(Controller::memory);
+  if (h == nullptr || h->version() != Version::v1) return;
+  const auto dir = group.dir(*h);
+  struct stat st{};
+  if (!dir || fstat(*dir, &st) != 0 || st.st_nlink == 2) return;  // a directory has two links, and one more each child
+  const auto below = groups_below(group);
+  if (!below) return;
+  for (const std::string& name : *below) {
+    if (paused(name)) continue;
+    const Cgroup child(group.hierarchies(), name);
+    const auto state = child.read(*h, "memory.oom_control");
+    if (state && sys::keyed_u64(*state, "oom_kill_disable") == 1) (void)child.write(*h, "memory.oom_control", "0");
+  }
+}
 
 Result<std::vector<Held>> read_held(const std::string& state_dir) {
   std::vector<Held> all;

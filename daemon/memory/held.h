@@ -4,6 +4,7 @@
 // as it was.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -29,6 +30,10 @@ struct Held {
 
 // Puts one back as it was, if it is still the same group: nobody waits in it then. False: there is no such group.
 [[nodiscard]] Result<bool> give_back(const Hierarchies& hierarchies, const Held& held);
+
+// v1: groups that are made below one whose killer is off have theirs off as well, and who runs into a limit there waits
+// for nobody. Turns it on in all below `group` that `paused` does not answer for. Cheap where there are none below.
+void free_children(const Cgroup& group, const std::function<bool(const std::string&)>& paused);
 
 // Groups that the memory thread has frozen, noted by itself.
 class FrozenLog {

@@ -28,7 +28,7 @@ Outcome Thread::kill(Run& run, const policy::Kill& k, Micros now) {
     run.victim = struck.last;
     words << "signal " << static_cast<std::uint64_t>(k.signal) << " to " << struck.count << " processes";
     if (struck.count == 0) return Outcome::skipped;
-    run.victim_fd = sys::Fd(open_victim(run.victim, node.place));
+    run.victim_fd = sys::Fd(std::max(open_victim(run.victim, node.place), -1));
   } else {
     // Between the search and the signal it may end, and its number mean somebody else; then another one is looked for.
     for (int attempt = 0; attempt < 3 && !run.victim_fd.valid(); ++attempt) {
@@ -49,6 +49,7 @@ Outcome Thread::kill(Run& run, const policy::Kill& k, Micros now) {
   (void)kills_.take(kill_budget_, now);
   if (k.pick != policy::Pick::all) words << "signal " << static_cast<std::uint64_t>(k.signal);
   if (const Outcome outcome = strike(run, k.signal); outcome != Outcome::done) return outcome;
+  if (!run.victim_fd.valid()) return Outcome::done;
   run.victim_source = {.kind = Source::Kind::victim, .node = &node, .pressure = run.pressure};
   epoll_event e{.events = EPOLLIN, .data = {.ptr = &run.victim_source}};
   (void)epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, run.victim_fd.get(), &e);
@@ -58,7 +59,10 @@ Outcome Thread::kill(Run& run, const policy::Kill& k, Micros now) {
 
 // Sends the signal, and sees to it that it can take effect.
 Outcome Thread::strike(Run& run, int signal) {
-  if (!run.victim_fd.valid()) return Outcome::done;  // of many: ended already
+  if (!run.victim_fd.valid()) {  // of many, and ended already
+    let_act(run, signal);
+    return Outcome::done;
+  }
   if (const int code = send_signal(run.victim_fd.get(), signal); code != 0 && code != ESRCH) {
     Words<192>(run.decision.detail) << "signal " << static_cast<std::uint64_t>(signal) << ": " << reason(code);
     return Outcome::failed;

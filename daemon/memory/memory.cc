@@ -141,6 +141,13 @@ void MemoryThread::Parts::rescan() {
       std::ranges::any_of(view.missing, [&](const std::string& m) { return memory::inode_of(*hierarchies, m) != 0; }) ||
       std::ranges::any_of(view.nodes, [](const memory::View::Entry& e) { return e.node->gone.load(); });
   if (changed) (void)watch();
+  const auto armed = [this](const std::string& name) {
+    const memory::View::Entry* e = view.find(name);
+    return e != nullptr && e->node->armed;
+  };
+  for (const memory::View::Entry& e : view.nodes)
+    if (e.node->armed && e.node->version == Version::v1)
+      memory::free_children(Cgroup(*hierarchies, e.node->name), armed);
 }
 
 int MemoryThread::fd() const { return parts_->decided.get(); }
@@ -169,6 +176,12 @@ std::size_t MemoryThread::take(std::vector<Decision>& out) {
 std::uint64_t MemoryThread::heartbeat() const { return parts_->thread.heartbeat(); }
 
 std::vector<std::string> MemoryThread::notes() const { return parts_->thread.notes(); }
+
+std::size_t MemoryThread::watching() const {
+  const std::scoped_lock lock(parts_->control);
+  return static_cast<std::size_t>(std::ranges::count_if(
+      parts_->view.nodes, [](const memory::View::Entry& e) { return e.program != nullptr && !e.node->gone; }));
+}
 
 std::vector<MemoryThread::Watched> MemoryThread::watched() const {
   const std::scoped_lock lock(parts_->control);

@@ -66,7 +66,8 @@ class MemoryThread {
     std::uint64_t limit = 0, usage = 0;      // bytes; no limit: sys::unlimited
     std::uint64_t base_limit = 0;            // where a raise is in force: the limit that it began from; else 0
   };
-  [[nodiscard]] std::vector<Watched> watched() const;
+  [[nodiscard]] std::vector<Watched> watched() const;  // reads four files of each
+  [[nodiscard]] std::size_t watching() const;          // how many they are
 
   struct Explained {
     std::string step;     // "raise", "kill", ..., "release"

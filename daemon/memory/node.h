@@ -59,6 +59,7 @@ class Node : public std::enable_shared_from_this<Node> {
   std::uint64_t failcnt_told = 0, failcnt_next = 0;  // accounted for, by an event or by age; and what will be by age
   Micros failcnt_acted = 0;
   bool full_seen = false;  // at the limit at the last sweep
+  bool counts = true;      // counts_failures(), as seen some seconds ago
   Micros oom_told = 0;
   Micros rearm_at = never;     // when the kernel's killer is turned off again after a release
   std::uint64_t own_high = 0;  // v2: memory.high as it was before

@@ -24,7 +24,7 @@ namespace {
 
 constexpr Micros ms = 1000;
 constexpr Micros second = 1'000'000;
-constexpr std::size_t sweep_slice = 32;  // groups looked at between two looks for events
+constexpr std::size_t sweep_slice = 8;  // groups looked at between two looks for events
 
 }  // namespace
 

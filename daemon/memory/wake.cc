@@ -264,6 +264,7 @@ void Thread::sweep_node(Node& node, Micros now) {
   if (sweeps_ % 8 == 0) {
     node.failcnt_told = node.failcnt_next;
     node.failcnt_next = count.value;
+    node.counts = counts_failures(node);
   }
   if (node.program == nullptr || !node.run.progress.idle()) return;
   if (node.program->raise_first && options_.thresholds) {
@@ -284,9 +285,10 @@ void Thread::sweep_node(Node& node, Micros now) {
   // With the killer off, a charge in a system call fails, and the caller gets EFAULT or ENOMEM or writes less; no event
   // tells. Failures of charges that reclaim has mended count too, so memory has to be really short.
   // Where failures are not counted, being at the limit has to do, once each time that it comes there.
+  if (more == 0 && node.counts) return;
   const Fill fill = read_fill(node);
   const bool was_full = std::exchange(node.full_seen, fill.full);
-  if (fill.code != 0 || !fill.full || (more == 0 && (was_full || counts_failures(node)))) return;
+  if (fill.code != 0 || !fill.full || (more == 0 && was_full)) return;
   if ((node.failcnt_acted != 0 && now - node.failcnt_acted < 10 * second) || has_cache(node, fill.limit)) return;
   node.failcnt_acted = now;
   begin(node.run, node.program->oom, policy::Trigger::failcnt, node, &node, now);

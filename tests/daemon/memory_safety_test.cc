@@ -253,15 +253,30 @@ TEST_CASE("memory: the record of another group of that name is left alone") {
   CHECK(g.read("memory.oom_control", "").starts_with("oom_kill_disable 1\n"));
 }
 
+TEST_CASE("memory: groups made below a paused one do not wait for nobody") {
+  NEEDS_MEMORY_EVENTS();
+  const MemoryGroup g("64M");
+  if (!g.v1()) CGX_SKIP("v1's groups inherit memory.oom_control");
+  Daemon d(g.hierarchies());
+  CHECK(d.watch({pausing(g.name(), {})}).empty());
+  const std::string child = g.child("inner", "20M");
+  CHECK(wait_until([&] { return g.read("memory.oom_control", "", child).starts_with("oom_kill_disable 0\n"); }));
+  Eater eater(g.hierarchies(), child, "touch", 30);
+  CHECK(WTERMSIG(eater.ends()) == SIGKILL);
+  const std::string late = g.child("late", "20M");
+  d.stop();
+  CHECK(g.read("memory.oom_control", "", late).starts_with("oom_kill_disable 0\n"));
+}
+
 TEST_CASE("memory: a reload while an action is under way, and none is missed") {
   NEEDS_MEMORY_EVENTS();
   const MemoryGroup g;
   Daemon d(g.hierarchies(), {.thresholds = false});
-  CHECK(d.watch({pausing(g.name(), {exec({"/bin/sleep", "0.4"}), raise(8 * mib, 64 * mib)})}).empty());
+  CHECK(d.watch({pausing(g.name(), {exec({"/bin/sleep", "2"}), raise(8 * mib, 64 * mib)})}).empty());
   Eater eater(g, "again", 22);
   REQUIRE(wait_until([&] { return d.memory().watched().at(0).paused; }));
   auto other = pausing(g.name(), {raise(24 * mib, 128 * mib)});
-  for (int i = 0; i < 20; ++i) CHECK(d.watch({other}).empty());
+  for (int i = 0; i < 5; ++i) CHECK(d.watch({other}).empty());
   CHECK(d.memory().watched().at(0).paused);
   CHECK(eater.says("done"));
   CHECK(d.count("oom", "raise", "done") == 1);
