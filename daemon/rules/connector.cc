@@ -65,14 +65,16 @@ Result<> filter(int socket, std::uint32_t mask) {
   return {};
 }
 
+// `number` comes back in the acknowledgement, which all listeners on this machine receive.
 template <class Body>
-Result<> send(int socket, const Body& body) {
+Result<> send(int socket, std::uint32_t number, const Body& body) {
   alignas(nlmsghdr) std::array<char, NLMSG_SPACE(sizeof(cn_msg) + sizeof body)> bytes{};
   nlmsghdr header{};
   header.nlmsg_len = NLMSG_LENGTH(sizeof(cn_msg) + sizeof body);
   header.nlmsg_type = NLMSG_DONE;
   cn_msg message{};
   message.id = {.idx = CN_IDX_PROC, .val = CN_VAL_PROC};
+  message.seq = number;
   message.len = sizeof body;
   std::memcpy(bytes.data(), &header, sizeof header);
   std::memcpy(bytes.data() + NLMSG_HDRLEN, &message, sizeof message);
@@ -82,12 +84,13 @@ Result<> send(int socket, const Body& body) {
 }
 
 // The event in a datagram; nullopt: it is none of a process.
-std::optional<proc_event> parse(std::span<const char> datagram) {
+std::optional<proc_event> parse(std::span<const char> datagram, std::uint32_t* number = nullptr) {
   proc_event event{};
   cn_msg message{};
   if (datagram.size() < event_at + offsetof(proc_event, event_data)) return {};
   std::memcpy(&message, datagram.data() + NLMSG_HDRLEN, sizeof message);
   if (message.id.idx != CN_IDX_PROC || message.id.val != CN_VAL_PROC) return {};
+  if (number != nullptr) *number = message.seq;
   // Later kernels may write more, earlier ones less.
   std::memcpy(&event, datagram.data() + event_at, std::min(sizeof event, datagram.size() - event_at));
   return event;
@@ -131,7 +134,7 @@ Connector::Connector(Connector&& other) noexcept = default;
 
 Connector::~Connector() {
   // Kernels before 6.6 count listeners by these messages alone, and go on to make events for one that has closed.
-  if (socket_.valid()) (void)send(socket_.get(), static_cast<std::uint32_t>(PROC_CN_MCAST_IGNORE));
+  if (socket_.valid()) (void)send(socket_.get(), 0, static_cast<std::uint32_t>(PROC_CN_MCAST_IGNORE));
 }
 
 Result<Connector> Connector::open(std::uint32_t mask, std::size_t buffer) {
@@ -160,7 +163,8 @@ Result<Connector> Connector::open(std::uint32_t mask, std::size_t buffer) {
 // A kernel that knows masks acknowledges the longer message at once; an older one passes over it in silence, and then
 // gets the shorter one.
 Result<> Connector::subscribe(std::uint32_t mask) {
-  const auto acknowledged = [this](int milliseconds) -> Result<bool> {
+  const auto own = static_cast<std::uint32_t>(getpid()) << 8U | static_cast<std::uint32_t>(socket_.get() & 0x7f) << 1U;
+  const auto acknowledged = [this](std::uint32_t number, int milliseconds) -> Result<bool> {
     pollfd waiting{.fd = socket_.get(), .events = POLLIN, .revents = 0};
     std::array<char, message_space> datagram;
     while (true) {
@@ -171,8 +175,9 @@ Result<> Connector::subscribe(std::uint32_t mask) {
       }
       if (n < 0 && errno == EINTR) continue;
       if (n < 0 && errno != ENOBUFS) return fail_errno(errno, "the process connector");
-      const auto event = n < 0 ? std::nullopt : parse({datagram.data(), static_cast<std::size_t>(n)});
-      if (!event || event->what != acknowledgement) continue;
+      std::uint32_t answered = 0;
+      const auto event = n < 0 ? std::nullopt : parse({datagram.data(), static_cast<std::size_t>(n)}, &answered);
+      if (!event || event->what != acknowledgement || answered != number) continue;
       const int code = static_cast<int>(event->event_data.ack.err);
       if (code == EPERM)
         return fail(EPERM, "the kernel tells of processes only in its first pid and user namespace, to root");
@@ -180,11 +185,11 @@ Result<> Connector::subscribe(std::uint32_t mask) {
       return true;
     }
   };
-  CGX_CHECK(send(socket_.get(), ProcInput{.operation = PROC_CN_MCAST_LISTEN, .events = mask}));
-  masked_ = CGX_TRY(acknowledged(20));
+  CGX_CHECK(send(socket_.get(), own, ProcInput{.operation = PROC_CN_MCAST_LISTEN, .events = mask}));
+  masked_ = CGX_TRY(acknowledged(own, 20));
   if (masked_) return {};
-  CGX_CHECK(send(socket_.get(), static_cast<std::uint32_t>(PROC_CN_MCAST_LISTEN)));
-  if (!CGX_TRY(acknowledged(500)))
+  CGX_CHECK(send(socket_.get(), own + 1, static_cast<std::uint32_t>(PROC_CN_MCAST_LISTEN)));
+  if (!CGX_TRY(acknowledged(own + 1, 500)))
     return fail(ENOTSUP,
                 "the kernel does not tell of processes: it has no CONFIG_PROC_EVENTS, or this is another pid or user "
                 "namespace than its first");

@@ -158,9 +158,9 @@ class Sorter::Thread {
     connect_not_before_ = Clock::now() + std::chrono::seconds(10);
   }
 
-  // Until none waits, or something else is to be done.
+  // Until none waits; in a flood, until it is time to see what else there is to do.
   void handle_events(std::vector<ProcEvent>& events) {
-    while (!stop_) {
+    for (int batch = 0; batch < 100 && !stop_; ++batch) {
       const auto received = connector_->receive(events);
       if (!received && received.error().code == ENOBUFS) {
         // The kernel drops everything until the queue has been emptied; only then is it worth looking.
