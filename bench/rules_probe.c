@@ -16,10 +16,12 @@
 #include <poll.h>
 #include <sched.h>
 #include <spawn.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -86,20 +88,15 @@ static int storm(char** argv) {
 
 // With the kernel's own selection of events (since 6.6), else with all of them.
 static int listen_to(int sock, int masked) {
-  struct {
-    struct nlmsghdr header;
-    struct cn_msg message;
-    unsigned words[2];
-  } __attribute__((packed)) ask;
-  memset(&ask, 0, sizeof ask);
-  ask.message.id.idx = CN_IDX_PROC;
-  ask.message.id.val = CN_VAL_PROC;
-  ask.message.len = masked ? 8 : 4;
-  ask.header.nlmsg_len = (unsigned)(sizeof ask.header + sizeof ask.message + ask.message.len);
-  ask.header.nlmsg_type = NLMSG_DONE;
-  ask.words[0] = PROC_CN_MCAST_LISTEN;
-  ask.words[1] = PROC_EVENT_EXEC;
-  return send(sock, &ask, ask.header.nlmsg_len, 0) < 0 ? -1 : 0;
+  char bytes[NLMSG_SPACE(sizeof(struct cn_msg) + 8)] = {0};
+  const unsigned length = masked ? 8 : 4;
+  const struct nlmsghdr header = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct cn_msg) + length), .nlmsg_type = NLMSG_DONE};
+  const struct cn_msg message = {.id = {.idx = CN_IDX_PROC, .val = CN_VAL_PROC}, .len = (unsigned short)length};
+  const unsigned words[2] = {PROC_CN_MCAST_LISTEN, PROC_EVENT_EXEC};
+  memcpy(bytes, &header, sizeof header);
+  memcpy(bytes + NLMSG_HDRLEN, &message, sizeof message);
+  memcpy(bytes + NLMSG_HDRLEN + sizeof message, words, length);
+  return send(sock, bytes, header.nlmsg_len, 0) < 0 ? -1 : 0;
 }
 
 static int floor_of(const char* comm, char** files) {
@@ -112,9 +109,12 @@ static int floor_of(const char* comm, char** files) {
   struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = CN_IDX_PROC};
   if (sock < 0 || bind(sock, (struct sockaddr*)&address, sizeof address) != 0) return 3;
   (void)setsockopt(sock, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
-  if (listen_to(sock, 1) != 0) return 3;
+  struct utsname kernel;
+  int major = 0;
+  int minor = 0;
+  if (uname(&kernel) != 0 || sscanf(kernel.release, "%d.%d", &major, &minor) != 2) return 3;
+  if (listen_to(sock, major > 6 || (major == 6 && minor >= 6)) != 0) return 3;
   struct pollfd waiting[2] = {{.fd = sock, .events = POLLIN}, {.fd = STDIN_FILENO, .events = POLLIN}};
-  if (poll(waiting, 1, 50) == 0 && listen_to(sock, 0) != 0) return 3;
   printf("ready\n");
   fflush(stdout);
   const size_t length = strlen(comm);

@@ -32,6 +32,8 @@ struct ProcInput {
 // Where in a message (nlmsghdr, cn_msg, proc_event) what the filter looks at is.
 constexpr std::size_t event_at = NLMSG_HDRLEN + offsetof(cn_msg, data);
 constexpr std::size_t data_at = event_at + offsetof(proc_event, event_data);
+// PROC_EVENT_ALL of kernels since 6.6.
+constexpr std::uint32_t all_events = 0xe00003c7;
 constexpr std::uint32_t acknowledgement = 0;  // PROC_EVENT_NONE
 
 constexpr sock_filter load_word(std::size_t at) {
@@ -65,7 +67,7 @@ Result<> filter(int socket, std::uint32_t mask) {
   return {};
 }
 
-// `number` comes back in the acknowledgement, which all listeners on this machine receive.
+// One more than `number` comes back in the acknowledgement, which all listeners on this machine receive.
 template <class Body>
 Result<> send(int socket, std::uint32_t number, const Body& body) {
   alignas(nlmsghdr) std::array<char, NLMSG_SPACE(sizeof(cn_msg) + sizeof body)> bytes{};
@@ -74,7 +76,7 @@ Result<> send(int socket, std::uint32_t number, const Body& body) {
   header.nlmsg_type = NLMSG_DONE;
   cn_msg message{};
   message.id = {.idx = CN_IDX_PROC, .val = CN_VAL_PROC};
-  message.seq = number;
+  message.ack = number;
   message.len = sizeof body;
   std::memcpy(bytes.data(), &header, sizeof header);
   std::memcpy(bytes.data() + NLMSG_HDRLEN, &message, sizeof message);
@@ -90,7 +92,7 @@ std::optional<proc_event> parse(std::span<const char> datagram, std::uint32_t* n
   if (datagram.size() < event_at + offsetof(proc_event, event_data)) return {};
   std::memcpy(&message, datagram.data() + NLMSG_HDRLEN, sizeof message);
   if (message.id.idx != CN_IDX_PROC || message.id.val != CN_VAL_PROC) return {};
-  if (number != nullptr) *number = message.seq;
+  if (number != nullptr) *number = message.ack;
   // Later kernels may write more, earlier ones less.
   std::memcpy(&event, datagram.data() + event_at, std::min(sizeof event, datagram.size() - event_at));
   return event;
@@ -160,8 +162,9 @@ Result<Connector> Connector::open(std::uint32_t mask, std::size_t buffer) {
   return made;
 }
 
-// A kernel that knows masks acknowledges the longer message at once; an older one passes over it in silence, and then
-// gets the shorter one.
+// A kernel that knows masks takes the longer message and acknowledges it; an older one passes over it in silence, and
+// then gets the shorter one. The mask is applied to acknowledgements too, which no mask but that of all events lets
+// pass: so whether it is known is asked by that one first.
 Result<> Connector::subscribe(std::uint32_t mask) {
   const auto own = static_cast<std::uint32_t>(getpid()) << 8U | static_cast<std::uint32_t>(socket_.get() & 0x7f) << 1U;
   const auto acknowledged = [this](std::uint32_t number, int milliseconds) -> Result<bool> {
@@ -177,7 +180,7 @@ Result<> Connector::subscribe(std::uint32_t mask) {
       if (n < 0 && errno != ENOBUFS) return fail_errno(errno, "the process connector");
       std::uint32_t answered = 0;
       const auto event = n < 0 ? std::nullopt : parse({datagram.data(), static_cast<std::size_t>(n)}, &answered);
-      if (!event || event->what != acknowledgement || answered != number) continue;
+      if (!event || event->what != acknowledgement || answered != number + 1) continue;
       const int code = static_cast<int>(event->event_data.ack.err);
       if (code == EPERM)
         return fail(EPERM, "the kernel tells of processes only in its first pid and user namespace, to root");
@@ -185,9 +188,9 @@ Result<> Connector::subscribe(std::uint32_t mask) {
       return true;
     }
   };
-  CGX_CHECK(send(socket_.get(), own, ProcInput{.operation = PROC_CN_MCAST_LISTEN, .events = mask}));
+  CGX_CHECK(send(socket_.get(), own, ProcInput{.operation = PROC_CN_MCAST_LISTEN, .events = all_events}));
   masked_ = CGX_TRY(acknowledged(own, 20));
-  if (masked_) return {};
+  if (masked_) return send(socket_.get(), own, ProcInput{.operation = PROC_CN_MCAST_LISTEN, .events = mask});
   CGX_CHECK(send(socket_.get(), own + 1, static_cast<std::uint32_t>(PROC_CN_MCAST_LISTEN)));
   if (!CGX_TRY(acknowledged(own + 1, 500)))
     return fail(ENOTSUP,

@@ -155,10 +155,7 @@ std::span<const std::string> Process::cgroups() const {
   return *cgroups_;
 }
 
-bool Process::alive() const {
-  std::array<char, 1> byte;
-  const sys::Fd file(openat(dir_.get(), "comm", O_RDONLY | O_CLOEXEC));
-  return file.valid() && ::read(file.get(), byte.data(), byte.size()) >= 0;
-}
+// Entries of the directory are not found any more once the process has been waited for.
+bool Process::alive() const { return faccessat(dir_.get(), "comm", F_OK, 0) == 0; }
 
 }  // namespace cgx::daemon

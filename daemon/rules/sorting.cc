@@ -6,6 +6,7 @@
 #include <climits>
 
 #include <fcntl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -21,6 +22,13 @@ constexpr std::size_t most_failures = 32;
 const Place* in(const std::vector<Place>& places, const Hierarchy& h) {
   const auto at = std::ranges::find(places, &h, &Place::hierarchy);
   return at == places.end() ? nullptr : &*at;
+}
+
+// Nobody else's child can be waited for. Asks without taking the status, and is far cheaper than to read who its parent
+// is.
+bool is_own_child(pid_t pid) {
+  siginfo_t info{};
+  return waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0;
 }
 
 }  // namespace
@@ -59,7 +67,7 @@ Sorting::Outcome Sorting::sort(pid_t pid) {
   const policy::Rule* rule = policy::first_match(rules_, *process, names_);
   if (process->gone()) return Outcome::gone;
   if (rule == nullptr || rule->target.empty()) return Outcome::left;
-  if (!process->runs_program() || process->parent() == self_) return process->gone() ? Outcome::gone : Outcome::left;
+  if (!process->runs_program() || is_own_child(pid)) return process->gone() ? Outcome::gone : Outcome::left;
   const auto group = policy::expand(rule->target, *process, names_);
   if (process->gone()) return Outcome::gone;
   if (!group) {

@@ -9,7 +9,7 @@
 
 #include <fmt/format.h>
 
-#include "cgx/cgroupfs/lock.h"
+#include "cgx/cgroupfs/place.h"
 #include "cgx/cgroupfs/tasks.h"
 #include "cgx/change/owner.h"
 #include "cgx/change/plan.h"
@@ -68,18 +68,7 @@ void Targets::forget_all() {
 }
 
 Result<> Targets::make(const std::string& name) {
-  // The nearest group above that is there says which hierarchies are meant.
-  Desired desired{.group = name, .existing = Existing::allow};
-  for (std::string_view above = parent_of(name); !above.empty(); above = parent_of(above)) {
-    const Cgroup group(*hierarchies_, std::string(above));
-    const auto& present = group.present();
-    if (present.empty()) continue;
-    if (present.size() == hierarchies_->all().size()) break;
-    desired.only.emplace();
-    for (const ControllerRow& row : controllers())
-      if (std::ranges::find(present, hierarchies_->of(row.id)) != present.end()) desired.only->add(row.id);
-    break;
-  }
+  const Desired desired{.group = name, .existing = Existing::allow, .only = controllers_above(*hierarchies_, name)};
   Transaction transaction(*hierarchies_);
   CGX_CHECK(transaction.apply(desired));
   transaction.commit();

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cgx/cgroupfs/place.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/cgroup.h"
 #include "cgx/sys/fd.h"
 #include "cgx/sys/text.h"
 
@@ -63,6 +65,20 @@ Result<std::vector<Place>> places_of(const Hierarchies& hierarchies, pid_t pid) 
 bool lies_in(std::string_view group, std::string_view top) {
   if (top.empty()) return true;
   return group.starts_with(top) && (group.size() == top.size() || group[top.size()] == '/');
+}
+
+std::optional<ControllerSet> controllers_above(const Hierarchies& hierarchies, std::string_view group) {
+  for (std::string_view above = parent_of(group); !above.empty(); above = parent_of(above)) {
+    const Cgroup there(hierarchies, std::string(above));
+    const auto& present = there.present();
+    if (present.empty()) continue;
+    if (present.size() == hierarchies.all().size()) return {};
+    ControllerSet set;
+    for (const ControllerRow& row : controllers())
+      if (std::ranges::find(present, hierarchies.of(row.id)) != present.end()) set.add(row.id);
+    return set;
+  }
+  return {};
 }
 
 }  // namespace cgx

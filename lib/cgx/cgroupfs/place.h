@@ -2,6 +2,7 @@
 // Where a process is: its group in each hierarchy, from /proc/PID/cgroup (cgroups(7)). Parsing is pure.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,5 +27,9 @@ struct Place {
 
 // Whether `group` is `top` or below it. Names, not text: `web` is not above `web2`.
 [[nodiscard]] bool lies_in(std::string_view group, std::string_view top);
+
+// Controllers of the hierarchies that the nearest group above `group` is in, for making it there and nowhere else;
+// nullopt: it is in all of them, or there is none but the root.
+[[nodiscard]] std::optional<ControllerSet> controllers_above(const Hierarchies& hierarchies, std::string_view group);
 
 }  // namespace cgx
