@@ -25,6 +25,8 @@ constexpr std::array delete_options{
 constexpr std::array exec_options{
     Option{"rm", 0, "", "remove the group at the end"},
     Option{"report", 0, "", "print what the command used, at the end, on stderr"},
+    Option{"by-rules", 0, "", "run it in the group that the rules of the policies name for it, in place of NAME; where it is if no rule does"},
+    Option{"policy", 0, "PATH", "with --by-rules: these policies, a file or a directory (/etc/cgx/policies.d if not given)", true},
     controllers_option};
 constexpr std::array move_options{
     Option{"threads", 0, "", "the numbers are threads: move these alone (v1, or threaded groups on v2)"}};
@@ -83,8 +85,9 @@ constexpr std::array rows{
     Command{.name = "exec", .words = "[NAME] [LIMITS] -- CMD [ARG...]", .doc = "run a command in a group",
         .details = "Runs CMD inside NAME; it is in the group before its first instruction. With limits or --rm the group is made where it is missing, and removed "
                    "at the end if this call made it. Without NAME a fresh group is used and removed. Signals are passed on. The exit status is CMD's, 128+N if it died "
-                   "of signal N, 126 if it cannot be executed, 127 if it was not found, 125 if cgx itself failed before it started.",
-        .example = "cgx exec child -- make -j8\ncgx exec --mem 512M --report -- ./simulate\ncgx exec jobs/7 --cpus 0-3 --rm -- ./solver",
+                   "of signal N, 126 if it cannot be executed, 127 if it was not found, 125 if cgx itself failed before it started. "
+                   "With --by-rules the command is placed as cgxd would place it, but before its first instruction: no process is missed, however short it runs.",
+        .example = "cgx exec child -- make -j8\ncgx exec --mem 512M --report -- ./simulate\ncgx exec jobs/7 --cpus 0-3 --rm -- ./solver\ncgx exec --by-rules -- make -j8",
         .options = exec_options, .takes = Takes::limits | Takes::program | Takes::dry_run | Takes::json, .least = 0, .most = 1, .run = run_exec},
     Command{.name = "move", .words = "NAME PID...", .doc = "move processes into a group",
         .details = "Moves processes, or single threads, into the group in every hierarchy where it is. Where one hierarchy refuses, the process goes back in all.",

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "cgx/cgroupfs/lock.h"
+#include "cgx/cgroupfs/place.h"
 #include "cgx/cgroupfs/report.h"
 #include "cgx/cgroupfs/spawn.h"
 #include "cgx/change/explain.h"
@@ -18,6 +19,7 @@
 #include "cgx/change/slice.h"
 #include "cgx/sys/program.h"
 
+#include "exec_rules.h"
 #include "groups.h"
 #include "usage_text.h"
 
@@ -97,6 +99,7 @@ class Exec {
 
   Result<int> run() {
     CGX_CHECK(prepare());
+    if (unplaced_) return run_here();
     if (!slice_.empty()) return exec_in_scope();
     if (call_.dry_run) return show();
     const Signals signals;
@@ -137,6 +140,10 @@ class Exec {
                             : fmt::format("\"{0}\" is the group's NAME; for a command: cgx exec -- {0}",
                                           call_.words[0].substr(0, 80)),
                 .fault = Fault::usage});
+    if (call_.on("by-rules")) return prepare_by_rules();
+    if (call_.on("policy"))
+      return std::unexpected(
+          Error{.code = EINVAL, .what = "belongs to --by-rules", .knob = "--policy", .fault = Fault::usage});
     desired_.limits = CGX_TRY(limits_of(call_));
     desired_.force = call_.on("force");
     desired_.only = CGX_TRY(only_of(call_));
@@ -144,17 +151,52 @@ class Exec {
     // Numbered by process: unique among the living of this pid namespace, and one in another retries.
     desired_.group = fresh_ ? fmt::format("cgx-exec-{}", getpid()) : CGX_TRY(parse_group_name(call_.words[0]));
     if (find_slice()) return {};
+    CGX_CHECK(refuse_unit());
+    const bool changes = fresh_ || !desired_.limits.empty() || call_.on("rm");
+    desired_.existing = fresh_ ? Existing::refuse : changes ? Existing::allow : Existing::require;
+    if (call_.on("report"))
+      for (const Controller c : {Controller::cpu, Controller::memory, Controller::io, Controller::pids})
+        desired_.need.add(c);
+    return {};
+  }
+
+  // The group may be one that a template asks for: it is made where the group above it is, as cgxd does, and stays as
+  // it would there.
+  Result<> prepare_by_rules() {
+    const auto group = CGX_TRY(group_by_rules(call_));
+    unplaced_ = !group;
+    if (unplaced_) return {};
+    desired_.group = *group;
+    if (find_slice()) return {};
+    desired_.existing = Existing::allow;
+    desired_.only = controllers_above(hierarchies_, desired_.group);
+    keep_ = true;
+    return refuse_unit();
+  }
+
+  // No rule is about the command: it runs where this process is.
+  Result<int> run_here() {
+    if (call_.dry_run) {
+      print_steps(call_, exec_line());
+      return 0;
+    }
+    if (call_.on("report"))
+      say("cgx: exec: note: no rule is about this command, so that there is no group to report on\n");
+    std::vector<char*> argv;
+    for (const std::string& word : call_.program) argv.push_back(const_cast<char*>(word.c_str()));
+    argv.push_back(nullptr);
+    (void)execvp(argv[0], argv.data());
+    const int code = errno;
+    return finish_failed(Cgroup(hierarchies_, ""), {SpawnStage::execute, {.code = code, .what = errno_text(code)}});
+  }
+
+  Result<> refuse_unit() const {
     if (const auto unit = systemd_unit_of(hierarchies_, desired_.group)) {
       Error e = refuse_for_systemd(desired_.group, *unit, nullptr, "");
       e.what = fmt::format("belongs to systemd's unit {}, which starts its processes itself", *unit);
       if (unit->ends_with(".slice")) e.hint = fmt::format("systemd-run --scope --slice={} -- CMD", *unit);
       return std::unexpected(std::move(e));
     }
-    const bool changes = fresh_ || !desired_.limits.empty() || call_.on("rm");
-    desired_.existing = fresh_ ? Existing::refuse : changes ? Existing::allow : Existing::require;
-    if (call_.on("report"))
-      for (const Controller c : {Controller::cpu, Controller::memory, Controller::io, Controller::pids})
-        desired_.need.add(c);
     return {};
   }
 
@@ -193,9 +235,7 @@ class Exec {
       std::string text = fmt::format("systemd: a scope in {}\n", slice_);
       for (const LimitFlag& flag : call_.limits)
         text += fmt::format("  {} <- {}\n", flag.knob != nullptr ? flag.knob->flag : flag.file, flag.text);
-      text += "exec";
-      for (const std::string& word : call_.program) text += ' ' + word;
-      print_steps(call_, text + "\n");
+      print_steps(call_, text + exec_line());
       return 0;
     }
     const std::string helper = CGX_TRY(located(sys::helper_path("cgx-bus"), desired_.group));
@@ -214,10 +254,14 @@ class Exec {
       CGX_CHECK(Cgroup(hierarchies_, desired_.group).require());
     for (const Hierarchy& h : hierarchies_.all())
       text += fmt::format("{} <- 0\n", h.path(desired_.group, h.version() == Version::v1 ? "tasks" : "cgroup.procs"));
-    text += "exec";
-    for (const std::string& word : call_.program) text += ' ' + word;
-    print_steps(call_, text + "\n");
+    print_steps(call_, text + exec_line());
     return 0;
+  }
+
+  std::string exec_line() const {
+    std::string text = "exec";
+    for (const std::string& word : call_.program) text += ' ' + word;
+    return text + '\n';
   }
 
   Result<> make() {
@@ -239,7 +283,7 @@ class Exec {
     }
     transaction_.commit();
     print_notes(call_, transaction_.notes());
-    remove_ = remove_ || call_.on("rm") || transaction_.made(desired_.group);
+    remove_ = !keep_ && (remove_ || call_.on("rm") || transaction_.made(desired_.group));
     const auto below = children_of(Cgroup(hierarchies_, desired_.group));
     clear_below_ = remove_ && below && below->empty();
     return {};
@@ -319,6 +363,8 @@ class Exec {
   Transaction transaction_;
   Desired desired_;
   bool fresh_ = false;
+  bool unplaced_ = false;  // no rule is about the command
+  bool keep_ = false;      // a group of rules stays
   bool remove_ = false;
   std::string slice_;         // a unit of systemd, in which the command becomes a scope
   bool clear_below_ = false;  // no group was below it before the command ran

@@ -26,6 +26,7 @@
 #include "cgx/sys/text.h"
 
 #include "command.h"
+#include "policy_place.h"
 
 namespace {
 
@@ -272,7 +273,9 @@ Result<int> run(const Options& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto options = parse(std::span(argv, static_cast<std::size_t>(argc)).subspan(argc > 0 ? 1 : 0));
+  const auto words = std::span(argv, static_cast<std::size_t>(argc)).subspan(argc > 0 ? 1 : 0);
+  if (!words.empty() && std::string_view(words[0]) == "place") return cgx::tool::run_place(words.subspan(1));
+  const auto options = parse(words);
   if (!options) return report(options.error(), "policy", false);
   if (options->command == "apply") {
     struct sigaction action{};
