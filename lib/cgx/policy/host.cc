@@ -30,6 +30,12 @@ std::string with_keys(std::string text) {
   return text;
 }
 
+// Whether an error's `name` is this knob: the row's name, its flag, or the file of either version.
+bool is_called(const Knob& knob, std::string_view name) {
+  return name == knob.name || name == fmt::format("--{}", knob.flag) ||
+         (!name.empty() && (name == knob.v1.files[0] || name == knob.v2.files[0]));
+}
+
 class HostCheck {
  public:
   HostCheck(Loaded& loaded, const Hierarchies& hierarchies) : loaded_(loaded), hierarchies_(hierarchies) {}
@@ -60,7 +66,8 @@ class HostCheck {
 
   bool lacks(const PolicyLimit& limit, const std::string& path, Error error) {
     error.group.clear();
-    if (error.knob == (limit.limit.knob != nullptr ? limit.limit.knob->name : limit.limit.file)) error.knob.clear();
+    const Knob* knob = limit.limit.knob;
+    if (knob != nullptr ? is_called(*knob, error.knob) : error.knob == limit.limit.file) error.knob.clear();
     return lacks(limit.place, path + '.' + limit.key, error.text(), error.hint);
   }
 
@@ -133,9 +140,7 @@ class HostCheck {
       const auto plan = Plan::make_values(Cgroup(hierarchies_, g.name), desired);
       if (plan) break;
       const Error& e = plan.error();
-      auto at = std::ranges::find_if(left, [&](const PolicyLimit* l) {
-        return e.knob == l->limit.knob->name || e.knob == fmt::format("--{}", l->limit.knob->flag);
-      });
+      auto at = std::ranges::find_if(left, [&](const PolicyLimit* l) { return is_called(*l->limit.knob, e.knob); });
       // Of no limit by name: the kernel's file cannot be read, which is for the plan itself to tell.
       if (at == left.end()) break;
       if (lacks(**at, g.path, e)) out.push_back(*at);
