@@ -296,6 +296,7 @@ void Thread::finish(Run& run) {
   run.due = run.kill_at = never;
   if (node.version == Version::v2) node.paused = false;
   if (node.gone || node.retired) return;
+  follow_limit(node);  // who goes on using memory is soon there again
   node.settle_at = now_micros() + 1000;
   node.settles = 0;
   mark_busy(node);

@@ -101,6 +101,7 @@ class Thread {
   void on_v1(Node& node, Micros woke);
   void on_v2(Node& node, Micros woke);
   void on_threshold(Node& node, Micros woke);
+  void follow_limit(Node& node);
   void on_pressure(Pressure& pressure, Micros woke);
   void settle(Node& node, Micros now);
   void told_kills(Node& node, std::uint64_t kills, Micros now);

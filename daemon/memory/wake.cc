@@ -223,6 +223,15 @@ void Thread::on_threshold(Node& node, Micros woke) {
   // The descriptor is the slow worker's, who may be changing it: edge triggered, and never read.
 }
 
+// The threshold belongs where the limit is now.
+void Thread::follow_limit(Node& node) {
+  if (node.version != Version::v1 || node.program == nullptr || !node.program->raise_first || !options_.thresholds)
+    return;
+  const Number limit = read_number(node.files.limit.get());
+  const std::uint64_t mark = limit.code != 0 || limit.value == sys::unlimited ? 0 : policy::early_mark(limit.value);
+  if (mark != node.mark.load()) (void)slow_->post({.kind = Job::Kind::threshold, .node = node.shared_from_this()});
+}
+
 void Thread::on_pressure(Pressure& p, Micros woke) {
   if (p.level) drain(p.fd);
   if (p.program == nullptr || p.retired || p.node->gone) return;
@@ -267,11 +276,7 @@ void Thread::sweep_node(Node& node, Micros now) {
     node.counts = counts_failures(node);
   }
   if (node.program == nullptr || !node.run.progress.idle()) return;
-  if (node.program->raise_first && options_.thresholds) {
-    const Number limit = read_number(node.files.limit.get());
-    const std::uint64_t mark = limit.code != 0 || limit.value == sys::unlimited ? 0 : policy::early_mark(limit.value);
-    if (mark != node.mark.load()) (void)slow_->post({.kind = Job::Kind::threshold, .node = node.shared_from_this()});
-  }
+  follow_limit(node);
   if (!node.armed) return;
   const OomState state = read_oom(node);
   if (state.under_oom) {  // an event that got lost
