@@ -315,11 +315,11 @@ TEST_CASE("memory: reloads all the time, and one policy is always in force") {
 TEST_CASE("memory: a policy that would stop the daemon itself is refused") {
   NEEDS_MEMORY_EVENTS();
   const MemoryGroup g("256M");
+  const ScratchDir state;
   const pid_t pid = fork();
   if (pid == 0) {
     // In the group, as a daemon that a policy covers.
     if (!attach(Cgroup(g.hierarchies(), g.name()), getpid())) _exit(3);
-    const ScratchDir state;
     auto memory = daemon::MemoryThread::start(g.hierarchies(), {.state_dir = state.path(), .lock_memory = false});
     if (!memory) _exit(4);
     policy::Policies policies;
