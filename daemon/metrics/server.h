@@ -16,7 +16,7 @@
 namespace cgx::daemon {
 
 struct ServerLimits {
-  unsigned connections = 64;  // each has a thread; further ones are closed
+  unsigned connections = 64;                  // each has a thread; further ones are closed
   std::chrono::milliseconds header{5000};     // from the connection to the end of the request's headers
   std::chrono::milliseconds answer{60'000};   // from there to the end of the answer
   std::chrono::milliseconds idle{20'000};     // between two requests of a connection

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Processes for tests of rules, which know by themselves where they are. A test copies this program to a name of its own,
-// so that rules can be about nothing else.
+// Processes for tests of rules, which know by themselves where they are. A test copies this program to a name of its
+// own, so that rules can be about nothing else.
 //   sorted wait                         prints its pid, ends when its stdin does
 //   sorted settle GROUP SECONDS         ends with 0 when it is in GROUP in some hierarchy, with 1 if not in that time
 //   sorted stay GROUP SECONDS           ends with 1 if it gets into GROUP in that time, else with 0
@@ -85,8 +85,7 @@ static int orphan(int argc, char** argv) {
 
 static int wait_one(void) {
   int status = 0;
-  while (wait(&status) < 0)
-    ;
+  while (wait(&status) < 0);
   return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : 1;
 }
 
@@ -130,8 +129,7 @@ static int run(int argc, char** argv) {
     char byte = 0;
     printf("%d\n", (int)getpid());
     fflush(stdout);
-    while (read(STDIN_FILENO, &byte, 1) > 0)
-      ;
+    while (read(STDIN_FILENO, &byte, 1) > 0);
     return 0;
   }
   if (strcmp(verb, "settle") == 0 && argc == 3) return watch(argv[1], strtod(argv[2], NULL), 1);
@@ -143,6 +141,4 @@ static int run(int argc, char** argv) {
   return 2;
 }
 
-int main(int argc, char** argv) {
-  return run(argc - 1, argv + 1);
-}
+int main(int argc, char** argv) { return run(argc - 1, argv + 1); }
