@@ -29,7 +29,8 @@ struct World {
   std::vector<std::string> problems;  // of the last load, as `FILE:LINE:COLUMN: ...`
   std::chrono::system_clock::time_point last_reload;
   std::uint64_t reloads = 0;
-  std::string manager;  // "cgroupfs" or "systemd"
+  std::uint64_t drifts = 0;  // what had been changed behind its back and was put right
+  std::string manager;       // "cgroupfs" or "systemd"
 };
 
 // Thread safe. Never holds its lock for longer than an exchange of pointers.

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// The groups as they are on the host: a watch of them all, a picture of them for the other parts, and what differs from
+// the policies put right.
+#include <algorithm>
+
+#include <sys/epoll.h>
+
+#include <fmt/format.h>
+
+#include "daemon/daemon.h"
+
+namespace cgx::daemon {
+namespace {
+
+constexpr std::chrono::milliseconds trees_settling{200};
+
+}  // namespace
+
+void Daemon::put_right() {
+  const auto changes = keeper_.put_right();
+  if (!changes) {
+    log_->error("groups differ from their policies, and cannot be put right: " + changes.error().text());
+    return;
+  }
+  if (changes->empty()) return;
+  bool made = false;
+  for (const policy::Change& change : *changes) {
+    made = made || change.sign == policy::Change::Sign::add;
+    log_->warning(change.key.empty() ? fmt::format("{} was removed behind the policy's back; made again", change.group)
+                                     : fmt::format("{} {} was changed behind the policy's back; put back from {} to {}",
+                                                   change.group,
+                                                   change.key,
+                                                   change.from,
+                                                   change.to),
+                  {{"group", change.group}, {"knob", change.key}});
+  }
+  drifts_ += changes->size();
+  // systemd has put back what the memory thread had in files of its own.
+  if (made || slices_) hand_out();
+  picture();
+}
+
+void Daemon::picture() {
+  watch_trees();
+  auto world = std::make_shared<World>();
+  std::set<std::string> named;
+  for (const policy::GroupPolicy& group : keeper_.policies().groups) {
+    named.insert(group.name);
+    ManagedGroup managed{.name = group.name,
+                         .description = group.description,
+                         .source = fmt::format("{}:{}", group.place.file, group.place.line),
+                         .oom = group.oom == policy::OomMode::pause   ? "pause"
+                                : group.oom == policy::OomMode::group ? "group"
+                                                                      : "kernel"};
+    if (slices_) managed.unit = slices_->unit_of(group.name);
+    const auto [first, last] = keeper_.warnings().equal_range(group.name);
+    for (auto warning = first; warning != last; ++warning) managed.warnings.push_back(warning->second);
+    world->groups.push_back(std::move(managed));
+  }
+  const bool all = settings_.metrics_scope != "managed";
+  if (trees_)
+    for (std::string& group : trees_->groups()) {
+      if (group.empty()) continue;
+      if (!named.contains(group) && is_managed(group)) world->groups.push_back({.name = group, .oom = "kernel"});
+      if (all) world->seen.push_back(std::move(group));
+    }
+  world->policy_valid = keeper_.valid();
+  world->problems = keeper_.problems();
+  world->last_reload = keeper_.last_reload();
+  world->reloads = keeper_.reloads();
+  world->drifts = drifts_;
+  world->manager = slices_ ? "systemd" : "cgroupfs";
+  shared_.set(std::move(world));
+}
+
+bool Daemon::is_managed(std::string_view group) const {
+  for (;; group = parent_of(group)) {
+    if (group.empty()) return false;
+    if (made_.contains(std::string(group)) || keeper_.policies().find(group) != nullptr) return true;
+  }
+}
+
+// A new watch each time, since one cannot be told to forget: some 10 us a group.
+void Daemon::watch_trees() {
+  std::vector<std::string> tops;
+  if (settings_.metrics_scope != "managed") {
+    tops.emplace_back();
+  } else {
+    const auto add = [&](const std::string& group) {
+      if (!is_managed(parent_of(group))) tops.push_back(group);
+    };
+    for (const policy::GroupPolicy& group : keeper_.policies().groups) add(group.name);
+    for (const std::string& group : made_)
+      if (keeper_.policies().find(group) == nullptr) add(group);
+  }
+  trees_ready_ = Source();
+  trees_.reset();
+  auto trees = TreeWatch::open(hierarchies_);
+  Result<> done = trees ? Result<>{} : std::unexpected(trees.error());
+  if (trees) {
+    for (const std::string& top : tops)
+      if (auto added = trees->add(top, TreeWatch::Depth::below); !added && done) done = std::move(added);
+    trees_ = std::move(*trees);
+    auto ready = loop_.on_io(trees_->fd(), EPOLLIN, [this](std::uint32_t) { trees_changed(); });
+    if (ready)
+      trees_ready_ = std::move(*ready);
+    else
+      done = std::unexpected(ready.error());
+  }
+  if (!trees_settled_.valid())
+    if (auto timer = loop_.timer([this] {
+          put_right();
+          picture();
+        }))
+      trees_settled_ = std::move(*timer);
+  if (!done) log_->warning("groups that come and go are seen late: " + done.error().text());
+}
+
+void Daemon::trees_changed() {
+  const auto events = trees_->read();
+  if (!events) {
+    log_->warning("watching the groups: " + events.error().text());
+    return;
+  }
+  bool changed = false;
+  for (const TreeEvent& event : *events) {
+    const bool removed = event.change == TreeEvent::Change::removed;
+    if (!removed && !(event.change == TreeEvent::Change::appeared && event.first)) continue;
+    changed = true;
+    const std::string group(event.group);
+    if (!is_managed(group) || !bus_) continue;
+    if (removed)
+      bus_->group_removed(group);
+    else
+      bus_->group_added(group);
+  }
+  if (changed) trees_settled_.arm(trees_settling);
+}
+
+}  // namespace cgx::daemon

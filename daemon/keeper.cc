@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/keeper.h"
+
+#include <algorithm>
+#include <array>
+
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/sys/text.h"
+
+namespace cgx::daemon {
+namespace {
+
+constexpr std::string_view requested_name = "bus";  // the source of what D-Bus has asked for
+constexpr std::string_view requested_file = "requested.yaml";
+constexpr std::string_view sources_file = "sources";
+constexpr std::string_view changed_file = "changed";
+// What actions change: raise and its decay, and the tripwire of a pause.
+bool is_high(const Limit& limit) { return limit.knob != nullptr && limit.knob->name == "memory.high"; }
+bool is_memory_limit(const Limit& limit) {
+  return limit.knob != nullptr &&
+         (limit.knob->flag == "mem" || limit.knob->flag == "memsw" || limit.knob->flag == "swap" || is_high(limit));
+}
+
+std::string joined(const std::vector<std::string>& lines) {
+  std::string text;
+  for (const std::string& line : lines) text += line + "\n";
+  return text;
+}
+
+std::vector<std::string> lines_of(const Result<std::string>& text) {
+  std::vector<std::string> lines;
+  if (text)
+    for (const std::string_view line : sys::lines(*text))
+      if (!line.empty()) lines.emplace_back(line);
+  return lines;
+}
+
+bool below(std::string_view file, std::string_view path) {
+  return file == path || (file.starts_with(path) && file.substr(path.size()).starts_with('/'));
+}
+
+std::vector<std::string> paths_of(const Settings& settings) {
+  std::vector<std::string> paths;
+  if (!settings.policy_dir.empty()) paths.push_back(settings.policy_dir);
+  for (const std::string& path : settings.policies)
+    if (std::find(paths.begin(), paths.end(), path) == paths.end()) paths.push_back(path);
+  return paths;
+}
+
+}  // namespace
+
+policy::Loaded load_policies(const Settings& settings, const std::string& requested, const Hierarchies& hierarchies) {
+  std::vector<std::string> there;
+  for (std::string& path : paths_of(settings))
+    // That nobody has put policies into the directory of every host yet is no mistake.
+    if (path != settings.policy_dir || access(path.c_str(), F_OK) == 0) there.push_back(std::move(path));
+  policy::Loaded loaded = policy::load(there);
+  if (!requested.empty()) {
+    policy::Loaded more = policy::load_text(requested, requested_name);
+    for (policy::GroupPolicy& group : more.policies.groups) {
+      if (const policy::GroupPolicy* const other = loaded.policies.find(group.name)) {
+        more.problems.push_back({.place = group.place,
+                                 .path = "groups." + group.name,
+                                 .what = fmt::format("is in {}:{} already", other->place.file, other->place.line)});
+        continue;
+      }
+      loaded.policies.groups.push_back(std::move(group));
+    }
+    std::move(more.policies.rules.begin(), more.policies.rules.end(), std::back_inserter(loaded.policies.rules));
+    std::move(more.problems.begin(), more.problems.end(), std::back_inserter(loaded.problems));
+  }
+  policy::check_host(loaded, hierarchies);
+  return loaded;
+}
+
+Keeper::Keeper(const Hierarchies& hierarchies, const StateDir& state, const Settings& settings)
+    : hierarchies_(&hierarchies), state_(&state), settings_(&settings), paths_(paths_of(settings)) {
+  if (auto text = state.read(requested_file)) requested_ = std::move(*text);
+  former_sources_ = lines_of(state.read(sources_file));
+  for (std::string& group : lines_of(state.read(changed_file))) changed_.insert(std::move(group));
+}
+
+policy::ApplyOptions Keeper::options() const { return {.state_dir = state_->path()}; }
+
+std::vector<policy::Source> Keeper::sources(const policy::Policies& policies) const {
+  std::vector<policy::Source> sources;
+  for (const std::string& path : paths_) sources.push_back({.name = path, .policies = {}});
+  sources.push_back({.name = std::string(requested_name), .policies = {}});
+  for (const std::string& name : former_sources_)
+    if (std::none_of(sources.begin(), sources.end(), [&](const policy::Source& s) { return s.name == name; }))
+      sources.push_back({.name = name, .policies = {}});
+  const auto source_of = [&](const policy::Place& place) -> policy::Policies& {
+    for (policy::Source& source : sources)
+      if (below(place.file, source.name)) return source.policies;
+    return sources.front().policies;
+  };
+  for (const policy::GroupPolicy& group : policies.groups) source_of(group.place).groups.push_back(group);
+  for (const policy::Rule& rule : policies.rules) source_of(rule.place).rules.push_back(rule);
+  return sources;
+}
+
+std::string Keeper::place(const std::string& group) const { return slices_ != nullptr ? Slices::place(group) : group; }
+
+// What the kernel has now, in place of what the policy says; whether that is something else.
+bool Keeper::keep_actual(policy::GroupPolicy& group, bool (*which)(const Limit&)) const {
+  bool differs = false;
+  const Cgroup cgroup(*hierarchies_, place(group.name));
+  for (policy::PolicyLimit& wanted : group.limits) {
+    if (!which(wanted.limit)) continue;
+    const auto actual = read_knob(cgroup, *wanted.limit.knob);
+    if (!actual || !*actual || **actual == wanted.limit.value) continue;
+    wanted.limit.value = **actual;
+    wanted.limit.given = exact(*wanted.limit.knob, **actual);
+    differs = true;
+  }
+  return differs;
+}
+
+policy::Policies Keeper::in_force(policy::Policies policies, When when) {
+  std::set<std::string> still;
+  for (policy::GroupPolicy& group : policies.groups) {
+    const std::string placed = place(group.name);
+    if (changed_.contains(placed) && keep_actual(group, is_memory_limit)) still.insert(placed);
+    // On v2 the memory thread has its tripwire in memory.high.
+    if (when == When::now && group.oom == policy::OomMode::pause) (void)keep_actual(group, is_high);
+    const auto overrides = overrides_.find(placed);
+    if (overrides == overrides_.end()) continue;
+    for (const Limit& limit : overrides->second)
+      for (policy::PolicyLimit& wanted : group.limits)
+        if (wanted.limit.knob == limit.knob && wanted.limit.file == limit.file) wanted.limit = limit;
+  }
+  if (still != changed_) {
+    changed_ = std::move(still);
+    (void)state_->write(changed_file, joined({changed_.begin(), changed_.end()}));
+  }
+  return policies;
+}
+
+Result<policy::Applied> Keeper::carry_out(const policy::Policies& policies) {
+  return slices_ != nullptr ? slices_->apply(policies) : policy::apply(*hierarchies_, sources(policies), options());
+}
+
+// A limit whose value in the policy is another one now is the policy's again.
+void Keeper::forget_changes(const policy::Policies& next) {
+  for (const policy::GroupPolicy& group : next.groups) {
+    const policy::GroupPolicy* const before = loaded_.find(group.name);
+    if (before == nullptr) continue;  // also after a restart
+    for (const policy::PolicyLimit& limit : group.limits) {
+      const auto same = [&](const policy::PolicyLimit& other) {
+        return other.key == limit.key && other.limit.value == limit.limit.value;
+      };
+      if (is_memory_limit(limit.limit) && std::none_of(before->limits.begin(), before->limits.end(), same))
+        changed_.erase(place(group.name));
+    }
+  }
+}
+
+Keeper::Outcome Keeper::take(policy::Loaded loaded, const std::string& requested) {
+  Outcome outcome{.problems = loaded.problems};
+  const std::set<std::string> changed = changed_;
+  const std::map<std::string, std::vector<Limit>> overrides = overrides_;
+  Result<policy::Applied> applied;
+  if (loaded.ok()) {
+    forget_changes(loaded.policies);
+    overrides_.clear();
+    applied = carry_out(in_force(loaded.policies, When::loading));
+    if (!applied) outcome.problems.push_back({.what = applied.error().text(), .hint = applied.error().hint});
+  }
+  problems_.clear();
+  if (!loaded.ok() || !applied) {
+    changed_ = changed;
+    overrides_ = overrides;
+    for (const policy::Problem& problem : outcome.problems)
+      if (!problem.warning) problems_.push_back(problem.text());
+    return outcome;
+  }
+  outcome.ok = true;
+  outcome.changes = std::move(applied->changes);
+  outcome.notes = std::move(applied->notes);
+  loaded_ = std::move(loaded.policies);
+  policies_ = slices_ != nullptr ? Slices::placed(loaded_) : loaded_;
+  warnings_.clear();
+  for (const policy::Problem& problem : outcome.problems) {
+    // The group of a warning is the last one that begins before it in its file.
+    const policy::GroupPolicy* of = nullptr;
+    for (const policy::GroupPolicy& group : policies_.groups)
+      if (group.place.file == problem.place.file && group.place.line <= problem.place.line &&
+          (of == nullptr || group.place.line >= of->place.line))
+        of = &group;
+    if (of != nullptr) warnings_.emplace(of->name, problem.text());
+  }
+  requested_ = requested;
+  if (requested_.empty())
+    state_->remove(requested_file);
+  else
+    (void)state_->write(requested_file, requested_);
+  former_sources_ = paths_;
+  (void)state_->write(sources_file, joined(former_sources_));
+  ++reloads_;
+  last_reload_ = std::chrono::system_clock::now();
+  return outcome;
+}
+
+Keeper::Outcome Keeper::reload() { return take(load_policies(*settings_, requested_, *hierarchies_), requested_); }
+Keeper::Outcome Keeper::request(const std::string& yaml) {
+  return take(load_policies(*settings_, yaml, *hierarchies_), yaml);
+}
+
+Result<std::vector<policy::Change>> Keeper::plan(const std::string& yaml) const {
+  const policy::Loaded loaded = load_policies(*settings_, yaml, *hierarchies_);
+  for (const policy::Problem& problem : loaded.problems)
+    if (!problem.warning) return std::unexpected(Error{.code = EINVAL, .what = problem.text(), .fault = Fault::usage});
+  return difference(loaded.policies);
+}
+
+Result<std::vector<policy::Change>> Keeper::difference(const policy::Policies& wanted) const {
+  if (slices_ != nullptr) return slices_->plan(wanted);
+  const auto plan = CGX_TRY(policy::PolicyPlan::make(*hierarchies_, sources(wanted), options()));
+  return std::vector<policy::Change>(plan.changes().begin(), plan.changes().end());
+}
+
+Result<std::vector<policy::Change>> Keeper::put_right() {
+  const policy::Policies wanted = in_force(loaded_, When::now);
+  if (CGX_TRY(difference(wanted)).empty()) return std::vector<policy::Change>{};
+  return CGX_TRY(carry_out(wanted)).changes;
+}
+
+void Keeper::override_limit(const std::string& group, const Limit& limit) {
+  std::vector<Limit>& limits = overrides_[group];
+  std::erase_if(limits, [&](const Limit& other) { return other.knob == limit.knob && other.file == limit.file; });
+  limits.push_back(limit);
+}
+
+void Keeper::changed_by_action(const std::string& group) {
+  if (!changed_.insert(group).second) return;
+  (void)state_->write(changed_file, joined({changed_.begin(), changed_.end()}));
+}
+
+}  // namespace cgx::daemon
