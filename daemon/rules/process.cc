@@ -86,7 +86,7 @@ std::string Process::read(const char* name) const {
   }
 }
 
-const Process::Status& Process::status() const {
+const ProcessStatus& Process::status() const {
   if (status_) return *status_;
   status_.emplace();
   const std::string text = read("status");

@@ -12,6 +12,14 @@
 
 namespace cgx::daemon {
 
+// Of /proc/PID/status.
+struct ProcessStatus {
+  uid_t uid = static_cast<uid_t>(-1);
+  gid_t gid = static_cast<gid_t>(-1);
+  pid_t parent = 0;
+  std::vector<gid_t> groups;
+};
+
 // The directory /proc/PID is held open. The kernel binds it to the process, not to its number: all that is read through
 // it is of this one process, and nothing any more once that is gone, also where the number has been given anew. That is
 // as good as comparing start times, and costs nothing.
@@ -39,21 +47,15 @@ class Process final : public policy::Facts {
   [[nodiscard]] bool gone() const { return gone_; }
 
  private:
-  struct Status {
-    uid_t uid = static_cast<uid_t>(-1);
-    gid_t gid = static_cast<gid_t>(-1);
-    pid_t parent = 0;
-    std::vector<gid_t> groups;
-  };
   Process(const Hierarchies& hierarchies, sys::Fd dir, pid_t pid);
   [[nodiscard]] std::string read(const char* name) const;  // empty where it is gone
-  [[nodiscard]] const Status& status() const;
+  [[nodiscard]] const ProcessStatus& status() const;
   void look_at_exe() const;
 
   const Hierarchies* hierarchies_;
   sys::Fd dir_;
   pid_t pid_;
-  mutable std::optional<Status> status_;
+  mutable std::optional<ProcessStatus> status_;
   mutable std::optional<std::string> comm_;
   mutable std::optional<std::string> exe_;
   mutable int exe_error_ = 0;
