@@ -25,7 +25,7 @@ constexpr const char* interface_unit = "org.freedesktop.systemd1.Unit";
 constexpr std::uint64_t timeout = 30'000'000;  // microseconds
 
 struct ErrorFree {
-  sd_bus_error error = SD_BUS_ERROR_NULL;
+  sd_bus_error error{};
   ErrorFree() = default;
   ErrorFree(const ErrorFree&) = delete;
   ErrorFree& operator=(const ErrorFree&) = delete;

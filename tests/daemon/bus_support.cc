@@ -284,7 +284,7 @@ Answer Client::call_with(const char* member, const std::function<int(sd_bus_mess
         "message");
   const daemon::Message message(made);
   check(fill(message.get()), "append");
-  sd_bus_error error = SD_BUS_ERROR_NULL;
+  sd_bus_error error{};
   sd_bus_message* reply = nullptr;
   Answer answer;
   const int r = sd_bus_call(bus_, message.get(), 20'000'000, &error, &reply);
