@@ -50,6 +50,12 @@ void for_each_knob(const std::function<void(const Knob&)>& each) {
 
 const Knob* knob_of_file(std::string_view file, Version version) { return owner_of(file, version); }
 
+bool is_called(const Knob& knob, std::string_view name) {
+  if (name.empty()) return false;
+  return name == knob.name || name == knob.v1.files[0] || name == knob.v2.files[0] ||
+         (name.starts_with("--") && name.substr(2) == knob.flag);
+}
+
 const Knob* find_knob(std::string_view name) {
   const std::string_view flag = name.starts_with("--") ? name.substr(2) : name;
   const Knob* by_name = nullptr;

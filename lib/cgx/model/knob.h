@@ -91,6 +91,9 @@ struct Knob {
   std::string_view metric{};    // the Prometheus name, without its prefix: "memory_limit_bytes"; empty: no metric
 };
 
+// Whether an error's `name` is this knob: the row's name, its flag, or the first file of either version.
+[[nodiscard]] bool is_called(const Knob& knob, std::string_view name);
+
 [[nodiscard]] inline const Backing& backing(const Knob& knob, Version version) {
   return version == Version::v1 ? knob.v1 : knob.v2;
 }

@@ -101,6 +101,57 @@ void look_again(const Hierarchies& hierarchies, Difference& d, const std::vector
   }
 }
 
+// Takes the limit that could not be set, for want of its file, out of a group of best effort. Whether there was one.
+bool leave_out(std::vector<Source>& sources, const Error& error) {
+  for (Source& s : sources)
+    for (GroupPolicy& g : s.policies.groups)
+      if (g.best_effort && g.name == error.group)
+        return std::erase_if(g.limits, [&error](const PolicyLimit& l) {
+                 return l.limit.knob != nullptr ? is_called(*l.limit.knob, error.knob) : l.limit.file == error.knob;
+               }) > 0;
+  return false;
+}
+
+Result<Applied> attempt(const Hierarchies& hierarchies, std::span<const Source> sources, const ApplyOptions& options) {
+  const RecordFile file = CGX_TRY(RecordFile::open(options.state_dir));
+  Difference d = CGX_TRY(difference(hierarchies, sources, options, CGX_TRY(file.read())));
+  Applied applied{.changes = std::move(d.changes), .notes = std::move(d.notes)};
+  for (const std::string& source : d.after.unfinished)
+    applied.notes.push_back(
+        fmt::format("an apply of {} was ended by force; apply it again to finish or undo it", source));
+  if (d.set.groups.empty() && d.set.removals.empty()) {
+    // What is there already may still have to be taken into the record.
+    if (!(d.after == d.before)) CGX_CHECK(file.write(d.after));
+    return applied;
+  }
+  if (options.stop != nullptr && *options.stop) return fail(EINTR, "was interrupted");
+  CGX_CHECK(file.write(d.intent));
+  Transaction transaction(hierarchies);
+  if (options.stop != nullptr) transaction.stop_on(*options.stop);
+  auto done = transaction.apply(d.set, [&] { return note_raw_before(hierarchies, d, file); });
+  if (done) {
+    look_again(hierarchies, d, transaction.notes());
+    done = file.write(d.after);
+    if (!done)
+      for (const std::string& left : transaction.undo())
+        done.error().hint += (done.error().hint.empty() ? "" : "; ") + left;
+  }
+  if (!done) {
+    // All is as it was, and so is the record; where something is not, the intent still says what.
+    for (ManagedGroup& g : d.before.groups)  // a group whose removal was taken back is a new one
+      if (std::ranges::find(d.set.removals, g.name) != d.set.removals.end()) g.inode = inode_of(hierarchies, g.name);
+    if (!transaction.left_behind())
+      if (const auto back = file.write(d.before); !back)
+        done.error().hint += (done.error().hint.empty() ? "" : "; ") + back.error().text();
+    if (done.error().hint.starts_with("--force"))
+      done.error().hint = fmt::format("cgx set {} --force lowers it all the same", done.error().group);
+    return std::unexpected(std::move(done.error()));
+  }
+  transaction.commit();
+  applied.notes.insert(applied.notes.end(), transaction.notes().begin(), transaction.notes().end());
+  return applied;
+}
+
 }  // namespace
 
 std::string Change::text() const {
@@ -147,43 +198,18 @@ Result<std::string> PolicyPlan::steps(const Hierarchies& hierarchies) const {
 }
 
 Result<Applied> apply(const Hierarchies& hierarchies, std::span<const Source> sources, const ApplyOptions& options) {
-  const RecordFile file = CGX_TRY(RecordFile::open(options.state_dir));
-  Difference d = CGX_TRY(difference(hierarchies, sources, options, CGX_TRY(file.read())));
-  Applied applied{.changes = std::move(d.changes), .notes = std::move(d.notes)};
-  for (const std::string& source : d.after.unfinished)
-    applied.notes.push_back(
-        fmt::format("an apply of {} was ended by force; apply it again to finish or undo it", source));
-  if (d.set.groups.empty() && d.set.removals.empty()) {
-    // What is there already may still have to be taken into the record.
-    if (!(d.after == d.before)) CGX_CHECK(file.write(d.after));
-    return applied;
+  auto done = attempt(hierarchies, sources, options);
+  if (done || done.error().code != ENOENT) return done;
+  // A new group is the first to show which files this kernel has. What is lacking is left out of groups that want it
+  // so, one at a time, since one error at a time is told.
+  std::vector<Source> lesser(sources.begin(), sources.end());
+  std::vector<std::string> notes;
+  while (!done && done.error().code == ENOENT && leave_out(lesser, done.error())) {
+    notes.push_back(done.error().text());
+    done = attempt(hierarchies, lesser, options);
   }
-  if (options.stop != nullptr && *options.stop) return fail(EINTR, "was interrupted");
-  CGX_CHECK(file.write(d.intent));
-  Transaction transaction(hierarchies);
-  if (options.stop != nullptr) transaction.stop_on(*options.stop);
-  auto done = transaction.apply(d.set, [&] { return note_raw_before(hierarchies, d, file); });
-  if (done) {
-    look_again(hierarchies, d, transaction.notes());
-    done = file.write(d.after);
-    if (!done)
-      for (const std::string& left : transaction.undo())
-        done.error().hint += (done.error().hint.empty() ? "" : "; ") + left;
-  }
-  if (!done) {
-    // All is as it was, and so is the record; where something is not, the intent still says what.
-    for (ManagedGroup& g : d.before.groups)  // a group whose removal was taken back is a new one
-      if (std::ranges::find(d.set.removals, g.name) != d.set.removals.end()) g.inode = inode_of(hierarchies, g.name);
-    if (!transaction.left_behind())
-      if (const auto back = file.write(d.before); !back)
-        done.error().hint += (done.error().hint.empty() ? "" : "; ") + back.error().text();
-    if (done.error().hint.starts_with("--force"))
-      done.error().hint = fmt::format("cgx set {} --force lowers it all the same", done.error().group);
-    return std::unexpected(std::move(done.error()));
-  }
-  transaction.commit();
-  applied.notes.insert(applied.notes.end(), transaction.notes().begin(), transaction.notes().end());
-  return applied;
+  if (done) done->notes.insert(done->notes.begin(), notes.begin(), notes.end());
+  return done;
 }
 
 std::string json(const Applied& applied) { return json_text(applied.changes, applied.notes); }

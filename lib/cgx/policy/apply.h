@@ -82,8 +82,9 @@ struct Applied {
 };
 // All or nothing over all sources. A second call for the same sources makes no write. The record says what is about to
 // be done before it is done: where the process is killed, the next call goes on from there. Waits for another apply()
-// of the same state directory. Errors: those of PolicyPlan::make() and of Transaction::apply(); on any of them all is
-// as it was, or the hint names what is not.
+// of the same state directory. Where a new group shows that the kernel lacks a limit's file, a group of best_effort
+// goes without that limit, and a note says so. Errors: those of PolicyPlan::make() and of Transaction::apply(); on any
+// of them all is as it was, or the hint names what is not.
 [[nodiscard]] Result<Applied> apply(const Hierarchies& hierarchies,
                                     std::span<const Source> sources,
                                     const ApplyOptions& options);

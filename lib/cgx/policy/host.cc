@@ -11,6 +11,7 @@
 #include "cgx/change/explain.h"
 #include "cgx/policy/keys.h"
 #include "cgx/policy/yaml.h"
+#include "cgx/sys/text.h"
 
 namespace cgx::policy {
 namespace {
@@ -30,10 +31,28 @@ std::string with_keys(std::string text) {
   return text;
 }
 
-// Whether an error's `name` is this knob: the row's name, its flag, or the file of either version.
-bool is_called(const Knob& knob, std::string_view name) {
-  return name == knob.name || name == fmt::format("--{}", knob.flag) ||
-         (!name.empty() && (name == knob.v1.files[0] || name == knob.v2.files[0]));
+// Whether this kernel has none of a knob's files, as the nearest group that is there shows: the root, which has others,
+// does not. Unknown, and so false, where there is no such group yet.
+bool kernel_lacks(const Hierarchies& hierarchies, const Home& home, std::string_view name) {
+  const Hierarchy& h = *home.hierarchy;
+  // Names with @ are programs and notes of cgx; one with * stands for several files.
+  if (home.backing->files[0].find_first_of("@*") != std::string_view::npos) return false;
+  for (; !name.empty(); name = parent_of(name)) {
+    const Cgroup group(hierarchies, std::string(name));
+    if (!group.dir(h)) continue;
+    if (const std::string_view given = row(home.backing->controller).v2_name;
+        h.version() == Version::v2 && !given.empty()) {
+      const std::string text = group.read(h, "cgroup.controllers").value_or("");
+      const auto words = sys::words(sys::trim(text));
+      if (std::ranges::find(words, given) == words.end()) continue;
+    }
+    return std::ranges::none_of(home.backing->files, [&](std::string_view file) {
+      if (file.empty()) return false;
+      const auto text = group.read(h, file);
+      return text || text.error().code != ENOENT;  // a file that can only be written is there too
+    });
+  }
+  return false;
 }
 
 class HostCheck {
@@ -88,6 +107,8 @@ class HostCheck {
       error->knob = knob.name;
       return lacks(l, g.path, *std::move(error));
     }
+    if (kernel_lacks(hierarchies_, *home, g.name))
+      return lacks(l, g.path, {.code = ENOENT, .what = fmt::format("this kernel has no {}", home->backing->files[0])});
     if (knob.format == Format::if_count || knob.format == Format::if_rate)
       for (const TableRow& row : std::get<Table>(l.limit.value))
         if (if_nametoindex(row.key.c_str()) == 0)
