@@ -19,6 +19,8 @@
 #include "daemon/memory/victim.h"
 #include "memory_support.h"
 
+namespace memory_safety_test {
+
 using namespace cgx;
 using namespace cgx::test;
 using namespace std::chrono_literals;
@@ -35,7 +37,7 @@ void die_at_step(std::string_view where) {
   if (where == "wake") return;  // as many as there happen to be
   if (steps_left >= 0 && steps_left-- == 0) (void)kill(getpid(), SIGKILL);
 }
-void mark_thread(std::string_view) { watched_thread = true; }
+[[maybe_unused]] void mark_thread(std::string_view) { watched_thread = true; }
 
 policy::Action freezing() { return action(policy::Freeze{.group = {}, .duration = 0}); }
 
@@ -366,3 +368,5 @@ TEST_CASE("memory: a victim is one process, whatever becomes of its number") {
   CHECK(WTERMSIG(eater.ends()) == SIGKILL);
   CHECK(open_victim(v, place) == -ESRCH);
 }
+
+}  // namespace memory_safety_test

@@ -26,6 +26,7 @@ namespace {
 // Usage, statistics and events move by themselves; cgroup.event_control and the like cannot be read.
 bool moves(const std::string& file, Version version) {
   if (file == "cgroup.controllers") return false;
+  if (file == "net_prio.prioidx") return true;  // of a group that is made again it is another one
   const Knob* knob = knob_of_file(file, version);
   if (knob != nullptr) return knob->kind == Kind::stat;
   return file.find("stat") != std::string::npos || file.find("usage") != std::string::npos ||
