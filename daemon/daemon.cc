@@ -174,7 +174,7 @@ Result<> Daemon::start_loop() {
 }
 
 Result<> Daemon::run() {
-  CGX_TRY(loop_.run());
+  CGX_CHECK(loop_.run());
   return {};
 }
 

@@ -21,7 +21,7 @@
 namespace cgx::tool {
 namespace {
 
-struct Request {
+struct ScopeRequest {
   std::string group;
   std::string slice;
   bool json = false;
@@ -29,9 +29,9 @@ struct Request {
   std::span<char* const> command;
 };
 
-Result<Request> parse(std::span<char* const> words) {
+Result<ScopeRequest> parse(std::span<char* const> words) {
   if (words.size() < 5) return bad_value({}, "cgx-bus scope is executed by cgx exec");
-  Request request{.group = words[0], .slice = words[1], .json = std::string_view(words[2]) == "json"};
+  ScopeRequest request{.group = words[0], .slice = words[1], .json = std::string_view(words[2]) == "json"};
   const auto count = CGX_TRY(sys::parse_u64(words[3], 0, (words.size() - 5) / 2));
   words = words.subspan(4);
   const DeviceNames names{.disk = disk_of, .node = device_node};
@@ -95,7 +95,7 @@ Result<> join_others(const Hierarchies& hierarchies, const std::string& slice_gr
   return {};
 }
 
-Result<> enter(const Request& request) {
+Result<> enter(const ScopeRequest& request) {
   const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
   const daemon::Divided divided = CGX_TRY(daemon::divide(hierarchies, request.limits));
   const auto systemd = CGX_TRY(daemon::SystemdManager::connect());
@@ -110,7 +110,7 @@ Result<> enter(const Request& request) {
 }  // namespace
 
 int run_scope(std::span<char* const> words) {
-  const Result<Request> request = parse(words);
+  const Result<ScopeRequest> request = parse(words);
   if (!request) {
     (void)report(request.error(), "exec", false);
     return 125;

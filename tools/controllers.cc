@@ -20,6 +20,7 @@
 #include "cgx/sys/text.h"
 
 #include "command.h"
+#include "completion.h"
 
 namespace cgx::tool {
 namespace {
@@ -105,12 +106,6 @@ std::vector<Row> rows_of(const Hierarchies& hierarchies) {
   return rows;
 }
 
-std::string joined(const std::vector<std::string>& files) {
-  std::string text;
-  for (const std::string& file : files) text += (text.empty() ? "" : ",") + file;
-  return text.empty() ? "-" : text;
-}
-
 }  // namespace
 
 Result<int> run_controllers(const Call& call) {
@@ -133,7 +128,7 @@ Result<int> run_controllers(const Call& call) {
                                                                  : "v2",
                          r.hierarchy == nullptr ? "-" : r.hierarchy->dir(),
                          mount_width,
-                         joined(r.files));
+                         r.files.empty() ? "-" : joined(r.files, ","));
     print(out);
     return 0;
   }

@@ -11,56 +11,55 @@ namespace cgx::man {
 namespace {
 
 using policy::Field;
-using policy::Takes;
 
 std::string_view takes(const Field& f) {
   switch (f.takes) {
-    case Takes::text:
+    case policy::Takes::text:
       return "TEXT";
-    case Takes::boolean:
+    case policy::Takes::boolean:
       return "true|false";
-    case Takes::word:
+    case policy::Takes::word:
       return f.words;
-    case Takes::time:
+    case policy::Takes::time:
       return "TIME";
-    case Takes::size:
+    case policy::Takes::size:
       return "SIZE";
-    case Takes::amount:
+    case policy::Takes::amount:
       return "SIZE|PERCENT%";
-    case Takes::names:
+    case policy::Takes::names:
       return "[NAME, ...]";
-    case Takes::program:
+    case policy::Takes::program:
       return "[PROGRAM, ARGUMENT, ...]";
-    case Takes::user:
+    case policy::Takes::user:
       return "USER";
-    case Takes::signal:
+    case policy::Takes::signal:
       return "SIGNAL";
-    case Takes::budget:
+    case policy::Takes::budget:
       return "TIMES/TIME";
-    case Takes::group:
+    case policy::Takes::group:
       return "GROUP";
-    case Takes::target:
+    case policy::Takes::target:
       return "GROUP";
-    case Takes::glob:
+    case policy::Takes::glob:
       return "PATTERN";
-    case Takes::match:
+    case policy::Takes::match:
       return "USER|@GROUP|*";
-    case Takes::owner:
+    case policy::Takes::owner:
       return "USER[:GROUP]";
-    case Takes::actions:
+    case policy::Takes::actions:
       return "[ACTION, ...]";
-    case Takes::pressure:
+    case policy::Takes::pressure:
       return "[{when: ..., do: ...}, ...]";
-    case Takes::trigger:
+    case policy::Takes::trigger:
       return "{RESOURCE: some|full, stall: TIME, window: TIME}";
-    case Takes::files:
+    case policy::Takes::files:
       return "{FILE: TEXT, ...}";
-    case Takes::groups:
+    case policy::Takes::groups:
       return "{NAME: GROUP, ...}";
-    case Takes::defaults:
+    case policy::Takes::defaults:
       return "GROUP";
-    case Takes::rules:
-    case Takes::devices:
+    case policy::Takes::rules:
+    case policy::Takes::devices:
       return "[RULE, ...]";
   }
   return {};

@@ -64,7 +64,8 @@ Result<std::string> read_basic(sd_bus_message* message, char type, std::string_v
 }
 
 Result<> add(LimitTexts& limits, std::string_view key, std::string text) {
-  if (limits.size() >= most_limits) return fail(E2BIG, fmt::format("more than {} limits in one call", most_limits));
+  if (limits.size() >= most_call_limits)
+    return fail(E2BIG, fmt::format("more than {} limits in one call", most_call_limits));
   if (text.size() > most_limit_text)
     return std::unexpected(wrong(key, text.substr(0, 40), fmt::format("is longer than {} bytes", most_limit_text)));
   limits.emplace_back(key, std::move(text));

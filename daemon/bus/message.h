@@ -25,7 +25,7 @@ struct SlotUnref {
 using Slot = std::unique_ptr<sd_bus_slot, SlotUnref>;
 
 // What strangers may send at most; far more than any real call needs.
-inline constexpr std::size_t most_limits = 256;
+inline constexpr std::size_t most_call_limits = 256;
 inline constexpr std::size_t most_limit_text = 16384;
 
 // a{sv} of a call: a flag's or kernel file's name to a text, a number, a boolean, or an array of texts (a flag that is

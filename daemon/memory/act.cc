@@ -19,7 +19,6 @@ namespace {
 using policy::Look;
 using policy::Next;
 using policy::Outcome;
-constexpr Micros second = 1'000'000;
 
 bool only_raises_or_tells(const policy::Action& action) {
   return std::holds_alternative<policy::Raise>(action.what) || std::holds_alternative<policy::Log>(action.what);

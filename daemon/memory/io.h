@@ -15,6 +15,8 @@
 namespace cgx::daemon::memory {
 
 using policy::Micros;
+inline constexpr Micros ms = 1000;
+inline constexpr Micros second = 1000 * ms;
 using policy::never;
 
 [[nodiscard]] Micros now_micros();

@@ -22,8 +22,6 @@
 namespace cgx::daemon::memory {
 namespace {
 
-constexpr Micros ms = 1000;
-constexpr Micros second = 1'000'000;
 constexpr std::size_t sweep_slice = 8;  // groups looked at between two looks for events
 
 }  // namespace

@@ -14,8 +14,6 @@
 namespace cgx::daemon::memory {
 namespace {
 
-constexpr Micros ms = 1000;
-constexpr Micros second = 1'000'000;
 // Looks after a wake, 1, 2, 4 ... 512 ms apart: the kernel reports before it kills, and tells of the kill by nothing.
 constexpr unsigned settle_rounds = 10;
 // Within this time all wakes for one group's limit are one event.

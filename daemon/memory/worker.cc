@@ -19,11 +19,7 @@
 #include "cgx/sys/text.h"
 
 namespace cgx::daemon::memory {
-namespace {
-
-constexpr Micros second = 1'000'000;
-
-}  // namespace
+namespace {}  // namespace
 
 Worker::Worker(
     const Hierarchies& hierarchies, std::size_t room, int decided, int answers_wake, std::function<void()> idle)

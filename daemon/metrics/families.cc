@@ -159,7 +159,7 @@ std::vector<const Knob*> make_limits() {
   for_each_knob([&](const Knob& knob) {
     if (!knob.metric.empty()) all.push_back(&knob);
   });
-  if (all.size() > most_limits) std::abort();  // the bound has to grow
+  if (all.size() > most_limit_metrics) std::abort();  // the bound has to grow
   return all;
 }
 

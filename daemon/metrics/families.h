@@ -52,7 +52,7 @@ struct MetricFamily {
 // The knobs that have a metric; a group's limits are in this order. A knob whose file belongs to another row is only in
 // the column of the version that is its own.
 [[nodiscard]] std::span<const Knob* const> metric_limits();
-inline constexpr std::size_t most_limits = 16;
+inline constexpr std::size_t most_limit_metrics = 16;
 [[nodiscard]] bool is_alias(const Knob& knob, Version version);
 
 // Both live as long as the program.

@@ -13,14 +13,14 @@ namespace cgx::daemon {
 namespace {
 
 // The texts have no backslash and no line break: prometheus-cpp does not escape them.
-struct Row {
+struct OwnRow {
   std::string_view name;
   std::string_view type;
   std::string_view help;
   std::string_view labels{};
 };
 // clang-format off
-constexpr Row rows[] = {
+constexpr OwnRow own_rows[] = {
     {"cgxd_build_info", "gauge", "The version of cgxd.", "version"},
     {"cgxd_oom_events_total", "counter", "Events of memory that ran out or was about to, by the group whose policy applied.", "policy, event"},
     {"cgxd_actions_total", "counter", "What was done about events.", "action, result"},
@@ -48,9 +48,9 @@ constexpr Row rows[] = {
 };
 // clang-format on
 
-const Row& row(std::string_view name) {
-  const auto* at = std::ranges::find(rows, name, &Row::name);
-  if (at == std::end(rows)) std::abort();  // a name without a row
+const OwnRow& row(std::string_view name) {
+  const auto* at = std::ranges::find(own_rows, name, &OwnRow::name);
+  if (at == std::end(own_rows)) std::abort();  // a name without a row
   return *at;
 }
 
@@ -197,7 +197,7 @@ std::string OwnMetrics::page(Format format) const {
 
 std::vector<OwnMetrics::Described> OwnMetrics::described() {
   std::vector<Described> list;
-  for (const Row& r : rows)
+  for (const OwnRow& r : own_rows)
     list.push_back({std::string(r.name), std::string(r.type), std::string(r.help), std::string(r.labels)});
   return list;
 }

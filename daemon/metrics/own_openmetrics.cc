@@ -8,10 +8,10 @@ namespace cgx::daemon {
 namespace {
 
 using prometheus::ClientMetric;
-using Labels = std::vector<ClientMetric::Label>;
+using ClientLabels = std::vector<ClientMetric::Label>;
 
 // `NAME{a="1",more} `.
-void start(std::string& out, std::string_view name, const Labels& labels, std::string_view more = {}) {
+void start(std::string& out, std::string_view name, const ClientLabels& labels, std::string_view more = {}) {
   out.append(name);
   if (!labels.empty() || !more.empty()) {
     out.push_back('{');
@@ -27,7 +27,7 @@ void start(std::string& out, std::string_view name, const Labels& labels, std::s
   out.push_back(' ');
 }
 
-void line(std::string& out, std::string_view name, const Labels& labels, double value) {
+void line(std::string& out, std::string_view name, const ClientLabels& labels, double value) {
   start(out, name, labels);
   text::append_real(out, value);
   out.push_back('\n');

@@ -16,10 +16,10 @@
 namespace cgx::daemon {
 namespace {
 
-enum Row : std::uint8_t { cpu, resident, virtual_memory, open_fds, max_fds, start_time };
+enum Which : std::uint8_t { cpu, resident, virtual_memory, open_fds, max_fds, start_time };
 
 // clang-format off
-constexpr std::array rows{
+constexpr std::array all_process_rows{
     ProcessRow{"process_cpu_seconds_total", MetricType::counter, "seconds", "CPU time that cgxd has used."},
     ProcessRow{"process_resident_memory_bytes", MetricType::gauge, "bytes", "Memory of cgxd that is in RAM."},
     ProcessRow{"process_virtual_memory_bytes", MetricType::gauge, "bytes", "Address space of cgxd."},
@@ -29,9 +29,9 @@ constexpr std::array rows{
 };
 // clang-format on
 
-void put(std::string& out, Format format, Row row, std::optional<std::uint64_t> n, Scale scale = Scale::one) {
+void put(std::string& out, Format format, Which row, std::optional<std::uint64_t> n, Scale scale = Scale::one) {
   if (!n) return;
-  const ProcessRow& r = rows[row];
+  const ProcessRow& r = all_process_rows[row];
   text::append_header(out, r.name, r.type, r.unit, r.help, format);
   out.append(r.name).push_back(' ');
   text::append(out, *n, scale);
@@ -75,10 +75,10 @@ std::optional<std::uint64_t> started() {
 
 }  // namespace
 
-std::span<const ProcessRow> process_rows() { return rows; }
+std::span<const ProcessRow> process_rows() { return all_process_rows; }
 
 void append_process_metrics(std::string& out, Format format) {
-  put(out, format, Row::cpu, cpu_time(), Scale::micro);
+  put(out, format, Which::cpu, cpu_time(), Scale::micro);
   if (const auto statm = sys::read_path("/proc/self/statm")) {
     const auto fields = sys::words(*statm);
     const auto page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
@@ -86,14 +86,14 @@ void append_process_metrics(std::string& out, Format format) {
       const auto pages = i < fields.size() ? sys::parse_u64(fields[i]) : Result<std::uint64_t>(fail(0, {}));
       return pages ? std::optional<std::uint64_t>(*pages * page) : std::nullopt;
     };
-    put(out, format, Row::resident, bytes(1));
-    put(out, format, Row::virtual_memory, bytes(0));
+    put(out, format, Which::resident, bytes(1));
+    put(out, format, Which::virtual_memory, bytes(0));
   }
-  put(out, format, Row::open_fds, descriptors());
+  put(out, format, Which::open_fds, descriptors());
   rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) put(out, format, Row::max_fds, limit.rlim_cur);
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) put(out, format, Which::max_fds, limit.rlim_cur);
   static const std::optional<std::uint64_t> start = started();
-  put(out, format, Row::start_time, start, Scale::micro);
+  put(out, format, Which::start_time, start, Scale::micro);
 }
 
 }  // namespace cgx::daemon

@@ -26,8 +26,8 @@ struct KeptGroup {
   bool made_again = false;  // set where the group is another one of the same name
   std::array<sys::Fd, most_hot> hot;
   // The texts that `limits` were made of: they seldom change, so that they are seldom decoded.
-  std::array<std::string, most_limits + 4> limit_texts;
-  std::array<std::uint64_t, most_limits> limits{};
+  std::array<std::string, most_limit_metrics + 4> limit_texts;
+  std::array<std::uint64_t, most_limit_metrics> limits{};
 };
 
 class GroupReader {
@@ -93,7 +93,7 @@ class GroupReader {
   const Hierarchies* hierarchies_ = nullptr;
   std::vector<Section> sections_;
   std::vector<std::string_view> limit_files_;
-  std::array<LimitRow, most_limits> limits_{};
+  std::array<LimitRow, most_limit_metrics> limits_{};
   std::vector<char> buffer_;
   std::string path_;
   std::size_t kept_ = 0;

@@ -19,7 +19,7 @@ namespace {
 using Number = std::optional<std::uint64_t>;
 
 // What is shown of a group.
-struct Row {
+struct StatusRow {
   std::string_view name;
   Number cpu, throttled;  // microseconds
   Number cpu_limit;       // millionths of a CPU
@@ -36,7 +36,7 @@ Number limit_of(const Reading& reading, std::string_view knob) {
   return n == no_value ? Number() : Number(n);
 }
 
-Row row_of(const Reading& reading) {
+StatusRow row_of(const Reading& reading) {
   return {.name = shown(reading.labels->name),
           .cpu = reading.usage.get("cpu.usage_usec"),
           .throttled = reading.usage.get("cpu.throttled_usec"),
@@ -80,7 +80,7 @@ void gauge_cell(std::string& out, Number used, Number limit, const std::string& 
 }
 
 void table_row(std::string& out, const Reading& reading) {
-  const Row r = row_of(reading);
+  const StatusRow r = row_of(reading);
   out.append("<tr><th scope=\"row\">");
   text::append_html(out, r.name);
   out.append("</th><td class=\"live\"></td>");
@@ -178,7 +178,7 @@ std::string status_json(const Snapshot& snapshot, const World& world) {
   json.key("version").string(CGX_VERSION).key("policy_valid").boolean(world.policy_valid);
   json.key("summary").string(count_line(snapshot)).key("groups").open_array();
   for (std::size_t i = 0; i < std::min(snapshot.count, most_shown); ++i) {
-    const Row r = row_of(snapshot.groups[i]);
+    const StatusRow r = row_of(snapshot.groups[i]);
     json.open_object().key("name").string(text::utf8(r.name));
     number("cpu_usec", r.cpu);
     number("cpu_limit_millionths", r.cpu_limit);

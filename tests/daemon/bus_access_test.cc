@@ -16,6 +16,8 @@
 #include "daemon/bus/access.h"
 #include "skip.h"
 
+namespace bus_access_test {
+
 using namespace cgx;
 using namespace cgx::test;
 
@@ -286,3 +288,5 @@ TEST_CASE("bus access: a polkit that never answers holds up nobody else") {
   asker.join();
   CHECK(f.server.operations().take() == "set web mem=1G\n");
 }
+
+}  // namespace bus_access_test

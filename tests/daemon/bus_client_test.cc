@@ -9,6 +9,8 @@
 #include "bus_support.h"
 #include "skip.h"
 
+namespace bus_client_test {
+
 using namespace cgx;
 using namespace cgx::test;
 
@@ -169,3 +171,5 @@ TEST_CASE("cgx daemon watch: prints signals as they come") {
     CHECK(shaped("daemon", text.substr(at, text.find('\n', at) - at)).output == "");
   (void)kill(pid, SIGTERM);
 }
+
+}  // namespace bus_client_test

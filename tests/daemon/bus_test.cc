@@ -17,6 +17,8 @@
 #include "bus_support.h"
 #include "skip.h"
 
+namespace bus_test {
+
 using namespace cgx;
 using namespace cgx::test;
 
@@ -321,3 +323,5 @@ TEST_CASE("bus: a daemon without a bus works, silently") {
   CHECK(*daemon::parse_bus_kind("session") == daemon::BusKind::session);
   CHECK_FALSE(daemon::parse_bus_kind("user"));
 }
+
+}  // namespace bus_test

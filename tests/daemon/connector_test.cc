@@ -15,6 +15,8 @@
 
 #include "rules_support.h"
 
+namespace connector_test {
+
 using namespace cgx;
 using cgx::daemon::Connector;
 using cgx::daemon::ProcEvent;
@@ -79,3 +81,5 @@ TEST_CASE("the connector tells of forks of processes, not of threads") {
   // One of this process is its child, the shell.
   CHECK(std::ranges::count(events, getpid(), &ProcEvent::parent) <= 1);
 }
+
+}  // namespace connector_test

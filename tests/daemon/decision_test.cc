@@ -5,6 +5,8 @@
 
 #include <doctest/doctest.h>
 
+namespace decision_test {
+
 TEST_CASE("a decision cuts texts that are too long") {
   cgx::daemon::Decision decision;
   decision.group.set(std::string(1000, 'x'));
@@ -12,3 +14,5 @@ TEST_CASE("a decision cuts texts that are too long") {
   decision.group.set("web");
   CHECK(decision.group.view() == "web");
 }
+
+}  // namespace decision_test

@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+namespace follow_test {
+
 using cgx::daemon::Follow;
 
 TEST_CASE("forks are followed where the parent was looked at later") {
@@ -45,3 +47,5 @@ TEST_CASE("what no event can ask for any more is forgotten") {
   }
   CHECK(follow.size() <= 4096);
 }
+
+}  // namespace follow_test

@@ -11,6 +11,8 @@
 
 #include "cgx/sys/fd.h"
 
+namespace log_test {
+
 using namespace cgx::daemon;  // NOLINT(google-build-using-namespace)
 
 namespace {
@@ -62,3 +64,5 @@ TEST_CASE("log: what is below the level is not there, and a name cannot draw a l
   const std::string text = written([] { Log::open(LogFormat::human, LogLevel::info).info("a\nERROR \033[31mb"); });
   CHECK(text.ends_with(" info a\\nERROR \\x1b[31mb\n"));
 }
+
+}  // namespace log_test

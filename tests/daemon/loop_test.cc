@@ -14,6 +14,8 @@
 
 #include "cgx/sys/fd.h"
 
+namespace loop_test {
+
 using cgx::daemon::Loop;
 using cgx::daemon::Source;
 using std::chrono::milliseconds;
@@ -100,3 +102,5 @@ TEST_CASE("loop: a signal ends it with the status asked for") {
   }
   pthread_sigmask(SIG_UNBLOCK, &usr2, nullptr);
 }
+
+}  // namespace loop_test

@@ -16,6 +16,8 @@
 
 #include "memory_support.h"
 
+namespace memory_actions_test {
+
 using namespace cgx;
 using namespace cgx::test;
 using namespace std::chrono_literals;
@@ -370,3 +372,5 @@ TEST_CASE("memory: pressure freezes another group for a time") {
   CHECK(froze->group.view() == g.name());
   CHECK(wait_until([&] { return !told_to_freeze(batch, *freezer_of(batch)); }));
 }
+
+}  // namespace memory_actions_test

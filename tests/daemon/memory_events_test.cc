@@ -12,6 +12,8 @@
 
 #include "memory_support.h"
 
+namespace memory_events_test {
+
 using namespace cgx;
 using namespace cgx::test;
 using namespace std::chrono_literals;
@@ -301,3 +303,5 @@ TEST_CASE("memory: a flood of decisions that nobody fetches is counted") {
   CHECK(d.memory().take(got) >= 8);
   CHECK(got.size() >= 2);
 }
+
+}  // namespace memory_events_test

@@ -26,6 +26,8 @@
 #include "scratch.h"
 #include "skip.h"
 
+namespace metrics_test {
+
 using namespace cgx;
 using namespace std::chrono_literals;
 using daemon::Listen;
@@ -369,3 +371,5 @@ TEST_CASE("metrics server: an address that is taken is an exact error") {
   REQUIRE_FALSE(missing.has_value());
   CHECK(missing.error().code == ENOENT);
 }
+
+}  // namespace metrics_test

@@ -11,6 +11,8 @@
 
 #include "rules_support.h"
 
+namespace rules_storm_test {
+
 using namespace cgx;
 using cgx::test::Program;
 using cgx::test::soon;
@@ -69,3 +71,5 @@ TEST_CASE("rules go on in a flood of forks, which costs little") {
   // The children of a process that was there long before are not looked at one by one.
   CHECK(after.looked - before.looked < count / 4);
 }
+
+}  // namespace rules_storm_test

@@ -22,6 +22,8 @@
 #include "rules_support.h"
 #include "skip.h"
 
+namespace rules_test {
+
 using namespace cgx;
 using cgx::test::Program;
 using cgx::test::soon;
@@ -169,3 +171,5 @@ TEST_CASE("a move that one hierarchy refuses is taken back in all, and told") {
   CHECK(failures.find(name) != std::string::npos);
   CHECK(failures.find("cpuset") != std::string::npos);
 }
+
+}  // namespace rules_test

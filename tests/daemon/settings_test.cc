@@ -8,6 +8,8 @@
 
 #include "scratch.h"
 
+namespace settings_test {
+
 using namespace cgx::daemon;  // NOLINT(google-build-using-namespace)
 
 namespace {
@@ -96,3 +98,5 @@ TEST_CASE("settings: every row has a flag in the help, and none is a word of ano
     CHECK_FALSE(row.doc.empty());
   }
 }
+
+}  // namespace settings_test

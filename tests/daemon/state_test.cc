@@ -15,6 +15,8 @@
 #include "daemon/state_dir.h"
 #include "scratch.h"
 
+namespace state_test {
+
 using namespace cgx::daemon;  // NOLINT(google-build-using-namespace)
 using cgx::test::ScratchDir;
 
@@ -150,3 +152,5 @@ TEST_CASE("files: a path whose directories come to be later is watched from then
   dir.file("a/b/c/x.yaml", "x");
   CHECK(told(*watch));
 }
+
+}  // namespace state_test

@@ -16,6 +16,8 @@
 #include "bus_support.h"
 #include "groups.h"
 #include "skip.h"
+
+namespace systemd_test {
 using namespace cgx;
 using namespace cgx::test;
 
@@ -230,3 +232,5 @@ TEST_CASE("systemd: cgx exec makes a scope in the group's slice") {
   CHECK(shell(fmt::format("{} create {}", cgx, own.name())).status == 0);
   CHECK(has(shell(fmt::format("{} exec {} -- cat /proc/self/cgroup", cgx, own.name())), ":/" + own.name() + "\n"));
 }
+
+}  // namespace systemd_test

@@ -9,6 +9,8 @@
 #include "groups.h"
 #include "skip.h"
 
+namespace targets_test {
+
 using namespace cgx;
 using cgx::daemon::Targets;
 
@@ -60,3 +62,5 @@ TEST_CASE("groups of rules are made where the group above them is") {
   CHECK((*target)->files[0].hierarchy == pids);
   CHECK(Cgroup(*hierarchies, group.name() + "/a/b").present() == std::vector<const Hierarchy*>{pids});
 }
+
+}  // namespace targets_test

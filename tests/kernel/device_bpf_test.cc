@@ -20,6 +20,8 @@
 #include "device_support.h"
 #include "skip.h"
 
+namespace device_bpf_test {
+
 namespace {
 
 using cgx::DeviceList;
@@ -281,3 +283,5 @@ TEST_CASE("device bpf: refusals say what is missing") {
   REQUIRE(!attached.has_value());
   CHECK(attached.error().text().find("not in a cgroup v2") != std::string::npos);
 }
+
+}  // namespace device_bpf_test

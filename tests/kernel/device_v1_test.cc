@@ -14,6 +14,8 @@
 #include "device_support.h"
 #include "skip.h"
 
+namespace device_v1_test {
+
 namespace {
 
 using cgx::DeviceList;
@@ -107,3 +109,5 @@ TEST_CASE("devices: nodes are looked up by path") {
     CHECK(node.error().fault == cgx::Fault::usage);
   }
 }
+
+}  // namespace device_v1_test

@@ -15,6 +15,8 @@
 #include "scratch.h"
 #include "skip.h"
 
+namespace fd_test {
+
 namespace sys = cgx::sys;
 
 namespace {
@@ -66,3 +68,5 @@ TEST_CASE("kernel fd: a group is made, written, read, listed and removed in each
     CHECK(sys::remove_dir(root->get(), name).has_value());
   }
 }
+
+}  // namespace fd_test

@@ -21,6 +21,8 @@
 #include "scratch.h"
 #include "skip.h"
 
+namespace knob_test {
+
 namespace {
 
 using namespace cgx;
@@ -248,3 +250,5 @@ TEST_CASE("knobs: every one that this host backs is written, read back and taken
   (void)std::fflush(stdout);
   CHECK(tried > 20);
 }
+
+}  // namespace knob_test

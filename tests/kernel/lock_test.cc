@@ -8,6 +8,8 @@
 
 #include "skip.h"
 
+namespace lock_test {
+
 using namespace cgx;
 using How = TreeLock::How;
 
@@ -32,3 +34,5 @@ TEST_CASE("lock: alone keeps the others out, shared lets sharers in") {
   CHECK(second.take(*found, How::shared).has_value());
   CHECK(std::chrono::steady_clock::now() - start >= std::chrono::milliseconds(90));
 }
+
+}  // namespace lock_test

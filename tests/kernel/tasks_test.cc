@@ -19,6 +19,8 @@
 #include "scratch.h"
 #include "skip.h"
 
+namespace tasks_test {
+
 namespace {
 
 using cgx::Cgroup;
@@ -158,3 +160,5 @@ TEST_CASE("kernel tasks: groups are walked once each, parents first") {
   for (const cgx::Listed& l : *listed)
     for (const cgx::Hierarchy* h : g.group.present()) CHECK(l.in(*h));
 }
+
+}  // namespace tasks_test

@@ -18,6 +18,8 @@
 #include "seccomp.h"
 #include "skip.h"
 
+namespace transaction_test {
+
 namespace {
 
 using namespace cgx;
@@ -278,3 +280,5 @@ TEST_CASE("transaction: a cpuset that nobody filled is filled, and emptied again
   CHECK_FALSE(Cgroup(hierarchies, top.name() + "/x").read(*h, "cpuset.cpus")->empty());
   CHECK(Cgroup(hierarchies, top.name() + "/x").read(*h, "cpuset.mems") == "0\n");
 }
+
+}  // namespace transaction_test

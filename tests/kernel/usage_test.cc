@@ -26,6 +26,8 @@
 #include "scratch.h"
 #include "skip.h"
 
+namespace usage_test {
+
 using namespace cgx;
 
 namespace {
@@ -320,3 +322,5 @@ TEST_CASE("perf: a group that is not in the hierarchy of perf_event is an error 
   REQUIRE_FALSE(without.has_value());
   CHECK(without.error().code == ENOTSUP);
 }
+
+}  // namespace usage_test

@@ -22,6 +22,8 @@
 #include "scratch.h"
 #include "skip.h"
 
+namespace watch_test {
+
 using namespace cgx;
 using namespace std::chrono_literals;
 using Change = TreeEvent::Change;
@@ -307,3 +309,5 @@ TEST_CASE("kernel tree watch: what an overflow of the queue lost is found again"
       *events, [&](const TreeEvent& e) { return e.group == g.name() + "/new" && e.change == Change::appeared; }));
   CHECK(tree->groups() == std::vector{g.name(), g.name() + "/new"});
 }
+
+}  // namespace watch_test

@@ -16,6 +16,8 @@
 #include "device_support.h"
 #include "skip.h"
 
+namespace xattr_test {
+
 TEST_CASE("notes: kept with a group, of either version, and gone with it") {
   if (geteuid() != 0) CGX_SKIP("needs to be root");
   int tried = 0;
@@ -62,3 +64,5 @@ TEST_CASE("notes: an owner without capabilities has its own, which root reads an
   CHECK(!cgx::sys::get_xattr(fd->get(), "user.cgx.k")->has_value());
   CHECK(cgx::sys::get_xattr(group.fd(), "user.cgx.k").error().code == EBADF);  // an O_PATH descriptor
 }
+
+}  // namespace xattr_test

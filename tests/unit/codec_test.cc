@@ -12,6 +12,8 @@
 #include "cgx/change/restore.h"
 #include "cgx/model/knob.h"
 
+namespace codec_test {
+
 namespace {
 using namespace cgx;
 
@@ -285,3 +287,5 @@ TEST_CASE("restore: controllers, devices, attached things and what has no way ba
   CHECK(back("memory.force_empty", "0", "") == "");
   CHECK(back("memory.reclaim", "1", "", v2) == "");
 }
+
+}  // namespace codec_test

@@ -6,6 +6,8 @@
 
 #include <doctest/doctest.h>
 
+namespace convert_test {
+
 using namespace cgx;
 
 TEST_CASE("convert: the OCI table of shares and weights") {
@@ -66,3 +68,5 @@ TEST_CASE("convert: blkio weights to io weights") {
   CHECK(blkio_to_io_weight(5000) == 10000);
   for (std::uint64_t w = 11; w <= 1000; ++w) REQUIRE(blkio_to_io_weight(w) > blkio_to_io_weight(w - 1));
 }
+
+}  // namespace convert_test

@@ -9,6 +9,8 @@
 
 #include "cgx/model/device_list.h"
 
+namespace device_rules_test {
+
 namespace {
 
 using cgx::DeviceList;
@@ -273,3 +275,5 @@ TEST_CASE("device list: refusals of the kernel are explained") {
   const cgx::Error other = cgx::explain_refusal(cgx::fail(ENODEV, "No such device").error(), rule("deny c 1:3 r"));
   CHECK(other.text() == "devices.deny: \"c 1:3 r\" No such device");
 }
+
+}  // namespace device_rules_test

@@ -6,6 +6,8 @@
 
 #include "cgx/sys/text.h"
 
+namespace engine_test {
+
 using namespace cgx;
 using namespace cgx::policy;
 using What = Next::What;
@@ -194,3 +196,5 @@ TEST_CASE("engine: where it is early enough") {
   CHECK(early_mark(64 * 1024 * mib) == (64 * 1024 - 64) * mib);
   CHECK(early_mark(0) == 0);
 }
+
+}  // namespace engine_test

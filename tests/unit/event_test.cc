@@ -6,6 +6,8 @@
 
 #include <doctest/doctest.h>
 
+namespace event_test {
+
 using namespace cgx;
 
 namespace {
@@ -176,3 +178,5 @@ TEST_CASE("event: an event holds three numbers") {
   REQUIRE(e.counters().size() == 3);
   CHECK(e.counters()[2].value == 3);
 }
+
+}  // namespace event_test

@@ -16,6 +16,8 @@
 #include "seccomp.h"
 #include "skip.h"
 
+namespace fd_test {
+
 using cgx::Result;
 using cgx::sys::Fd;
 using cgx::test::content;
@@ -314,3 +316,5 @@ TEST_CASE("fd: an injected fault stops each kind of change before it happens") {
   CHECK(sys::exists(dir.fd(), "d"));
   CHECK(sys::write_file(dir.fd(), "f", "new").has_value());
 }
+
+}  // namespace fd_test

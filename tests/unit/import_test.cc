@@ -9,6 +9,8 @@
 #include "cgx/policy/yaml.h"
 #include "cgx/sys/text.h"
 
+namespace import_test {
+
 using namespace cgx;
 using namespace cgx::policy;
 
@@ -311,3 +313,5 @@ TEST_CASE("import: too large, and not UTF-8") {
   CHECK_FALSE(import_cgconfig("group \xff { cpu { } }", "x", problems));
   CHECK_FALSE(import_cgrules("root:\xff * a", "x", problems));
 }
+
+}  // namespace import_test

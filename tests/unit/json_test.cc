@@ -6,6 +6,8 @@
 
 #include <doctest/doctest.h>
 
+namespace json_test {
+
 using cgx::sys::JsonWriter;
 
 TEST_CASE("json: commas, nesting and empty containers") {
@@ -60,3 +62,5 @@ TEST_CASE("json: reals") {
   CHECK(text(std::numeric_limits<double>::infinity()) == "null");
   CHECK(text(std::numeric_limits<double>::quiet_NaN()) == "null");
 }
+
+}  // namespace json_test

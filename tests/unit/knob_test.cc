@@ -8,6 +8,8 @@
 
 #include <doctest/doctest.h>
 
+namespace knob_test {
+
 namespace {
 using namespace cgx;
 
@@ -180,3 +182,5 @@ TEST_CASE("controllers: names are whole words") {
   }
   CHECK(ControllerSet::parse("memroy").error().hint == "did you mean memory?");
 }
+
+}  // namespace knob_test

@@ -6,6 +6,8 @@
 
 #include <doctest/doctest.h>
 
+namespace match_test {
+
 using namespace cgx::policy;
 
 namespace {
@@ -250,3 +252,5 @@ TEST_CASE("what rules depend on is known beforehand") {
   CHECK(wanted_by(std::vector<Rule>{{.group = "users"}}).group);
   CHECK(wanted_by(std::vector<Rule>{{.target = "x/%g"}}).group);
 }
+
+}  // namespace match_test

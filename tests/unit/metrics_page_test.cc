@@ -13,6 +13,8 @@
 #include "daemon/metrics/metrics.h"
 #include "daemon/metrics/page.h"
 
+namespace metrics_page_test {
+
 using namespace cgx;
 using namespace std::chrono_literals;
 using daemon::Collector;
@@ -435,3 +437,5 @@ TEST_CASE("metrics: every name is one that Prometheus takes, and is listed") {
     }
   CHECK(names.size() > 80);
 }
+
+}  // namespace metrics_page_test

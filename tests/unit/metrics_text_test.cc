@@ -8,6 +8,8 @@
 #include "daemon/metrics/listen.h"
 #include "daemon/metrics/text.h"
 
+namespace metrics_text_test {
+
 using namespace cgx;
 using daemon::Format;
 using daemon::MetricType;
@@ -155,3 +157,5 @@ TEST_CASE("metrics: where to listen") {
   CHECK(parsed("::1:9753") ==
         "error: \"::1:9753\" is not ADDR:PORT; an IPv6 address stands in brackets, as in [::1]:9753");
 }
+
+}  // namespace metrics_text_test

@@ -13,6 +13,8 @@
 #include "parsing.h"
 #include "scratch.h"
 
+namespace mount_test {
+
 namespace {
 using namespace cgx;
 
@@ -180,3 +182,5 @@ TEST_CASE("group names: refused") {
   CHECK(parent_of("") == "");
   CHECK(shown("") == "/");
 }
+
+}  // namespace mount_test

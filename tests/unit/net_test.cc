@@ -11,6 +11,8 @@
 #include "cgx/net/report.h"
 #include "cgx/sys/text.h"
 
+namespace net_test {
+
 namespace net = cgx::net;
 
 namespace {
@@ -188,3 +190,5 @@ TEST_CASE("net: nft rules say the same, the most particular one last") {
         "meta cgroup 0x100001 oif 5 meta priority set 0x6\n"
         "meta cgroup 0x100001 oif 4 meta priority set 0x100001\n}\n}\n");
 }
+
+}  // namespace net_test

@@ -10,6 +10,8 @@
 
 #include "cgx/sys/text.h"
 
+namespace order_test {
+
 namespace {
 using namespace cgx;
 
@@ -102,3 +104,5 @@ TEST_CASE("order: the rest stays in its order") {
       ordered({to("a", "memory.limit_in_bytes", "1"), to("a", "pids.max", "2"), to("b", "memory.limit_in_bytes", "3")},
               {}) == "a/memory.limit_in_bytes <- 1\na/pids.max <- 2\nb/memory.limit_in_bytes <- 3\n");
 }
+
+}  // namespace order_test

@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+namespace place_test {
+
 namespace {
 
 using cgx::Hierarchies;
@@ -70,3 +72,5 @@ TEST_CASE("place: a group lies in another by names, not by text") {
   CHECK_FALSE(cgx::lies_in("web", "web/api"));
   CHECK_FALSE(cgx::lies_in("", "web"));
 }
+
+}  // namespace place_test

@@ -15,6 +15,8 @@
 #include "groups.h"
 #include "scratch.h"
 
+namespace plan_test {
+
 namespace {
 using namespace cgx;
 using test::limit;
@@ -174,3 +176,5 @@ TEST_CASE("plan: controllers of cgroup2 are enabled from the top down, once") {
       lines({.group = "a", .limits = {limit("cpu-rt", "1ms/1s")}, .existing = Existing::allow}).find("no real-time") !=
       std::string::npos);
 }
+
+}  // namespace plan_test

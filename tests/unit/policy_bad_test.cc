@@ -19,6 +19,8 @@
 #include "policy_text.h"
 #include "scratch.h"
 
+namespace policy_bad_test {
+
 namespace {
 using namespace cgx;
 using namespace cgx::policy;
@@ -197,3 +199,5 @@ TEST_CASE("policy: aliases that are worth it are taken") {
 }
 
 }  // namespace
+
+}  // namespace policy_bad_test

@@ -11,6 +11,8 @@
 #include "parsing.h"
 #include "policy_text.h"
 
+namespace policy_emit_test {
+
 namespace {
 using namespace cgx;
 using namespace cgx::policy;
@@ -187,3 +189,5 @@ TEST_CASE("policy text: values of every key read back as they were") {
 }
 
 }  // namespace
+
+}  // namespace policy_emit_test

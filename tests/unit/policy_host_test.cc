@@ -13,6 +13,8 @@
 #include "policy_text.h"
 #include "scratch.h"
 
+namespace policy_host_test {
+
 namespace {
 using namespace cgx;
 using namespace cgx::policy;
@@ -165,3 +167,5 @@ TEST_CASE("policy on a host: the examples load") {
 }
 
 }  // namespace
+
+}  // namespace policy_host_test

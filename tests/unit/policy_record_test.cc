@@ -9,6 +9,8 @@
 
 #include "scratch.h"
 
+namespace policy_record_test {
+
 namespace {
 
 using namespace cgx;
@@ -89,3 +91,5 @@ TEST_CASE("policy record: of an earlier boot it says nothing") {
   REQUIRE(stale.has_value());
   CHECK(*stale == Record{});
 }
+
+}  // namespace policy_record_test

@@ -8,6 +8,8 @@
 
 #include "policy_text.h"
 
+namespace policy_yaml_test {
+
 namespace {
 using namespace cgx;
 using namespace cgx::policy;
@@ -250,3 +252,5 @@ groups:
 }
 
 }  // namespace
+
+}  // namespace policy_yaml_test

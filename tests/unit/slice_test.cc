@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+namespace slice_test {
+
 using namespace cgx;
 
 TEST_CASE("slice_of: parts are escaped and nested as systemd does") {
@@ -45,3 +47,5 @@ TEST_CASE("systemd_sets: every knob that has a property is systemd's on v2") {
     CHECK(systemd_sets(knob, Version::v2));
   });
 }
+
+}  // namespace slice_test

@@ -6,6 +6,8 @@
 
 #include <doctest/doctest.h>
 
+namespace stat_test {
+
 using namespace cgx;
 
 TEST_CASE("stat: every row is named once, by both of its names") {
@@ -73,3 +75,5 @@ TEST_CASE("stat: rows per device stand together") {
   CHECK(stat_row(first_device_stat()).name == "io.rbytes");
   CHECK_FALSE(stat_row(first_device_stat() - 1).per_device);
 }
+
+}  // namespace stat_test

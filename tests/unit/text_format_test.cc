@@ -8,6 +8,8 @@
 #include "cgx/sys/result.h"
 #include "cgx/sys/text.h"
 
+namespace text_format_test {
+
 namespace sys = cgx::sys;
 
 namespace {
@@ -216,3 +218,5 @@ TEST_CASE("result: every errno has a text") {
   for (const int code : {-1, 0, 133, 524, 100'000}) CHECK_FALSE(cgx::errno_text(code).empty());
   CHECK(cgx::errno_text(100'000) == "error 100000");
 }
+
+}  // namespace text_format_test

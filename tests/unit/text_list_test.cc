@@ -6,6 +6,8 @@
 
 #include "parsing.h"
 
+namespace text_list_test {
+
 using cgx::sys::IdSet;
 using cgx::test::check_refused;
 using cgx::test::never;
@@ -172,3 +174,5 @@ TEST_CASE("text: parse_dev_number takes the kernel's range") {
                            "18446744073709551616:0"})
     check_refused(sys::parse_dev_number(text), text);
 }
+
+}  // namespace text_list_test

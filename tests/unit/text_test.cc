@@ -6,6 +6,8 @@
 
 #include "parsing.h"
 
+namespace text_test {
+
 using cgx::sys::Quota;
 using cgx::sys::unlimited;
 using cgx::test::check_refused;
@@ -261,3 +263,5 @@ TEST_CASE("text: parse_rt wants a run time within a period") {
                            "10ms/max"})
     check_refused(sys::parse_rt(text), text);
 }
+
+}  // namespace text_test

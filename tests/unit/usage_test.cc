@@ -12,6 +12,8 @@
 #include "cgx/cgroupfs/report.h"
 #include "cgx/cgroupfs/walk.h"
 
+namespace usage_test {
+
 using namespace cgx;
 using namespace std::chrono_literals;
 namespace fs = std::filesystem;
@@ -356,3 +358,5 @@ TEST_CASE("report: v1 counts kills where the victim was, so those below are adde
   const ReportStart start = start_report(hierarchies, "g", Counted::from_zero).value();
   CHECK(finish_report(hierarchies, start).value().oom_kills == 3);
 }
+
+}  // namespace usage_test

@@ -12,6 +12,8 @@
 
 #include "parsing.h"
 
+namespace value_test {
+
 namespace {
 using namespace cgx;
 
@@ -273,3 +275,5 @@ TEST_CASE("values: a repeated flag adds rows, and the last one of a key wins") {
   REQUIRE(merge_value(rules, *parse_value(d, "c 1:3 r", names)).has_value());
   CHECK(exact(d, rules) == "deny a\nallow c 1:3 r");
 }
+
+}  // namespace value_test

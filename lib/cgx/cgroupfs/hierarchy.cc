@@ -147,4 +147,12 @@ std::string_view parent_of(std::string_view group) {
   return slash == std::string_view::npos ? std::string_view() : group.substr(0, slash);
 }
 
+std::string child_of(std::string_view group, std::string_view child) {
+  std::string name;
+  name.reserve(group.size() + child.size() + 1);
+  name.append(group);
+  if (!group.empty()) name += '/';
+  return name.append(child);
+}
+
 }  // namespace cgx

@@ -68,5 +68,7 @@ class Hierarchies {
 // The name for people: "/" for the root.
 [[nodiscard]] std::string_view shown(std::string_view group);
 [[nodiscard]] std::string_view parent_of(std::string_view group);  // of the root: the root
+// `group/child`, also of a file; below the root `child` alone.
+[[nodiscard]] std::string child_of(std::string_view group, std::string_view child);
 
 }  // namespace cgx

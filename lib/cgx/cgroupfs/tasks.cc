@@ -20,17 +20,13 @@
 namespace cgx {
 namespace {
 
-std::string below(std::string_view group, std::string_view child) {
-  return group.empty() ? std::string(child) : fmt::format("{}/{}", group, child);
-}
-
 // Ids of one group in one hierarchy. Opened by the whole name: one open, not one of the directory and one of the file.
 Result<> append_ids(const Hierarchy& h, std::string_view group, Tasks which, std::vector<pid_t>& ids) {
   const int root = CGX_TRY(h.root());
   const std::string_view threads = h.version() == Version::v2 ? "cgroup.threads" : "tasks";
-  auto text = sys::read_file(root, below(group, which == Tasks::processes ? "cgroup.procs" : threads));
+  auto text = sys::read_file(root, child_of(group, which == Tasks::processes ? "cgroup.procs" : threads));
   // A threaded group answers EOPNOTSUPP for processes.
-  if (!text && text.error().code == EOPNOTSUPP) text = sys::read_file(root, below(group, threads));
+  if (!text && text.error().code == EOPNOTSUPP) text = sys::read_file(root, child_of(group, threads));
   if (!text) {
     // Removed while being read.
     if (text.error().code == ENOENT || text.error().code == ENODEV) return {};

@@ -21,14 +21,6 @@ namespace {
 
 constexpr std::uint64_t unknown = std::numeric_limits<std::uint64_t>::max();
 
-std::string below(std::string_view group, std::string_view child) {
-  std::string name;
-  name.reserve(group.size() + child.size() + 1);
-  name.append(group);
-  if (!group.empty()) name += '/';
-  return name.append(child);
-}
-
 // Subdirectories of a directory, counted by its links.
 std::uint64_t subdirectories(int dir, const char* name) {
   struct stat st{};
@@ -126,7 +118,7 @@ class Walk {
     for (const Hierarchy& h : hierarchies_->all())
       if ((mask >> h.index() & 1U) != 0) CGX_CHECK(read_names(h, name, batches));
     for (const Child& child : children_of(std::move(batches))) {
-      std::string full = below(name, child.name);
+      std::string full = child_of(name, child.name);
       found_.push_back({full, child.in});
       if (child.deeper != 0) CGX_CHECK(visit(full, child.deeper));
     }

@@ -56,7 +56,7 @@ class Differ {
   Result<> collect() {
     for (const Source& s : sources_)
       for (const GroupPolicy& g : s.policies.groups) {
-        const auto [at, added] = wanted_.try_emplace(g.name, Wanted{&g, s.name});
+        const auto [at, added] = wanted_.try_emplace(g.name, WantedGroup{&g, s.name});
         if (!added)
           return twice(g,
                        fmt::format("{} is also in {}", g.name, at->second.policy->place.file),
@@ -83,7 +83,7 @@ class Differ {
       // Another source has it, unless that is gone.
       if (old != nullptr && !given(old->source) && source_is_there(old->source)) continue;
       if (old == nullptr && inode_of(hierarchies_, name) != 0) continue;  // somebody else's
-      wanted_.emplace(name, Wanted{nullptr, source});
+      wanted_.emplace(name, WantedGroup{nullptr, source});
     }
   }
 
@@ -106,7 +106,7 @@ class Differ {
       if (old.made == "*")
         going.insert(old.name);
       else
-        wanted_.emplace(old.name, Wanted{nullptr, old.source, false});
+        wanted_.emplace(old.name, WantedGroup{nullptr, old.source, false});
     }
     // From the bottom up: what is below decides.
     for (auto name = going.rbegin(); name != going.rend();) {
@@ -135,14 +135,14 @@ class Differ {
                       "is no longer in {}, but has groups below it that no policy manages: {}", old.source, foreign),
                   .group = old.name,
                   .hint = fmt::format("cgx delete -r {} removes it with them; --keep leaves it", old.name)});
-      wanted_.emplace(old.name, Wanted{nullptr, heir.empty() ? old.source : heir, !heir.empty()});
+      wanted_.emplace(old.name, WantedGroup{nullptr, heir.empty() ? old.source : heir, !heir.empty()});
       name = std::reverse_iterator(going.erase(std::next(name).base()));
     }
     for (const std::string_view name : going) leaving_.emplace_back(name);
     return {};
   }
 
-  void add(GroupDifference&& g, const Wanted& wanted) {
+  void add(GroupDifference&& g, const WantedGroup& wanted) {
     std::ranges::move(g.changes, std::back_inserter(d_.changes));
     std::ranges::move(g.notes, std::back_inserter(d_.notes));
     if (g.todo) d_.set.groups.push_back(std::move(g.desired));
@@ -179,7 +179,7 @@ class Differ {
   std::span<const Source> sources_;
   const ApplyOptions& options_;
   Difference d_;
-  std::map<std::string, Wanted, std::less<>> wanted_;  // parents before children
+  std::map<std::string, WantedGroup, std::less<>> wanted_;  // parents before children
   std::vector<std::string> leaving_;                   // parents before children
 };
 

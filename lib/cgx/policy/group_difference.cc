@@ -53,7 +53,7 @@ class One {
       const ApplyOptions& options,
       SetFlow& flows,
       const std::string& name,
-      const Wanted& wanted,
+      const WantedGroup& wanted,
       const ManagedGroup* old)
       : hierarchies_(hierarchies),
         options_(options),
@@ -370,7 +370,7 @@ class One {
   const Hierarchies& hierarchies_;
   const ApplyOptions& options_;
   SetFlow& flows_;
-  const Wanted& wanted_;
+  const WantedGroup& wanted_;
   const ManagedGroup* old_;
   const Cgroup here_;
   const bool there_;
@@ -382,7 +382,7 @@ class One {
 
 }  // namespace
 
-Result<GroupDifference> GroupDiffer::run(const std::string& name, const Wanted& wanted, const ManagedGroup* old) {
+Result<GroupDifference> GroupDiffer::run(const std::string& name, const WantedGroup& wanted, const ManagedGroup* old) {
   return One(hierarchies_, options_, flows_, name, wanted, old).run();
 }
 

@@ -15,7 +15,7 @@
 namespace cgx::policy {
 
 // What a name is to become.
-struct Wanted {
+struct WantedGroup {
   const GroupPolicy* policy = nullptr;  // nullptr: there for the sake of others, or to be put back
   std::string source;
   bool recorded = true;  // false: put back, and no longer managed
@@ -37,7 +37,7 @@ class GroupDiffer {
   GroupDiffer(const Hierarchies& hierarchies, const ApplyOptions& options)
       : hierarchies_(hierarchies), options_(options) {}
   // Called for groups from the top down. `old`: its entry in the record; nullptr: none.
-  [[nodiscard]] Result<GroupDifference> run(const std::string& name, const Wanted& wanted, const ManagedGroup* old);
+  [[nodiscard]] Result<GroupDifference> run(const std::string& name, const WantedGroup& wanted, const ManagedGroup* old);
 
  private:
   const Hierarchies& hierarchies_;

@@ -14,8 +14,6 @@
 namespace cgx::policy {
 namespace {
 
-constexpr std::size_t most_command = 15;  // the kernel cuts the rest of a command's name
-
 // A name that only a `*` at its end makes a pattern.
 std::string pattern_of(std::string_view name) {
   std::string out;

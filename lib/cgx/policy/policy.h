@@ -41,6 +41,9 @@ struct PolicyLimit {
   Place place;
 };
 
+// Bytes that the kernel keeps of a command's name (TASK_COMM_LEN).
+inline constexpr std::size_t most_command = 15;
+
 // An amount of memory: a size, or a percentage of what is in force.
 struct Amount {
   std::uint64_t bytes = 0;

@@ -10,9 +10,6 @@
 namespace cgx::policy {
 namespace {
 
-// The kernel keeps 15 bytes of a command's name (TASK_COMM_LEN), so that a longer one never matches.
-constexpr std::size_t most_command = 15;
-
 class ActionReader {
  public:
   ActionReader(Reader& reader, const ActionRow& row, const Node& node, bool best_effort)

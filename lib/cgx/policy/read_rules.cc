@@ -10,9 +10,6 @@
 namespace cgx::policy {
 namespace {
 
-// The kernel keeps 15 bytes of a command's name (TASK_COMM_LEN).
-constexpr std::size_t most_command = 15;
-
 // `batch/%u`: known letters only, and a group's name whatever they stand for.
 void check_target(Reader& reader, const std::string& text) {
   std::string with_words;

@@ -22,7 +22,7 @@ using schema_value::value_of;
 using schema_value::words;
 
 // Parts of names: not . and not ..
-constexpr std::string_view group_name = R"(^/?(?!\.{1,2}(/|$))[^/]+(/(?!\.{1,2}(/|$))[^/]+)*/?$)";
+constexpr std::string_view group_name_pattern = R"(^/?(?!\.{1,2}(/|$))[^/]+(/(?!\.{1,2}(/|$))[^/]+)*/?$)";
 
 std::string signal_names() {
   std::string out;
@@ -75,7 +75,7 @@ void field_value(Json& out, const Field& f) {
     case Takes::match:
       return words(out, f.takes == Takes::match ? "." : "^[^ \\t/-][^ \\t/]*$", "integer");
     case Takes::group:
-      return words(out, group_name, "integer");
+      return words(out, group_name_pattern, "integer");
     case Takes::target:
       return words(
           out, R"(^(/|/?(?!\.{1,2}(/|$))([^/%]|%[uUgGpc%])+(/(?!\.{1,2}(/|$))([^/%]|%[uUgGpc%])+)*/?)$)", "integer");
@@ -234,7 +234,7 @@ void definitions(Json& out) {
   words(out, fmt::format("^({}{}|0)$", decimal, time_unit));
   out.close_array().close_object();
   out.key("groups").open_object().key("type").string("object").key("propertyNames");
-  words(out, group_name);
+  words(out, group_name_pattern);
   out.key("additionalProperties");
   reference(out, "group");
   out.close_object();

@@ -33,8 +33,8 @@ std::string user_name(uid_t uid) {
 
 std::string group_name(gid_t gid) {
   std::array<char, 4096> buffer{};
-  group entry{};
-  group* found = nullptr;
+  ::group entry{};
+  ::group* found = nullptr;
   if (getgrgid_r(gid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr) return entry.gr_name;
   return std::to_string(gid);
 }

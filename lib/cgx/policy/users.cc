@@ -66,7 +66,7 @@ std::optional<std::string> HostNames::user_name(uid_t uid) {
 
 std::optional<std::string> HostNames::group_name(gid_t gid) {
   return kept(group_names_, gid, [gid](std::optional<std::string>& value) {
-    group entry{};
+    ::group entry{};
     std::vector<char> buffer;
     const Looked looked = look_up(entry, buffer, [gid](auto... rest) { return getgrgid_r(gid, rest...); });
     if (looked.found) value = entry.gr_name;
@@ -86,7 +86,7 @@ std::optional<uid_t> HostNames::user_id(const std::string& name) {
 
 std::optional<gid_t> HostNames::group_id(const std::string& name) {
   return kept(group_ids_, name, [&name](std::optional<gid_t>& value) {
-    group entry{};
+    ::group entry{};
     std::vector<char> buffer;
     const Looked looked = look_up(entry, buffer, [&name](auto... rest) { return getgrnam_r(name.c_str(), rest...); });
     if (looked.found) value = entry.gr_gid;

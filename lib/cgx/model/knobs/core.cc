@@ -9,7 +9,7 @@ namespace {
 using enum Controller;
 
 // clang-format off
-constexpr std::array rows{
+constexpr std::array core_rows{
     Knob{.name = "cgroup.type", .format = Format::word, .kind = Kind::control, .words = "domain|threaded|domain threaded|domain invalid",
          .v2 = starts("domain", file_v2(core, "cgroup.type")), .v1 = not_on_v1, .doc = "domain or threaded; writing \"threaded\" cannot be undone"},
     Knob{.name = "cgroup.controllers", .format = Format::text, .kind = Kind::stat,
@@ -58,8 +58,8 @@ constexpr std::array rows{
          .v2 = not_on_v2, .v1 = starts(no_setting, file_v1(core, "release_agent")), .doc = "the program that is run, at the root only"},
 };
 // clang-format on
-static_assert(well_formed(rows));
+static_assert(well_formed(core_rows));
 
 }  // namespace
-std::span<const Knob> core() { return rows; }
+std::span<const Knob> core() { return core_rows; }
 }  // namespace cgx::knobs

@@ -9,7 +9,7 @@ namespace {
 using enum Controller;
 
 // clang-format off
-constexpr std::array rows{
+constexpr std::array cpu_rows{
     Knob{.name = "cpu.shares", .flag = "cpu-shares", .key = "cpu.shares", .format = Format::number, .kind = Kind::weight, .low = 2, .high = 262144,
          .v2 = {.controller = cpu, .files = {"cpu.weight"}, .encode = codec::put_shares_as_weight, .decode = codec::get_shares_from_weight,
                 .fidelity = Fidelity::lossy, .note = "262143 shares share 10000 weights (1024 is 100); the number given is kept with the group",
@@ -63,8 +63,8 @@ constexpr std::array rows{
          .v2 = none("v2 counts no CPU apart"), .v1 = read_only(cpuacct, "cpuacct.usage_all"), .doc = "a table of user and system time by CPU"},
 };
 // clang-format on
-static_assert(well_formed(rows));
+static_assert(well_formed(cpu_rows));
 
 }  // namespace
-std::span<const Knob> cpu() { return rows; }
+std::span<const Knob> cpu() { return cpu_rows; }
 }  // namespace cgx::knobs

@@ -22,7 +22,7 @@ consteval Knob v1_flag(std::string_view name,
 }
 
 // clang-format off
-constexpr std::array rows{
+constexpr std::array cpuset_rows{
     Knob{.name = "cpuset.cpus", .flag = "cpus", .key = "cpuset.cpus", .format = Format::list, .kind = Kind::limit,
          .v2 = file_v2(cpuset, "cpuset.cpus"), .v1 = starts(parents, file_v1(cpuset, "cpuset.cpus")), .doc = "the CPUs that the group may use", .property = "AllowedCPUs"},
     Knob{.name = "cpuset.mems", .flag = "mems", .key = "cpuset.mems", .format = Format::list, .kind = Kind::limit,
@@ -52,8 +52,8 @@ constexpr std::array rows{
          .v2 = not_on_v2, .v1 = starts("-1", file_v1(cpuset, "cpuset.sched_relax_domain_level")), .doc = "how far the scheduler looks for idle CPUs, -1 to 5"},
 };
 // clang-format on
-static_assert(well_formed(rows));
+static_assert(well_formed(cpuset_rows));
 
 }  // namespace
-std::span<const Knob> cpuset() { return rows; }
+std::span<const Knob> cpuset() { return cpuset_rows; }
 }  // namespace cgx::knobs

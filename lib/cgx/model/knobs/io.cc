@@ -20,7 +20,7 @@ consteval Knob only_v2(std::string_view name, Format format, Kind kind, Backing 
 }
 
 // clang-format off
-constexpr std::array rows{
+constexpr std::array io_rows{
     Knob{.name = "io.weight", .flag = "io-weight", .key = "io.weight", .format = Format::io_weight, .kind = Kind::weight, .low = 1, .high = 10000,
          .v2 = {.controller = Controller::io, .files = {"io.weight", "io.bfq.weight"}, .encode = codec::put_io_weight, .decode = codec::get_io_weight, .initial = "100"},
          .v1 = {.controller = Controller::io, .files = {"blkio.weight", "blkio.bfq.weight"}, .encode = codec::put_io_weight, .decode = codec::get_io_weight, .initial = "100"},
@@ -50,8 +50,8 @@ constexpr std::array rows{
     v1_stat("blkio.bfq.io_serviced_recursive", "the same with the groups below"),
 };
 // clang-format on
-static_assert(well_formed(rows));
+static_assert(well_formed(io_rows));
 
 }  // namespace
-std::span<const Knob> io() { return rows; }
+std::span<const Knob> io() { return io_rows; }
 }  // namespace cgx::knobs

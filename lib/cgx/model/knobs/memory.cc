@@ -9,7 +9,7 @@ namespace {
 using enum Controller;
 
 // clang-format off
-constexpr std::array rows{
+constexpr std::array memory_rows{
     Knob{.name = "memory.max", .flag = "mem", .key = "memory.max", .format = Format::size, .kind = Kind::limit,
          .v2 = file_v2(memory, "memory.max"), .v1 = file_v1(memory, "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"),
          .doc = "most memory; what cannot be reclaimed above it is killed", .property = "MemoryMax", .metric = "memory_limit_bytes"},
@@ -60,8 +60,8 @@ constexpr std::array rows{
          .v2 = write_only(memory, "memory.reclaim"), .v1 = none("v1 has memory.force_empty"), .doc = "reclaims the number of bytes that is written"},
 };
 // clang-format on
-static_assert(well_formed(rows));
+static_assert(well_formed(memory_rows));
 
 }  // namespace
-std::span<const Knob> memory() { return rows; }
+std::span<const Knob> memory() { return memory_rows; }
 }  // namespace cgx::knobs

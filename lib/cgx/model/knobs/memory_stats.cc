@@ -31,7 +31,7 @@ consteval Knob resettable(std::string_view name, Format format, std::string_view
 }
 
 // clang-format off
-constexpr std::array rows{
+constexpr std::array memory_stats_rows{
     both("memory.current", "memory.current", "memory.usage_in_bytes", Format::size, "memory in use, caches included"),
     both("memory.peak", "memory.peak", "memory.max_usage_in_bytes", Format::size, "most memory that was in use"),
     both("memory.stat", "memory.stat", "memory.stat", Format::keyed, "memory by kind"),
@@ -55,8 +55,8 @@ constexpr std::array rows{
     only_v1("memory.kmem.slabinfo", Format::text, "kernel objects"),
 };
 // clang-format on
-static_assert(well_formed(rows));
+static_assert(well_formed(memory_stats_rows));
 
 }  // namespace
-std::span<const Knob> memory_stats() { return rows; }
+std::span<const Knob> memory_stats() { return memory_stats_rows; }
 }  // namespace cgx::knobs

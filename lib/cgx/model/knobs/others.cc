@@ -28,7 +28,7 @@ consteval Knob both(std::string_view name, Controller c, Format format, std::str
 }
 
 // clang-format off
-constexpr std::array rows{
+constexpr std::array others_rows{
     Knob{.name = "devices", .flag = "device", .key = "devices", .format = Format::device_rules, .kind = Kind::control,
          .v2 = {.controller = devices, .files = {"@devices"}, .encode = codec::put_devices, .decode = codec::get_devices, .initial = "allow a"},
          .v1 = {.controller = devices, .files = {"devices.allow", "devices.deny", "devices.list"}, .encode = codec::put_devices, .decode = codec::get_devices, .initial = parents},
@@ -76,8 +76,8 @@ constexpr std::array rows{
     v2_stat("dmem.capacity", dmem, "device memory of the machine by region, at the root"),
 };
 // clang-format on
-static_assert(well_formed(rows));
+static_assert(well_formed(others_rows));
 
 }  // namespace
-std::span<const Knob> others() { return rows; }
+std::span<const Knob> others() { return others_rows; }
 }  // namespace cgx::knobs

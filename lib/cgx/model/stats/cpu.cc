@@ -22,7 +22,7 @@ consteval StatSource quota(std::string_view key, StatScale scale = base) {
 // cpuacct.stat is scaled by the kernel so that its sum is the exact run time; cpuacct.usage_user is what the timer
 // tick happened to meet, so that short work is lost in it.
 // clang-format off
-constexpr std::array rows{
+constexpr std::array cpu_rows{
     row("cpu.usage_usec", "cpu_usage_seconds_total", StatUnit::usec, keyed(cpuacct, "cpu.stat", "usage_usec"),
         number(cpuacct, "cpuacct.usage", nsec), "CPU time used"),
     row("cpu.user_usec", "cpu_user_seconds_total", StatUnit::usec, keyed(cpuacct, "cpu.stat", "user_usec"),
@@ -41,8 +41,8 @@ constexpr std::array rows{
         "CPU time used above the quota in such periods"),
 };
 // clang-format on
-static_assert(well_formed(rows));
+static_assert(well_formed(cpu_rows));
 
 }  // namespace
-std::span<const Stat> cpu() { return rows; }
+std::span<const Stat> cpu() { return cpu_rows; }
 }  // namespace cgx::stats

@@ -48,7 +48,7 @@ consteval Stat ios(std::string_view name,
 }
 
 // clang-format off
-constexpr std::array rows{
+constexpr std::array io_rows{
     bytes("io.rbytes", "io_read_bytes_total", "rbytes", "Read", "bytes read"),
     bytes("io.wbytes", "io_write_bytes_total", "wbytes", "Write", "bytes written"),
     ios("io.rios", "io_read_ops_total", "rios", "Read", "read requests"),
@@ -57,9 +57,9 @@ constexpr std::array rows{
     ios("io.dios", "io_discard_ops_total", "dios", "Discard", "discard requests"),
 };
 // clang-format on
-static_assert(well_formed(rows));
-static_assert(rows.size() <= most_device_stats);
+static_assert(well_formed(io_rows));
+static_assert(io_rows.size() <= most_device_stats);
 
 }  // namespace
-std::span<const Stat> io() { return rows; }
+std::span<const Stat> io() { return io_rows; }
 }  // namespace cgx::stats

@@ -28,7 +28,7 @@ consteval Stat events(std::string_view name,
 }
 
 // clang-format off
-constexpr std::array rows{
+constexpr std::array memory_rows{
     bytes("memory.current", "memory_usage_bytes", number(mem, "memory.current"), number(mem, "memory.usage_in_bytes"),
           "memory in use, caches included"),
     bytes("memory.peak", "memory_max_usage_bytes", number(mem, "memory.peak"), number(mem, "memory.max_usage_in_bytes"),
@@ -66,8 +66,8 @@ constexpr std::array rows{
            "pages of files read again soon after they went"),
 };
 // clang-format on
-static_assert(well_formed(rows));
+static_assert(well_formed(memory_rows));
 
 }  // namespace
-std::span<const Stat> memory() { return rows; }
+std::span<const Stat> memory() { return memory_rows; }
 }  // namespace cgx::stats

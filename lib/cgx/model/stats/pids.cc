@@ -9,7 +9,7 @@ namespace {
 constexpr Controller tasks = Controller::pids;
 
 // clang-format off
-constexpr std::array rows{
+constexpr std::array pids_rows{
     Stat{.name = "pids.current", .metric = "processes", .kind = StatKind::gauge,
          .v2 = number(tasks, "pids.current"), .v1 = number(tasks, "pids.current"), .doc = "processes and threads"},
     Stat{.name = "pids.peak", .metric = "max_processes", .kind = StatKind::gauge,
@@ -20,8 +20,8 @@ constexpr std::array rows{
          .doc = "how often a fork was refused at the limit"},
 };
 // clang-format on
-static_assert(well_formed(rows));
+static_assert(well_formed(pids_rows));
 
 }  // namespace
-std::span<const Stat> pids() { return rows; }
+std::span<const Stat> pids() { return pids_rows; }
 }  // namespace cgx::stats

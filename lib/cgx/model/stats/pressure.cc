@@ -24,7 +24,7 @@ consteval Stat average(std::string_view name, std::string_view file, std::string
 }
 
 // clang-format off
-constexpr std::array rows{
+constexpr std::array pressure_rows{
     total("pressure.cpu.some_usec", "pressure_cpu_waiting_seconds_total", "cpu.pressure", "some total", "time in which some task waited for a CPU"),
     average("pressure.cpu.some_avg10", "cpu.pressure", "some avg10", "share of the last 10 seconds in which some task waited for a CPU"),
     total("pressure.cpu.full_usec", "pressure_cpu_stalled_seconds_total", "cpu.pressure", "full total", "time in which all tasks waited for a CPU"),
@@ -41,8 +41,8 @@ constexpr std::array rows{
     average("pressure.irq.full_avg10", "irq.pressure", "full avg10", "share of the last 10 seconds that interrupts took"),
 };
 // clang-format on
-static_assert(well_formed(rows));
+static_assert(well_formed(pressure_rows));
 
 }  // namespace
-std::span<const Stat> pressure() { return rows; }
+std::span<const Stat> pressure() { return pressure_rows; }
 }  // namespace cgx::stats
