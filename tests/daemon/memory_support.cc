@@ -24,13 +24,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-std::string eater_path() {
-  std::array<char, 4096> buffer;
-  const ssize_t n = readlink("/proc/self/exe", buffer.data(), buffer.size());
-  const std::string self(buffer.data(), n > 0 ? static_cast<std::size_t>(n) : 0);
-  return self.substr(0, self.rfind('/')) + "/eater";
-}
-
 bool matches(const daemon::Decision& d,
              const std::string& event,
              const std::string& action,
@@ -119,7 +112,7 @@ Eater::Eater(const Hierarchies& hierarchies,
              const std::string& mode,
              unsigned size,
              unsigned pause_us) {
-  std::vector<std::string> words{eater_path(), mode, std::to_string(size), std::to_string(pause_us)};
+  std::vector<std::string> words{helper("eater"), mode, std::to_string(size), std::to_string(pause_us)};
   const Cgroup cgroup(hierarchies, group);
   for (const Hierarchy* h : cgroup.present())
     words.push_back(h->path(group, h->version() == Version::v1 ? "tasks" : "cgroup.procs"));

@@ -23,7 +23,7 @@ Program::Program(const ScratchDir& dir) {
   comm_ = "cgt-" + std::to_string(getpid()) + "-" + std::to_string(++count);
   if (comm_.size() > 15) throw std::runtime_error(comm_ + " is too long for a command name");
   path_ = dir.path() + "/" + comm_;
-  std::filesystem::copy_file(std::filesystem::read_symlink("/proc/self/exe").parent_path() / "sorted", path_);
+  std::filesystem::copy_file(helper("sorted"), path_);
 }
 
 Started::Started(const std::vector<std::string>& words) {

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
@@ -15,6 +16,13 @@ namespace cgx::test {
 std::string unique_name() {
   static std::atomic<unsigned> count = 0;
   return "cgx-test-" + std::to_string(getpid()) + "-" + std::to_string(++count);
+}
+
+std::string helper(std::string_view name) {
+  const char* build = std::getenv("CGX_BUILD");
+  const auto dir = build != nullptr ? std::filesystem::path(build) / "tests"
+                                    : std::filesystem::read_symlink("/proc/self/exe").parent_path();
+  return dir / name;
 }
 
 ScratchDir::ScratchDir() : path_("/tmp/" + unique_name()) {
