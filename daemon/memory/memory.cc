@@ -124,11 +124,16 @@ std::vector<policy::Problem> MemoryThread::Parts::watch() {
 }
 
 // The memory thread may have taken an event of a group out of the kernel just before the group was taken from it. Two
-// rounds of its loop later it has not. Programs live for as long as a run is made by them.
+// rounds of its loop later it has not.
 void MemoryThread::Parts::bury(memory::Set old) {
+  graves.push_back({thread.heartbeat(), std::move(old)});
+  clear_graves();
+}
+
+// Programs live for as long as a run is made by them.
+void MemoryThread::Parts::clear_graves() {
   const std::uint64_t beat = thread.heartbeat();
   std::erase_if(graves, [&](const Grave& g) { return beat > g.beat + 2; });
-  graves.push_back({beat, std::move(old)});
   std::erase_if(programs, [](const auto& program) { return program.use_count() == 1; });
 }
 
@@ -141,6 +146,7 @@ void MemoryThread::Parts::rescan() {
       std::ranges::any_of(view.missing, [&](const std::string& m) { return memory::inode_of(*hierarchies, m) != 0; }) ||
       std::ranges::any_of(view.nodes, [](const memory::View::Entry& e) { return e.node->gone.load(); });
   if (changed) (void)watch();
+  clear_graves();
   const auto armed = [this](const std::string& name) {
     const memory::View::Entry* e = view.find(name);
     return e != nullptr && e->node->armed;

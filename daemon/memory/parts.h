@@ -18,6 +18,7 @@ struct MemoryThread::Parts {
   Parts(const Hierarchies& host, Options given, memory::FrozenLog frozen, sys::Fd decided_fd);
   std::vector<policy::Problem> watch();  // control is locked
   void bury(memory::Set old);
+  void clear_graves();
   void rescan();
 
   struct Grave {

@@ -66,10 +66,16 @@ class FakePolkit {
     stop_ = true;
     thread_.join();
   }
+  struct Question {
+    std::string action;
+    std::string group;
+    bool interactive = false;
+  };
   std::atomic<int> asked = 0;
-  std::string action;  // of the last question, once `asked` says that there was one
-  std::string group;
-  bool interactive = false;
+  Question last() {  // once `asked` says that there was one
+    const std::lock_guard held(lock_);
+    return last_;
+  }
 
  private:
   static int on_check(sd_bus_message* m, void* userdata, sd_bus_error*) {
@@ -85,9 +91,10 @@ class FakePolkit {
         sd_bus_message_read(m, "{ss}", &key, &value) <= 0 || sd_bus_message_exit_container(m) < 0 ||
         sd_bus_message_read(m, "u", &flags) < 0)
       return -EINVAL;
-    self.action = action;
-    self.group = value;
-    self.interactive = flags == 1;
+    {
+      const std::lock_guard held(self.lock_);
+      self.last_ = {action, value, flags == 1};
+    }
     ++self.asked;
     if (self.says_ == Says::nothing) return 1;
     return sd_bus_reply_method_return(m,
@@ -100,6 +107,8 @@ class FakePolkit {
   }
   Says says_;
   Client client_;
+  std::mutex lock_;
+  Question last_;
   std::atomic<bool> stop_ = false;
   std::thread thread_;
 };
@@ -245,10 +254,10 @@ TEST_CASE("bus access: polkit lets a user write, or does not") {
     CHECK(call_as(f.bus, nobody, "SetLimits 'sa{sv}' web/api 1 mem s 1G").status == 0);
     CHECK(f.server.operations().take() == "set web/api mem=1G\n");
     CHECK(polkit.asked == 1);
-    CHECK(polkit.action == "org.cgx.Manager1.manage-groups");
-    CHECK(polkit.group == "web/api");
+    CHECK(polkit.last().action == "org.cgx.Manager1.manage-groups");
+    CHECK(polkit.last().group == "web/api");
     CHECK(call_as(f.bus, nobody, "Reload").status == 0);
-    CHECK(polkit.action == "org.cgx.Manager1.manage-policies");
+    CHECK(polkit.last().action == "org.cgx.Manager1.manage-policies");
     CHECK(call_as(f.bus, nobody, "ListGroups").status == 0);
     CHECK(call_as(f.bus, 0, "Reload").status == 0);
     CHECK(polkit.asked == 2);  // neither for reading nor for root
@@ -256,7 +265,7 @@ TEST_CASE("bus access: polkit lets a user write, or does not") {
                  "--allow-interactive-authorization=no call org.cgx.Manager1 /org/cgx/Manager1 org.cgx.Manager1 Reload",
                  nobody)
               .status == 0);
-    CHECK_FALSE(polkit.interactive);
+    CHECK_FALSE(polkit.last().interactive);
   }
   (void)f.server.operations().take();
   {
