@@ -37,11 +37,12 @@ TEST_CASE("memory: the largest is killed, and nobody who is protected") {
   const MemoryGroup g("24M");
   Daemon d(g.hierarchies());
   const std::string inner = g.child("inner", "");
+  const std::string beside = g.v1() ? g.name() : g.child("beside", "");  // on v2 no process is above another group
   SUBCASE("largest, in a group below") {
     CHECK(d.watch({pausing(g.name(), {killing()})}).empty());
     Eater large(g.hierarchies(), inner, "touch", 14);
     CHECK(large.says("done"));
-    Eater small(g, "touch", 12);
+    Eater small(g.hierarchies(), beside, "touch", 12);
     CHECK(small.says("done"));  // there is room again
     CHECK(WTERMSIG(large.ends()) == SIGKILL);
     const auto* killed = d.decided("oom", "kill", "done");
@@ -54,17 +55,17 @@ TEST_CASE("memory: the largest is killed, and nobody who is protected") {
   }
   SUBCASE("newest") {
     CHECK(d.watch({pausing(g.name(), {killing(policy::Pick::newest)})}).empty());
-    Eater large(g, "touch", 14);
+    Eater large(g.hierarchies(), beside, "touch", 14);
     CHECK(large.says("done"));
     std::this_thread::sleep_for(30ms);  // ages are in hundredths of a second
-    Eater small(g, "touch", 12);
+    Eater small(g.hierarchies(), beside, "touch", 12);
     CHECK(WTERMSIG(small.ends()) == SIGKILL);
     CHECK(large.ends(50ms) == -1);
   }
   SUBCASE("protected: then the kernel decides") {
     auto kill = policy::Kill{.pick = policy::Pick::all, .protect = {"eater"}};
     CHECK(d.watch({pausing(g.name(), {action(kill)})}).empty());
-    Eater eater(g, "touch", 30);
+    Eater eater(g.hierarchies(), beside, "touch", 30);
     CHECK(WTERMSIG(eater.ends()) == SIGKILL);
     INFO(d.text());
     CHECK(d.decided("oom", "kill", "skipped") != nullptr);
@@ -75,9 +76,9 @@ TEST_CASE("memory: the largest is killed, and nobody who is protected") {
     CHECK(d.watch({pausing(g.name(), {killing(policy::Pick::all)})}).empty());
     Eater first(g.hierarchies(), inner, "touch", 8);
     CHECK(first.says("done"));
-    Eater second(g, "touch", 8);
+    Eater second(g.hierarchies(), beside, "touch", 8);
     CHECK(second.says("done"));
-    Eater third(g, "touch", 12);
+    Eater third(g.hierarchies(), beside, "touch", 12);
     for (Eater* e : {&first, &second, &third}) CHECK(WTERMSIG(e->ends()) == SIGKILL);
     INFO(d.text());
     const auto* killed = d.decided("oom", "kill", "done");
@@ -86,9 +87,9 @@ TEST_CASE("memory: the largest is killed, and nobody who is protected") {
   }
   SUBCASE("by the kernel's score") {
     CHECK(d.watch({pausing(g.name(), {killing(policy::Pick::kernel)})}).empty());
-    Eater large(g, "touch", 14);
+    Eater large(g.hierarchies(), beside, "touch", 14);
     CHECK(large.says("done"));
-    Eater small(g, "wait", 12);
+    Eater small(g.hierarchies(), beside, "wait", 12);
     {
       const auto fd = sys::open_path(fmt::format("/proc/{}/oom_score_adj", small.pid()), O_WRONLY);
       REQUIRE(sys::write_fd(fd->get(), "1000").has_value());

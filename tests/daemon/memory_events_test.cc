@@ -80,6 +80,10 @@ TEST_CASE("memory: what the kernel kills is told, with whose limit it was") {
 
 TEST_CASE("memory: one action where a group with many below it runs out") {
   NEEDS_MEMORY_EVENTS();
+  struct rlimit files{};
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &files) == 0);
+  files.rlim_cur = files.rlim_max;  // some nine for each group
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &files) == 0);
   const MemoryGroup g("24M");
   std::vector<policy::GroupPolicy> policies{pausing(g.name(), {raise(16 * mib, 128 * mib)})};
   for (int i = 0; i < 200; ++i)

@@ -84,6 +84,18 @@ Result<> shrink_v2(const Cgroup& group, const Step& step) {
             .hint = "--force lowers it all the same"});
 }
 
+// Once a cpuset of v2 has had a list and processes are in it, the kernel takes no empty one (ENOSPC). What the parent
+// has leaves as much to the parent, until that changes. Answers that list; none: it was not this that was refused.
+Result<std::string> leave_to_parent(const Cgroup& group, const Hierarchy& h, const FileWrite& w, const Error& error) {
+  if (error.code != ENOSPC || h.version() != Version::v2 || !w.file.starts_with("cpuset.") ||
+      !sys::trim(w.text).empty())
+    return std::string();
+  const Cgroup parent(group.hierarchies(), std::string(parent_of(group.name())));
+  const std::string text = CGX_TRY(parent.read(h, w.file + ".effective"));
+  CGX_CHECK(group.write(h, w.file, sys::trim(text)));
+  return std::string(sys::trim(text));
+}
+
 }  // namespace
 
 Cgroup& Transaction::group(const std::string& name) {
@@ -254,6 +266,18 @@ Result<> Transaction::write_value(const Cgroup& g, const Step& step, bool force)
   if (step.file == "memory.max" && !force && step.hierarchy->version() == Version::v2 && !step.fresh)
     CGX_CHECK(shrink_v2(g, step));
   auto done = g.write(*step.hierarchy, step.file, step.text);
+  if (!done) {
+    const auto all = leave_to_parent(g, *step.hierarchy, {step.file, step.text}, done.error());
+    if (!all) return std::unexpected(explain_write(g, step, all.error()));
+    if (!all->empty()) {
+      done = {};
+      notes_.push_back(
+          fmt::format("{}: {}: has processes, and the kernel takes no empty list from it: {}, as its parent",
+                      shown(step.group),
+                      step.file,
+                      *all));
+    }
+  }
   if (!done && done.error().code == EBUSY && step.file.ends_with("limit_in_bytes") &&
       step.file.starts_with("memory.")) {
     // v1 gives up on reclaim quickly: once more after dropping all that can be dropped.
@@ -322,6 +346,7 @@ void Transaction::take_back(const Undo& u, std::vector<std::string>& left) {
     const auto back =
         u.verb == Verb::own ? change_ids(g, *u.hierarchy, w.file, w.text) : g.write(*u.hierarchy, w.file, w.text);
     if (back || (u.verb == Verb::enable && back.error().code == EBUSY)) continue;
+    if (const auto all = leave_to_parent(g, *u.hierarchy, w, back.error()); all && !all->empty()) continue;
     // What the parent does not allow, this group did not have either: v1 lists no exceptions while it allows by
     // default.
     if (w.file == "devices.allow" && back.error().code == EPERM) continue;
