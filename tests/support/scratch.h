@@ -34,8 +34,8 @@ class ScratchDir {
   sys::Fd fd_;
 };
 
-// The path of a program of tests/support: of the build that CGX_BUILD names, else beside this one. Builds with sanitizers
-// have none, since they are static.
+// The path of a program of tests/support: of the build that CGX_BUILD names, else beside this one. Builds with
+// sanitizers have none, since they are static.
 [[nodiscard]] std::string helper(std::string_view name);
 
 // What a file holds, for comparing: the text, or the error in angle brackets.

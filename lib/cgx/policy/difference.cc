@@ -180,7 +180,7 @@ class Differ {
   const ApplyOptions& options_;
   Difference d_;
   std::map<std::string, WantedGroup, std::less<>> wanted_;  // parents before children
-  std::vector<std::string> leaving_;                   // parents before children
+  std::vector<std::string> leaving_;                        // parents before children
 };
 
 }  // namespace

@@ -37,7 +37,9 @@ class GroupDiffer {
   GroupDiffer(const Hierarchies& hierarchies, const ApplyOptions& options)
       : hierarchies_(hierarchies), options_(options) {}
   // Called for groups from the top down. `old`: its entry in the record; nullptr: none.
-  [[nodiscard]] Result<GroupDifference> run(const std::string& name, const WantedGroup& wanted, const ManagedGroup* old);
+  [[nodiscard]] Result<GroupDifference> run(const std::string& name,
+                                            const WantedGroup& wanted,
+                                            const ManagedGroup* old);
 
  private:
   const Hierarchies& hierarchies_;
