@@ -79,6 +79,8 @@ inline constexpr std::size_t any_number = static_cast<std::size_t>(-1);
 
 [[nodiscard]] std::span<const Command> commands();
 [[nodiscard]] const Command* find_command(std::string_view name);
+// What to say of a name that find_command() does not find: that it is planned, or which one is near.
+[[nodiscard]] Error no_command(std::string_view name);
 // Options that every command with the matching Takes has, for help and completion.
 [[nodiscard]] std::vector<Option> common_options(const Command& command);
 

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rows of all commands.
+#include <algorithm>
 #include <array>
+#include <vector>
+
+#include "cgx/sys/text.h"
 
 #include "command.h"
 
@@ -205,6 +209,21 @@ static_assert(well_formed());
 }  // namespace
 
 std::span<const Command> commands() { return rows; }
+
+Error no_command(std::string_view name) {
+  constexpr std::array<std::string_view, 5> planned{"run", "container", "image", "volume", "network"};
+  if (std::ranges::find(planned, name) != planned.end()) {
+    Error error = bad_value(name, "is not supported yet").error();
+    error.hint = "cgx exec runs a command in a group";
+    return error;
+  }
+  Error error = bad_value(name, "is not a command").error();
+  std::vector<std::string_view> known;
+  for (const Command& c : commands()) known.push_back(c.name);
+  const std::string_view close = sys::nearest(name, known);
+  error.hint = close.empty() ? "cgx help lists the commands" : "did you mean cgx " + std::string(close) + "?";
+  return error;
+}
 
 const Command* find_command(std::string_view name) {
   for (const Command& c : rows)

@@ -91,7 +91,7 @@ Result<int> run_help(const Call& call) {
     return 0;
   }
   const Command* command = find_command(call.words[0]);
-  if (command == nullptr) return bad_value(call.words[0], "is not a command");
+  if (command == nullptr) return std::unexpected(no_command(call.words[0]));
   print(help_text(*command));
   return 0;
 }

@@ -45,14 +45,7 @@ int run_main(std::span<const std::string_view> arguments) {
     return 0;
   }
   const Command* command = find_command(name);
-  if (command == nullptr) {
-    auto error = bad_value(name, "is not a command");
-    std::vector<std::string_view> known;
-    for (const Command& c : commands()) known.push_back(c.name);
-    const std::string_view close = sys::nearest(name, known);
-    error.error().hint = close.empty() ? "cgx help lists the commands" : "did you mean cgx " + std::string(close) + "?";
-    return report(error.error(), "", false);
-  }
+  if (command == nullptr) return report(no_command(name), "", false);
   const Result<Call> call = parse_call(*command, arguments.subspan(1));
   if (!call) {
     bool json = false;
