@@ -57,6 +57,8 @@ void Thread::proceed(Run& run, Look look_now) {
     run.due = next.at;
     switch (next.what) {
       case Next::What::wait:
+        // With nothing to do but to wait for others, tasks that the tripwire slows down would creep on to the limit.
+        if (run.node->version == Version::v2 && run.pauses && run.actions->list.empty() && look_now.waiting) hold(run);
         return;
       case Next::What::end:
         finish(run);

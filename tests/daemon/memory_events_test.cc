@@ -160,7 +160,7 @@ TEST_CASE("memory: nothing to do but to wait, for pause_max at most") {
   policy.pause_max = 700'000;
   CHECK(d.watch({policy}).empty());
   // On v2 the pause begins below the limit: slowly, so that an emulated machine comes in time.
-  Eater eater(g, "touch", 40, g.v1() ? 0 : 20'000);
+  Eater eater(g, "touch", 40, g.v1() ? 0 : 5'000);
   REQUIRE(wait_until([&] {
     const auto all = d.memory().watched();
     return !all.empty() && all[0].paused;
