@@ -280,7 +280,10 @@ bool is_utf8(std::string_view text) { return !not_text(text); }
 std::string printable(std::string_view text) {
   constexpr std::size_t most = 80;
   std::string out;
-  for (const char c : text.substr(0, most)) out += static_cast<unsigned char>(c) < ' ' || c == 0x7f ? '?' : c;
+  std::size_t end = std::min(text.size(), most);
+  while (end > 0 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80)
+    --end;  // a whole character
+  for (const char c : text.substr(0, end)) out += static_cast<unsigned char>(c) < ' ' || c == 0x7f ? '?' : c;
   return text.size() > most ? out + "..." : out;
 }
 

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "cgx/cgroupfs/hierarchy.h"
+#include "cgx/policy/document.h"
 #include "cgx/policy/emit.h"
 #include "cgx/policy/import_parts.h"
 #include "cgx/sys/text.h"
@@ -192,6 +193,7 @@ ImportKind import_kind(std::string_view text, std::string_view name) {
 
 Result<std::string> import_cgconfig(std::string_view text, std::string_view name, std::vector<Problem>& problems) {
   if (text.size() > most_import_bytes) return fail(E2BIG, "is larger than 1 MiB");
+  if (!is_utf8(text)) return fail(EILSEQ, "is not UTF-8 text, as a policy has to be");
   Told told(name, problems);
   const ConfigFile file = parse_cgconfig(text, told);
   const Policies policies = Config(file, told).run();

@@ -2,9 +2,11 @@
 // cgrules.conf(5): a rule a line, `USER[:PROCESS] CONTROLLERS DESTINATION [OPTIONS]`. What its letters mean is as
 // cgrulesengd 2.0 does it, which is not what its manual says: %u, %g and %p are names, %U, %G and %P numbers.
 #include <algorithm>
+#include <cerrno>
 
 #include <fmt/format.h>
 
+#include "cgx/policy/document.h"
 #include "cgx/policy/emit.h"
 #include "cgx/policy/import.h"
 #include "cgx/policy/import_parts.h"
@@ -172,6 +174,7 @@ class Rules {
 
 Result<std::string> import_cgrules(std::string_view text, std::string_view name, std::vector<Problem>& problems) {
   if (text.size() > most_import_bytes) return fail(E2BIG, "is larger than 1 MiB");
+  if (!is_utf8(text)) return fail(EILSEQ, "is not UTF-8 text, as a policy has to be");
   Told told(name, problems);
   Rules rules(told);
   unsigned number = 0;

@@ -97,6 +97,18 @@ class Limits {
     devices();
     for (std::size_t i = 0; i < params_.size(); ++i)
       if (!used_[i]) one(i);
+    // A file of the other version that is set beside the one which a limit was made of.
+    std::vector<std::string> twice;
+    for (const PolicyLimit& raw : group_.limits) {
+      const auto sets_it = [&](const PolicyLimit& l) { return l.limit.knob != nullptr && same_file(raw, l); };
+      if (raw.limit.knob != nullptr) continue;
+      const auto other = std::ranges::find_if(group_.limits, sets_it);
+      if (other == group_.limits.end()) continue;
+      told_.missing(
+          raw.place.line, path_ + raw.limit.file, fmt::format("left out, since {} sets the same", other->key));
+      twice.push_back(raw.key);
+    }
+    std::erase_if(group_.limits, [&](const PolicyLimit& l) { return std::ranges::find(twice, l.key) != twice.end(); });
   }
 
  private:
@@ -217,6 +229,7 @@ class Limits {
     PolicyLimit limit;
     limit.limit = {nullptr, std::string(), std::string(value), p.name};
     limit.key = "raw." + p.name;
+    limit.place.line = p.line;
     group_.limits.push_back(std::move(limit));
   }
 

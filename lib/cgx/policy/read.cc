@@ -64,6 +64,9 @@ void Reader::say(std::string what, std::string hint, bool warning) {
     hint.clear();
     warning = false;
   }
+  // What is quoted from the file is one line that no terminal takes for commands.
+  for (std::string* text : {&what, &hint})
+    std::ranges::replace_if(*text, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; }, '?');
   problems_->push_back({place(), path_, std::move(what), std::move(hint), warning});
 }
 

@@ -95,6 +95,9 @@ void read_raw(Reader& reader, const Node& node, std::vector<PolicyLimit>& limits
 // Why a kernel file is no setting: writing it moves, kills or reclaims, or cannot be taken back. Empty: it is one.
 [[nodiscard]] std::string_view not_a_setting(std::string_view file);
 
+// Whether both are kept in one file of the kernel, on either version.
+[[nodiscard]] bool same_file(const PolicyLimit& a, const PolicyLimit& b);
+
 [[nodiscard]] std::vector<Action> read_actions(Reader& reader, const Node& node, bool best_effort);
 [[nodiscard]] std::vector<PressureRule> read_pressure(Reader& reader, const Node& node, bool best_effort);
 [[nodiscard]] std::vector<Rule> read_rules(Reader& reader, const Node& node);

@@ -24,26 +24,6 @@ struct Draft {
   std::optional<Lossy> lossy;
 };
 
-// The names of the kernel's files that a limit may be kept in, on either version.
-bool same_file(const PolicyLimit& a, const PolicyLimit& b) {
-  if (a.limit.knob == nullptr || b.limit.knob == nullptr) {
-    if (a.limit.knob == nullptr && b.limit.knob == nullptr) return a.limit.file == b.limit.file;
-    const PolicyLimit& raw = a.limit.knob == nullptr ? a : b;
-    const Knob& knob = a.limit.knob == nullptr ? *b.limit.knob : *a.limit.knob;
-    for (const Backing* backing : {&knob.v1, &knob.v2})
-      for (const std::string_view file : backing->files)
-        if (!file.empty() && file == raw.limit.file) return true;
-    return false;
-  }
-  if (a.limit.knob == b.limit.knob) return true;
-  for (const Version version : {Version::v1, Version::v2}) {
-    const Backing& x = backing(*a.limit.knob, version);
-    const Backing& y = backing(*b.limit.knob, version);
-    if (x.present() && y.present() && x.files[0] == y.files[0]) return true;
-  }
-  return false;
-}
-
 class GroupsReader {
  public:
   explicit GroupsReader(Reader& reader) : reader_(reader) {}
@@ -212,6 +192,25 @@ class GroupsReader {
 };
 
 }  // namespace
+
+bool same_file(const PolicyLimit& a, const PolicyLimit& b) {
+  if (a.limit.knob == nullptr || b.limit.knob == nullptr) {
+    if (a.limit.knob == nullptr && b.limit.knob == nullptr) return a.limit.file == b.limit.file;
+    const PolicyLimit& raw = a.limit.knob == nullptr ? a : b;
+    const Knob& knob = a.limit.knob == nullptr ? *b.limit.knob : *a.limit.knob;
+    for (const Backing* backing : {&knob.v1, &knob.v2})
+      for (const std::string_view file : backing->files)
+        if (!file.empty() && file == raw.limit.file) return true;
+    return false;
+  }
+  if (a.limit.knob == b.limit.knob) return true;
+  for (const Version version : {Version::v1, Version::v2}) {
+    const Backing& x = backing(*a.limit.knob, version);
+    const Backing& y = backing(*b.limit.knob, version);
+    if (x.present() && y.present() && x.files[0] == y.files[0]) return true;
+  }
+  return false;
+}
 
 std::vector<GroupPolicy> read_groups(Reader& reader, const Entry* defaults, const Entry* groups) {
   GroupsReader all(reader);
