@@ -19,7 +19,6 @@
 #include "cgx/sys/text.h"
 
 namespace cgx::daemon::memory {
-namespace {}  // namespace
 
 Worker::Worker(
     const Hierarchies& hierarchies, std::size_t room, int decided, int answers_wake, std::function<void()> idle)

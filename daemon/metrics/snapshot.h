@@ -33,8 +33,8 @@ struct Labels {
 struct Reading {
   std::shared_ptr<const Labels> labels;
   Usage usage;
-  std::array<std::uint64_t, most_limit_metrics>
-      limits{};  // in the order of metric_limits(), in units of its metric; no_value
+  // In the order of metric_limits(), in units of its metric; no_value.
+  std::array<std::uint64_t, most_limit_metrics> limits{};
   std::uint64_t oom_events = no_value;
   std::uint64_t processes = no_value;
 };

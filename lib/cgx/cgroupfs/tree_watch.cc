@@ -22,10 +22,6 @@ namespace {
 
 using Change = TreeEvent::Change;
 
-std::string below_name(std::string_view group, std::string_view child) {
-  return group.empty() ? std::string(child) : fmt::format("{}/{}", group, child);
-}
-
 // v2 directories are not watched for IN_MODIFY: what it means there, POLLPRI on the file tells earlier.
 std::uint32_t mask_of(const Hierarchy& h) {
   const std::uint32_t mask = IN_CREATE | IN_DELETE | IN_ONLYDIR;
@@ -125,7 +121,7 @@ Result<bool> TreeWatch::enter(const Hierarchy& h,
   if (!children)
     return children.error().code == ENOENT ? Result<bool>(true)
                                            : located(Result<bool>(std::unexpected(children.error())), shown(group));
-  for (const std::string& child : *children) CGX_CHECK(enter(h, below_name(group, child), depth, events));
+  for (const std::string& child : *children) CGX_CHECK(enter(h, child_of(group, child), depth, events));
   return true;
 }
 
@@ -189,7 +185,7 @@ Result<> TreeWatch::look_again(std::vector<TreeEvent>& events) {
     const auto children = dir ? sys::list_dir(dir->get(), "", sys::Entries::directories) : std::vector<std::string>();
     if (!children) continue;  // went meanwhile; its parent tells
     for (const std::string& child : *children)
-      CGX_CHECK(enter(*p.hierarchy, below_name(p.group, child), Depth::below, &events));
+      CGX_CHECK(enter(*p.hierarchy, child_of(p.group, child), Depth::below, &events));
   }
   for (auto& [name, group] : groups_) group.written = group.enabled = true;
   return {};
@@ -226,7 +222,7 @@ Result<std::vector<TreeEvent>> TreeWatch::read() {
         continue;
       }
       if ((e.mask & IN_ISDIR) == 0) continue;
-      const std::string group = below_name(directory.group, name);
+      const std::string group = child_of(directory.group, name);
       const auto known = groups_.find(group);
       if ((e.mask & IN_CREATE) != 0 && (directory.below || known != groups_.end())) {
         CGX_CHECK(enter(h, group, directory.below ? Depth::below : known->second.depth, &events));

@@ -20,10 +20,6 @@ std::string text_of(const Cgroup& group, const Hierarchy& h, std::string_view fi
   return text ? std::string(sys::trim(*text)) : std::string();
 }
 
-std::string child_name(const Cgroup& group, std::string_view child) {
-  return group.name().empty() ? std::string(child) : fmt::format("{}/{}", group.name(), child);
-}
-
 // Who may: the owner and mode of the file, for EACCES and EPERM.
 std::string rights(const Hierarchy& h, std::string_view group, std::string_view file) {
   const std::string path = h.path(group, file);
@@ -86,7 +82,7 @@ std::string why_cpuset(const Cgroup& group, const Step& step, int code) {
   if (code == EBUSY && wanted)
     if (const auto children = children_of(group))
       for (const std::string& child : *children) {
-        const Cgroup inner(group.hierarchies(), child_name(group, child));
+        const Cgroup inner(group.hierarchies(), child_of(group.name(), child));
         const auto used = sys::IdSet::parse(text_of(inner, h, step.file));
         if (used && !used->within(*wanted))
           return fmt::format("is less than the {} that {} below it uses", used->text(), inner.name());
