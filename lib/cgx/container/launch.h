@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// Starting a container: two visible lists of stages, the parent's and the child's. An error says which stage failed:
+// `stage pivot_root: REASON`. The child runs in a copy of the parent's memory; it reads no configuration and opens nothing
+// by the host's paths: all is resolved before the clone.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <sys/types.h>
+
+#include "cgx/cgroupfs/cgroup.h"
+#include "cgx/container/rootfs.h"
+#include "cgx/container/seccomp.h"
+#include "cgx/container/spec.h"
+#include "cgx/sys/fd.h"
+
+namespace cgx::container {
+
+struct LaunchRequest {
+  const Spec* spec = nullptr;
+  std::string id;
+  std::string bundle;
+  const Cgroup* group = nullptr;          // with its limits in force; nullptr: the container stays in the caller's
+  RootfsPlan rootfs;                      // prepare_rootfs() is called by launch()
+  std::optional<SeccompProgram> seccomp;  // compiled before
+  std::string console_socket;             // path of the AF_UNIX socket that gets the terminal's master
+  bool foreground_terminal = false;       // without a console socket: launch() answers the master
+  int preserve_fds = 0;                   // descriptors 3.. (besides LISTEN_FDS) that the program gets
+  bool no_new_keyring = false;
+  // `create`: the child waits before its last stages until somebody opens this fifo for reading. -1: it goes on.
+  int start_fifo = -1;
+  // For hooks: the state of the container as JSON with this status and pid ("creating", "created", "running").
+  std::function<std::string(std::string_view status, pid_t pid)> state_json;
+};
+
+struct Launched {
+  pid_t pid = -1;
+  sys::Fd pidfd;
+  sys::Fd terminal;                    // the master, where asked for
+  std::vector<std::string> warnings;   // capabilities that cannot be granted, options that this kernel lacks
+};
+
+// Returns when the child has executed its program, or (start_fifo) waits to be started. On an error nothing of it is
+// left: no process; the group and its limits are the caller's.
+[[nodiscard]] Result<Launched> launch(LaunchRequest& request);
+
+struct EnterRequest {
+  const Spec* spec = nullptr;   // of the container
+  Process process;
+  pid_t init = -1;              // the container's first process
+  const Cgroup* group = nullptr;
+  std::optional<SeccompProgram> seccomp;
+  std::string console_socket;
+  bool foreground_terminal = false;
+  int preserve_fds = 0;
+  bool no_new_keyring = false;
+};
+// A further process in a running container: joins its groups and namespaces by descriptors of `init`.
+[[nodiscard]] Result<Launched> enter(EnterRequest& request);
+
+// Runs hooks in order with `state` on their stdin; the first that fails, or is over its time, is the error.
+[[nodiscard]] Result<> run_hooks(const std::vector<Hook>& hooks, std::string_view kind, const std::string& state);
+
+// Makes this program safe from being written to by what it starts (/proc/PID/exe): executes itself once more from a
+// read-only detached mount, or a sealed copy in memory. Returns where that is done already. Call first in main().
+[[nodiscard]] Result<> protect_program(char** argv);
+
+}  // namespace cgx::container

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is kept of a container between commands: ROOT/ID/state.json, a lock, the bundle's config as it was read, and
+// the fifo that `start` opens. Written whole and renamed; a SIGKILL at any moment leaves the old or the new.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <sys/types.h>
+
+#include "cgx/container/spec.h"
+#include "cgx/sys/fd.h"
+
+namespace cgx::container {
+
+enum class Status : std::uint8_t { creating, created, running, paused, stopped };
+[[nodiscard]] std::string_view status_word(Status status);
+
+struct State {
+  std::string id, bundle, rootfs, oci_version, created;  // created: RFC 3339 with nanoseconds, UTC
+  std::string owner;                                     // user name, or "#UID"
+  pid_t pid = 0;
+  std::uint64_t pid_start = 0;                           // field 22 of /proc/PID/stat: the pid is still that process
+  std::string group;                                     // name of the cgroup; empty: none
+  std::string systemd_scope;                             // unit, where systemd made the group
+  bool group_made = false;
+  Pairs annotations;
+  std::string config;                                    // the bundle's config.json at create
+};
+
+// A directory of containers, ROOT. Made (0700) where it is missing.
+class Store {
+ public:
+  [[nodiscard]] static Result<Store> open(const std::string& root);
+  // `[A-Za-z0-9_+.-]+`, at most 1024 bytes, not "." or "..": EINVAL else, in runc's words.
+  [[nodiscard]] static Result<> check_id(std::string_view id);
+
+  // Takes ROOT/ID for a new container and locks it. EEXIST: "container with given ID already exists".
+  class Entry;
+  [[nodiscard]] Result<Entry> create(const std::string& id);
+  // ENOENT: "container does not exist". Locked for as long as the Entry lives; blocks while another command has it.
+  [[nodiscard]] Result<Entry> find(const std::string& id);
+  [[nodiscard]] Result<std::vector<std::string>> ids() const;
+
+ private:
+  sys::Fd dir_;
+  std::string path_;
+};
+
+class Store::Entry {
+ public:
+  [[nodiscard]] Result<State> read() const;
+  [[nodiscard]] Result<> write(const State& state);
+  [[nodiscard]] Result<> make_start_fifo(uid_t owner);
+  [[nodiscard]] Result<sys::Fd> open_start_fifo(int flags) const;  // O_PATH, O_WRONLY, O_RDONLY|O_NONBLOCK
+  [[nodiscard]] bool has_start_fifo() const;
+  [[nodiscard]] Result<> remove_start_fifo();
+  [[nodiscard]] Result<> remove();  // the directory and all that is in it
+  void unlock();
+
+ private:
+  friend class Store;
+  sys::Fd dir_, lock_;
+  std::string path_, id_;
+};
+
+// What it is doing now, from /proc, the fifo and the freezer.
+[[nodiscard]] Result<Status> status_of(const State& state, const Store::Entry& entry);
+// The state of the specification as JSON, for `state` and for hooks.
+[[nodiscard]] std::string state_json(const State& state, Status status, pid_t pid);
+
+}  // namespace cgx::container
