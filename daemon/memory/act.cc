@@ -34,10 +34,10 @@ Look Thread::look(Run& run) {
   if (run.fill.code == ENODEV || run.fill.code == ENOENT) return {.gone = true};
   if (run.progress.trigger() == policy::Trigger::threshold)
     return {.waiting = run.fill.usage >= policy::early_mark(run.fill.limit)};
-  if (!run.fill.full) return {};
   // Tasks that were woken show as waiting until they have run; so room comes first, and then who waits.
-  if (node.version == Version::v1 && run.pauses) return {.waiting = read_oom(node).under_oom};
-  return {.waiting = true};
+  if (node.version == Version::v1 && run.pauses)
+    return {.waiting = (run.stuck || has_no_room(node, run.fill)) && read_oom(node).under_oom};
+  return {.waiting = run.fill.full};
 }
 
 void Thread::proceed(Run& run, Look look_now) {
@@ -296,6 +296,7 @@ void Thread::finish(Run& run) {
   run.token = 0;
   run.due = run.kill_at = never;
   if (node.version == Version::v2) node.paused = false;
+  node.waits_since = never;
   if (node.gone || node.retired) return;
   follow_limit(node);  // who goes on using memory is soon there again
   node.settle_at = now_micros() + 1000;

@@ -13,7 +13,7 @@
 namespace cgx::daemon::memory {
 namespace {
 
-// The kernel charges up to 64 pages ahead and kills for contiguous 32 KiB: less room than this is none.
+// The kernel kills for contiguous 32 KiB: less room than this is none.
 constexpr std::uint64_t headroom = 64 * 1024;
 
 bool is_full(std::uint64_t usage, std::uint64_t limit) { return limit != sys::unlimited && usage + headroom > limit; }
@@ -107,6 +107,13 @@ std::uint64_t limit_above(const Node& node) {
       least = std::min(least, limit.value);
   return least;
 }
+
+bool has_no_room(const Node& node, const Fill& fill) {
+  return fill.full ||
+         (fill.limit != sys::unlimited && fill.usage + std::min(node.charged_ahead, fill.limit / 8) > fill.limit);
+}
+
+bool stuck(const Node& node, Micros now) { return node.waits_since != never && now - node.waits_since >= second; }
 
 Node* oom_root(Node& node) {
   Node* root = nullptr;

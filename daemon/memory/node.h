@@ -39,6 +39,7 @@ class Node : public std::enable_shared_from_this<Node> {
   ino_t freezer_inode = 0;  // of the one with the freezer
   std::string place;        // its path in the lines of the memory hierarchy in /proc/PID/cgroup, with the colon before
   bool registered = false;  // false: a group above a watched one, which is looked at only
+  std::uint64_t charged_ahead = 0;  // at most, by all CPUs
   Files files;
   Source source{.kind = Source::Kind::memory, .node = this, .pressure = nullptr};
   Source threshold_source{.kind = Source::Kind::threshold, .node = this, .pressure = nullptr};
@@ -54,6 +55,7 @@ class Node : public std::enable_shared_from_this<Node> {
   bool busy = false;         // in the list of those with something to do later
   Micros settle_at = never;  // look again for what the kernel tells no event of
   unsigned settles = 0;
+  Micros waits_since = never;  // v1: tasks have waited since then, in no run
   std::uint64_t oom_kill = 0, oom_local = 0, high_local = 0, max_local = 0;  // as read last
   std::uint64_t failcnt = 0;                                                 // at the last sweep
   std::uint64_t failcnt_told = 0, failcnt_next = 0;  // accounted for, by an event or by age; and what will be by age
@@ -109,6 +111,12 @@ struct Counts {
 [[nodiscard]] std::uint64_t limit_above(const Node& node);
 // The group at or above `node` that is topmost under OOM (v1); nullptr: none.
 [[nodiscard]] Node* oom_root(Node& node);
+// v1: whether tasks may have to wait for what is left. Each CPU charges ahead, and gives it back when the group is at
+// its limit: late, and without waking who waits already.
+[[nodiscard]] bool has_no_room(const Node& node, const Fill& fill);
+// v1: tasks have waited for a second and nobody acted: those that were only woken would have run. There may seem to be
+// room, since what the kernel had charged ahead, for other things too, has come back.
+[[nodiscard]] bool stuck(const Node& node, Micros now);
 
 // Raises limit, and memory plus swap by as much, in the order that the kernel takes; v2: memory.high too, where it is a
 // tripwire or the policy's. An errno, and which file it was.

@@ -70,6 +70,7 @@ struct Run {
   Micros window = 0;        // pressure: of the rule
   unsigned told = 0;        // decisions
   bool pauses = false;      // tasks wait until the run ends
+  bool stuck = false;       // v1: it began because tasks waited for long, whatever room there seemed to be
   bool held = false;        // v2: frozen in place of a pause
   bool refreeze = false;    // v1: thawed for a kill alone
   Fill fill;                // as looked at last

@@ -184,9 +184,13 @@ void Thread::settle(Node& node, Micros now) {
     told_kills(node, state.oom_kill, now);
     waits = state.under_oom && state.disabled;
     if (!waits && node.run.progress.idle()) node.paused = false;
+    if (!waits || !node.run.progress.idle())
+      node.waits_since = never;
+    else if (node.waits_since == never)
+      node.waits_since = now;
     if (waits && node.pauses() && node.run.progress.idle()) {
       Node* root = oom_root(node);
-      if (root == &node && read_fill(node).full)
+      if (root == &node && (stuck(node, now) || has_no_room(node, read_fill(node))))
         begin(node.run, node.program->oom, policy::Trigger::oom, node, &node, now);
     }
   } else {
@@ -338,6 +342,7 @@ void Thread::begin(Run& run, const Actions& actions, policy::Trigger trigger, No
   run.token = 0;
   run.told_again = trigger == policy::Trigger::pressure;
   run.held = run.refreeze = false;
+  run.stuck = stuck(node, now_micros());
   run.told = 0;
   run.pauses = trigger == policy::Trigger::oom && node.pauses() && node.armed;
   if (node.version == Version::v1 && run.pauses) run.pauses = read_oom(node).disabled;

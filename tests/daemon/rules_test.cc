@@ -42,6 +42,7 @@ TEST_CASE("rules sort what runs and what starts") {
   const pid_t second = after.pid();
   CHECK(soon([&] { return bench.in(second, name); }));
   // By path, and not again what is there already.
+  CHECK(soon([&] { return bench.sorter->stats().moved == 2; }));
   const auto moved = bench.sorter->stats().moved;
   REQUIRE(bench.rules({{.exe = bench.scratch.path() + "/*", .target = name}}));
   CHECK(bench.sorter->stats().moved == moved);

@@ -38,6 +38,13 @@ static void write_file(long mib) {
   const int fd = memfd_create("eater", MFD_CLOEXEC);
   static char block[65536];
   memset(block, 1, sizeof block);
+  // From here on it needs memory for the file alone: a page of its own that comes back in would have it wait at the
+  // limit, and what is tested is a charge that fails at once.
+  char text[64], stack[65536];
+  memset(stack, 1, sizeof stack);
+  __asm__ volatile("" : : "r"(stack) : "memory");
+  snprintf(text, sizeof text, "%lld\n", (long long)mib);
+  mlockall(MCL_CURRENT);
   long long wrote = 0;
   while (wrote < (long long)mib << 20) {
     const ssize_t n = write(fd, block, sizeof block);

@@ -2,6 +2,7 @@
 #include "cgx/policy/import.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
@@ -173,6 +174,11 @@ TEST_CASE("import: what cannot be carried over is told and stays loadable") {
       {"cpu.frob = 1;", "is not known to cgx", "raw: {cpu.frob: \"1\"}"},
       {"cpu.frob = \"1\n2\";", "takes one line", "g: {}"},
       {"devices.allow = \"c 1:3 rwx\";", "c 1:3 rwx", "g: {}"},
+      {"cpu.frob = \"\";", "has no value", "g: {}"},
+      {"cpu.cfs_quota_us = 50000; cpu.max = \"1000 2000\";", "line 1 sets it again", "cpu: {quota: 1000/2000}"},
+      {"memory.oom_control = 1; memory.oom.group = 1;", "memory.oom: line 1 sets it again", "memory: {oom: group}"},
+      {"memory.oom.group = 1; memory.oom_control = 1;", "memory.oom: line 1 sets it again", "memory: {oom: pause}"},
+      {"devices.x = a; devices.x = b;", "devices.x: line 1 sets it again", "raw: {devices.x: \"b\"}"},
   };
   for (const Row& row : rows) {
     CAPTURE(row.params);
@@ -198,6 +204,13 @@ TEST_CASE("import: owners") {
   got = perm("uid = 7; fperm = 775;", "uid = 7; dperm = 775;");
   CHECK(got.told == "1: group g: perm: modes of files (fperm, dperm) stay as the kernel makes them\n");
   CHECK(got.body == "groups:\n  g:\n    owner: 7\n");
+  // What a file of policies would read in another way, or not at all.
+  got = perm("uid = root;", "uid = \"a:b\";");
+  CHECK(got.told.find("!1: group g: perm: \"a:b\" is no name of a user\n") != std::string::npos);
+  CHECK(got.body == "groups:\n  g: {}\n");
+  got = perm("uid = root;", "uid = 7; gid = \"a b\";");
+  CHECK(got.told.find("!1: group g: perm: \"a b\" is no name of a group of users\n") != std::string::npos);
+  CHECK(got.body == "groups:\n  g: {}\n");
   // The default is for groups that say nothing of their own.
   got = config(
       "default { perm { admin { uid = 7; } task { uid = 7; } } } group a { perm { admin { uid = 0; } } } group b { }");
@@ -247,9 +260,14 @@ root          *       daemons/
 *:vi*         *       c/%U/%g/%G
 *:a?b         *       d
 *:longer-than-fifteen * e
+*:ein-prozessor-€-mehr * e
+*:fourteen-bytes*-and * e
 *             *       /f/
 )");
-  CHECK(got.told == "8: *:longer-than-fifteen: the kernel keeps 15 bytes of a name: longer-than-fif stands for it\n");
+  CHECK(got.told == R"(8: *:longer-than-fifteen: the kernel keeps 15 bytes of a name: longer-than-fif stands for it
+9: *:ein-prozessor-€-mehr: the kernel keeps 15 bytes of a name: ein-prozessor-? stands for it
+10: *:fourteen-bytes*-and: the kernel keeps 15 bytes of a name: fourteen-bytes\* stands for it
+)");
   CHECK(got.wrong.empty());
   CHECK(got.body == R"(rules:
   - {user: root, group: daemons/}
@@ -259,17 +277,20 @@ root          *       daemons/
   - {command: vi*, group: c/%U/%g/%G}
   - {command: "a\\?b", group: d}
   - {command: longer-than-fif, group: e}
+  - {command: "ein-prozessor-?", group: e}
+  - {command: "fourteen-bytes\\*", group: e}
   - {user: "*", group: /f/}
 )");
 }
 
 TEST_CASE("import: what rules cannot say is told") {
   struct Row {
-    std::string_view text;
+    std::string text;
     std::string_view told;
     std::size_t kept;  // rules
   };
-  constexpr Row rows[] = {
+  const std::string part(254, 'x');
+  const Row rows[] = {
       {"root cpu,memory a", "1: root: not only in cpu,memory", 1},
       {"root cpu a\n% memory b", "2: %: b in memory: a process has one group in all hierarchies, and that is a", 1},
       {"root cpu a\n% memory /a/", "1: root: not only in cpu", 1},
@@ -281,6 +302,12 @@ TEST_CASE("import: what rules cannot say is told") {
       {"root * ../a", "!1: root: the destination \"../a\"", 0},
       {"root * a frob", "!1: root: \"frob\" is none of the options", 0},
       {"root * a ignore_rt", "1: root: ignore_rt", 1},
+      {"root * a/%u" + part, "", 1},
+      {"root * a/%u-" + part, "!1: root: the destination \"a/%u-xxx", 0},
+      {"root * %" + std::string(4096, 'a'), "is longer than 4096 bytes", 0},
+      {"a/b * a", "!1: a/b: \"a/b\" is no name of a user", 0},
+      {"@-b * a", "!1: @-b: \"-b\" is no name of a group of users", 0},
+      {"root:/" + std::string(4096, 'a') + " * a", "is longer than 4096 bytes", 0},
   };
   for (const Row& row : rows) {
     CAPTURE(row.text);
@@ -303,6 +330,49 @@ TEST_CASE("import: which of the two a file is") {
   CHECK(import_kind("# x\ngroup a {\n}", "-") == ImportKind::cgconfig);
   CHECK(import_kind("# group a {\nroot * a", "-") == ImportKind::cgrules);
   CHECK(import_kind("", "-") == ImportKind::cgconfig);
+}
+
+TEST_CASE("import: sentences are cut between characters") {
+  std::string long_name;
+  for (int i = 0; i < 100; ++i) long_name += "ä€";
+  for (std::size_t lead = 0; lead < 5; ++lead) {
+    const std::string name = std::string(lead, 'x') + long_name;
+    CHECK(config(fmt::format("mount {{ cpu = {}; }} {} {{ }}", name, name)).wrong.empty());
+    CHECK(rules(fmt::format("root {} a\n{}", name, name)).wrong.empty());
+  }
+  std::vector<Problem> problems;
+  const auto got = import_cgconfig("frob { }", "/a\xc3/\xff\x1b", problems);
+  REQUIRE(got);
+  CHECK(got->starts_with("# Made by cgx import out of /a?/??.\n"));
+}
+
+TEST_CASE("import: names that are longer than a key of YAML may be") {
+  const std::string part(200, 'a');
+  const std::string name = fmt::format("{0}/{0}/{0}/{0}/{0}/{0}", part);
+  const Imported got = config(fmt::format("group {} {{ cpu {{ cpu.shares = 5; }} }} group {}/b {{ }}", name, name));
+  CHECK(got.told.empty());
+  CHECK(got.wrong.empty());
+  const auto policies = load_text(got.text, "y.yaml").policies;
+  REQUIRE(policies.groups.size() == 2);
+  CHECK(policies.groups[0].name == name);
+  CHECK(policies.groups[0].limits.size() == 1);
+}
+
+TEST_CASE("import: a file of mistakes makes a thousand comments, one of rules no policy that is too large") {
+  std::string text;
+  for (int i = 0; i < 1200; ++i) text += "a\n";
+  std::vector<Problem> problems;
+  const auto told = import_cgrules(text, "x", problems);
+  REQUIRE(told);
+  CHECK(problems.size() == 1200);
+  CHECK(told->find("#   x:1000: ") != std::string::npos);
+  CHECK(told->find("#   x:1001: ") == std::string::npos);
+  CHECK(told->find("#   and 200 more\n") != std::string::npos);
+  text.clear();
+  while (text.size() < 900'000) text += "a * b\n";
+  const auto large = import_cgrules(text, "x", problems);
+  REQUIRE_FALSE(large);
+  CHECK(large.error().code == E2BIG);
 }
 
 TEST_CASE("import: too large, and not UTF-8") {

@@ -240,6 +240,13 @@ TEST_CASE("targets that are none are refused") {
   }
 }
 
+TEST_CASE("targets that are too long whatever is put in are refused") {
+  const std::string part(254, 'x');
+  CHECK(check_target("a/%u" + part));
+  CHECK_FALSE(check_target("a/%u-" + part));
+  CHECK_FALSE(check_target("a/%u%u" + part));
+}
+
 TEST_CASE("what rules depend on is known beforehand") {
   CHECK_FALSE(is_template("a%%b"));
   CHECK(is_template("a%%%u"));

@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The pages, of groups in directories that stand in for hierarchies.
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <map>
 #include <set>
 #include <string>
 
@@ -12,6 +8,7 @@
 #include "daemon/metrics/listing.h"
 #include "daemon/metrics/metrics.h"
 #include "daemon/metrics/page.h"
+#include "metrics_support.h"
 
 namespace metrics_page_test {
 
@@ -20,73 +17,7 @@ using namespace std::chrono_literals;
 using daemon::Collector;
 using daemon::Metrics;
 using daemon::OomMemory;
-namespace fs = std::filesystem;
-
-namespace {
-
-fs::path recorded(const char* path) { return fs::path(CGX_SOURCE_ROOT) / "tests/data/usage" / path; }
-
-// A copy of recorded hierarchies, gone at the end.
-class Copy {
- public:
-  explicit Copy(const char* of) {
-    std::string name = (fs::temp_directory_path() / "cgx-test-metrics-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    root = name;
-    fs::copy(recorded(of), root, fs::copy_options::recursive);
-  }
-  Copy(const Copy&) = delete;
-  Copy& operator=(const Copy&) = delete;
-  ~Copy() {
-    std::error_code ignored;
-    fs::remove_all(root, ignored);
-  }
-  void file(const std::string& path, std::string_view content) const {
-    fs::create_directories((root / path).parent_path());
-    std::ofstream(root / path) << content;
-  }
-  [[nodiscard]] Hierarchies hierarchies() const {
-    if (fs::exists(root / "v2"))
-      return Hierarchies::of_mounts({Mount{.version = Version::v2, .dir = root / "v2", .root = "/", .device = 1}});
-    std::vector<Mount> mounts;
-    for (const char* name : {"cpu,cpuacct", "memory", "blkio", "pids"}) {
-      Mount m{
-          .version = Version::v1, .dir = root / name, .root = "/", .device = static_cast<unsigned>(mounts.size() + 1)};
-      m.controllers = ControllerSet::parse(name).value();
-      mounts.push_back(m);
-    }
-    return Hierarchies::of_mounts(mounts);
-  }
-  fs::path root;
-};
-
-std::shared_ptr<daemon::World> world_of(const std::vector<std::string>& names) {
-  auto world = std::make_shared<daemon::World>();
-  for (const std::string& name : names) world->groups.push_back({.name = name});
-  return world;
-}
-
-// The samples of a page by what stands before the value; every one once.
-std::map<std::string, std::string> samples(const std::string& page) {
-  std::map<std::string, std::string> all;
-  for (const std::string_view line : sys::lines(page)) {
-    if (line.empty() || line.starts_with('#')) continue;
-    const std::size_t blank = line.rfind(' ');
-    REQUIRE(blank != std::string_view::npos);
-    CAPTURE(std::string(line));
-    CHECK(all.emplace(line.substr(0, blank), line.substr(blank + 1)).second);
-  }
-  return all;
-}
-
-std::string page_of(Metrics& metrics) { return metrics.page(daemon::Format::text); }
-
-std::string sample(const std::map<std::string, std::string>& all, const std::string& key) {
-  const auto at = all.find(key);
-  return at == all.end() ? "(none)" : at->second;
-}
-
-}  // namespace
+using namespace metrics_support;
 
 TEST_CASE("metrics page: v2, with the names and units of Prometheus") {
   const Copy copy("v2");
@@ -345,82 +276,6 @@ TEST_CASE("metrics page: the names of cAdvisor") {
         "five minutes after the group is gone.\n# TYPE container_oom_events_total counter\n"
         "container_oom_events_total" +
             labels + "} 3\n");
-}
-
-TEST_CASE("metrics: what cgxd counts of itself") {
-  const Copy copy("v2");
-  const Hierarchies hierarchies = copy.hierarchies();
-  daemon::Shared shared;
-  auto world = world_of({"web"});
-  world->groups[0].warnings = {"x", "y"};
-  world->problems = {"z"};
-  shared.set(world);
-  Metrics metrics(hierarchies, shared, {});
-  daemon::Decision d;
-  d.group.set("we\"b");
-  d.event.set("oom");
-  d.count = 1;
-  d.action.set("raise");
-  d.result.set("done");
-  d.took = 300;
-  metrics.count(d);
-  d.action.set("kill");  // the second action about the same event
-  metrics.count(d);
-  d.event.set("failcnt");
-  d.count = 9;
-  d.action.set("none");
-  metrics.count(d);
-  metrics.lost_decisions(4);
-  metrics.reloaded(false, {});
-  metrics.watched(7);
-  metrics.rules({.events = 10, .moved = 5, .failed = 1, .lost = 2, .rescans = 1});
-  metrics.rules({.events = 12, .moved = 5, .failed = 1, .lost = 2, .rescans = 1});
-  metrics.drifted(3);
-  for (const auto format : {daemon::Format::text, daemon::Format::openmetrics}) {
-    CAPTURE(static_cast<int>(format));
-    const auto all = samples(metrics.page(format));
-    CHECK(sample(all, "cgxd_oom_events_total{event=\"oom\",policy=\"we\\\"b\"}") == "1");
-    CHECK(sample(all, "cgxd_actions_total{action=\"raise\",result=\"done\"}") == "1");
-    CHECK(sample(all, "cgxd_actions_total{action=\"kill\",result=\"done\"}") == "1");
-    CHECK(sample(all, "cgxd_event_reaction_seconds_count") == "2");
-    CHECK(sample(all, "cgxd_event_reaction_seconds_bucket{le=\"0.0005\"}") == "2");
-    CHECK(sample(all, "cgxd_event_reaction_seconds_bucket{le=\"0.00025\"}") == "0");
-    CHECK(sample(all, "cgxd_events_without_notification_total") == "1");
-    CHECK(sample(all, "cgxd_decisions_lost_total") == "4");
-    CHECK(sample(all, "cgxd_config_last_reload_successful") == "0");
-    CHECK(sample(all, "cgxd_config_reloads_total{result=\"failed\"}") == "1");
-    CHECK(sample(all, "cgxd_watched_cgroups") == "7");
-    CHECK(sample(all, "cgxd_policy_warnings") == "2");
-    CHECK(sample(all, "cgxd_policy_problems") == "1");
-    CHECK(sample(all, "cgxd_rule_events_total") == "12");
-    CHECK(sample(all, "cgxd_rule_moves_total{result=\"done\"}") == "5");
-    CHECK(sample(all, "cgxd_drift_repairs_total") == "3");
-    CHECK(sample(all, "process_open_fds") != "(none)");
-  }
-}
-
-TEST_CASE("metrics: the page for people escapes what others named") {
-  const Copy copy("v2");
-  copy.file("v2/<script>alert(1)<script>/cpu.stat", "usage_usec 61000000\n");
-  const Hierarchies hierarchies = copy.hierarchies();
-  daemon::Shared shared;
-  auto world = world_of({"<script>alert(1)<script>", "web"});
-  world->problems = {"a.yaml:1:1: <b>"};
-  world->last_reload = std::chrono::system_clock::now();
-  world->policy_valid = false;
-  shared.set(world);
-  Metrics metrics(hierarchies, shared, {});
-  const std::string page = metrics.html("NONCE");
-  CHECK(page.starts_with("<!DOCTYPE html>"));
-  CHECK(page.find("<script>alert") == std::string::npos);
-  CHECK(page.find("&lt;script&gt;alert(1)&lt;script&gt;") != std::string::npos);
-  CHECK(page.find("<b>") == std::string::npos);
-  CHECK(page.find("<script nonce=\"NONCE\">") != std::string::npos);
-  CHECK(page.find(">1m 01s<") != std::string::npos);
-  CHECK(page.find("the last load failed") != std::string::npos);
-  const std::string json = metrics.json();
-  CHECK(json.find("\"cpu_usec\":61000000") != std::string::npos);
-  CHECK(json.find("\"summary\":\"2 groups\"") != std::string::npos);
 }
 
 TEST_CASE("metrics: every name is one that Prometheus takes, and is listed") {

@@ -56,7 +56,7 @@ rules:
   const GroupPolicy& web = p.groups[0];
   CHECK(web.name == "web");
   CHECK(web.path == "groups.web");
-  CHECK(web.place == Place{"t.yaml", 7, 3});
+  CHECK(web.place == policy::Place{"t.yaml", 7, 3});
   CHECK(web.description == "front-end servers");
   CHECK(limit_of(web, "cpuset.cpus") == "0-1");
   CHECK(limit_of(web, "cpuset.mems") == "0");
@@ -84,7 +84,7 @@ rules:
   CHECK(web.owner_text == "root:root");
 
   REQUIRE(web.on_oom.size() == 3);
-  CHECK(web.on_oom[0].place == Place{"t.yaml", 20, 9});
+  CHECK(web.on_oom[0].place == policy::Place{"t.yaml", 20, 9});
   const auto* raise = std::get_if<Raise>(&web.on_oom[0].what);
   REQUIRE(raise != nullptr);
   CHECK(raise->by.percent == 25);

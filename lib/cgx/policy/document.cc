@@ -277,13 +277,16 @@ const Entry* Node::find(std::string_view key) const {
 
 bool is_utf8(std::string_view text) { return !not_text(text); }
 
-std::string printable(std::string_view text) {
-  constexpr std::size_t most = 80;
-  std::string out;
+std::string_view whole_characters(std::string_view text, std::size_t most) {
   std::size_t end = std::min(text.size(), most);
-  while (end > 0 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80)
-    --end;  // a whole character
-  for (const char c : text.substr(0, end)) out += static_cast<unsigned char>(c) < ' ' || c == 0x7f ? '?' : c;
+  while (end > 0 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  return text.substr(0, end);
+}
+
+std::string printable(std::string_view text, std::size_t most) {
+  std::string out(whole_characters(text, most));
+  std::ranges::replace_if(out, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; }, '?');
+  for (auto bad = not_text(out); bad; bad = not_text(out)) out[*bad] = '?';
   return text.size() > most ? out + "..." : out;
 }
 

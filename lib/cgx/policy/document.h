@@ -44,8 +44,12 @@ inline constexpr std::size_t most_document_bytes = 1U << 20U;
                                                  const std::string& file,
                                                  std::vector<Problem>& problems);
 
-// What a file says, for sentences: it may be anything, also escapes that move a terminal's cursor, and long.
-[[nodiscard]] std::string printable(std::string_view text);
+// The first bytes of the text, `most` at most, and no part of a character.
+[[nodiscard]] std::string_view whole_characters(std::string_view text, std::size_t most);
+
+// What a file says, for sentences: it may be anything, also escapes that move a terminal's cursor, and long. The answer
+// is text that a document may hold, on one line.
+[[nodiscard]] std::string printable(std::string_view text, std::size_t most = 80);
 
 // Whether a document may hold the text: UTF-8, and no control characters but tabs and ends of lines.
 [[nodiscard]] bool is_utf8(std::string_view text);

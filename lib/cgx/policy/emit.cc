@@ -14,7 +14,8 @@
 namespace cgx::policy {
 namespace {
 
-constexpr std::size_t width = 100;  // of a line, above which a map is written over several
+constexpr std::size_t width = 100;      // of a line, above which a map is written over several
+constexpr std::size_t most_key = 1024;  // characters of a key before a colon: YAML reads no further for it
 
 // ---- a tree of what is to be written --------------------------------------------------------------------------------
 
@@ -317,7 +318,12 @@ void block(const Node& node, std::size_t indent, std::size_t depth, std::string&
     return false;
   };
   for (const Entry& e : node.entries) {
-    const std::string head = margin + key_text(e.key) + ":";
+    std::string head = margin + key_text(e.key);
+    if (head.size() > most_key) {
+      out += margin + "? " + head.substr(indent) + '\n';
+      head = margin;
+    }
+    head += ':';
     out += head + ' ';
     if (child(e.value, head.size() + 1)) continue;
     out.back() = '\n';

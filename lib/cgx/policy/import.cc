@@ -12,17 +12,17 @@
 #include "cgx/policy/document.h"
 #include "cgx/policy/emit.h"
 #include "cgx/policy/import_parts.h"
+#include "cgx/policy/read.h"
 #include "cgx/sys/text.h"
 
 namespace cgx::policy {
 namespace {
 
-// Text of the file in a sentence or a comment: on one line, and not without end.
-std::string shown_text(std::string_view text) {
-  std::string out(text.substr(0, 120));
-  std::ranges::replace_if(out, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; }, '?');
-  return text.size() > out.size() ? out + "..." : out;
-}
+// Comments that stand in a policy; a file that makes more is hardly one of libcgroup.
+constexpr std::size_t most_comments = 1000;
+
+// Text of the file in a sentence or a comment.
+std::string shown_text(std::string_view text) { return printable(text, 120); }
 
 Problem problem(
     const std::string& file, unsigned line, std::string_view path, std::string_view what, std::string hint) {
@@ -63,8 +63,13 @@ bool is_root(const std::string& user) { return user.empty() || user == "root" ||
 // of its own. There is no one who may only move processes.
 void import_perm(const ConfigPerm& perm, GroupPolicy& group, const std::string& path, Told& told) {
   if (!is_root(perm.admin_uid) || !is_root(perm.admin_gid)) {
-    group.owner_text = perm.admin_uid.empty() ? "root" : perm.admin_uid;
-    if (!perm.admin_gid.empty()) group.owner_text += ':' + perm.admin_gid;
+    const std::string user = perm.admin_uid.empty() ? "root" : perm.admin_uid;
+    auto good = check_user(user, user_word);
+    if (good && !perm.admin_gid.empty()) good = check_user(perm.admin_gid, users_word);
+    if (good)
+      group.owner_text = perm.admin_gid.empty() ? user : user + ':' + perm.admin_gid;
+    else
+      told.wrong(perm.line, path + ": perm", good.error().text());
   }
   const auto same = [](const std::string& a, const std::string& b) { return a == b || (is_root(a) && is_root(b)); };
   const bool root_alone = is_root(perm.task_uid) && is_root(perm.task_gid);  // it may do everything anyway
@@ -168,13 +173,22 @@ std::string Told::comments() {
       });
   std::string out = fmt::format("# Made by cgx import out of {}.\n", shown_text(file_));
   if (first_ < problems_.size()) out += "# Not carried over:\n";
-  for (std::size_t i = first_; i < problems_.size(); ++i) {
+  const std::size_t end = std::min(problems_.size(), first_ + most_comments);
+  for (std::size_t i = first_; i < end; ++i) {
     const Problem& p = problems_[i];
     out +=
         fmt::format("#   {}:{}: {}{}{}\n", shown_text(file_), p.place.line, p.path, p.path.empty() ? "" : ": ", p.what);
     if (!p.hint.empty()) out += fmt::format("#     {}\n", shown_text(p.hint));
   }
+  if (end < problems_.size()) out += fmt::format("#   and {} more\n", problems_.size() - end);
   return out;
+}
+
+Result<std::string> Told::policy_file(const Policies& policies) {
+  std::string text = CGX_TRY(emit(policies));
+  text.insert(0, comments());
+  if (text.size() > most_document_bytes) return fail(E2BIG, "makes a policy larger than 1 MiB");
+  return text;
 }
 
 ImportKind import_kind(std::string_view text, std::string_view name) {
@@ -196,9 +210,7 @@ Result<std::string> import_cgconfig(std::string_view text, std::string_view name
   if (!is_utf8(text)) return fail(EILSEQ, "is not UTF-8 text, as a policy has to be");
   Told told(name, problems);
   const ConfigFile file = parse_cgconfig(text, told);
-  const Policies policies = Config(file, told).run();
-  const std::string body = CGX_TRY(emit(policies));
-  return told.comments() + body;
+  return told.policy_file(Config(file, told).run());
 }
 
 Result<std::string> import_text(std::string_view text, std::string_view name, std::vector<Problem>& problems) {

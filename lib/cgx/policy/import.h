@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The configuration files of libcgroup become the text of a policy file: cgconfig.conf(5), which makes groups, and
 // cgrules.conf(5), which says who goes where. What a policy has no words for is never dropped in silence: it is told in
-// `problems`, with its file and line, and stands in comments at the top of the text as well. Pure.
+// `problems`, with its file and line, and stands in comments at the top of the text as well (the first thousand). Pure.
 #pragma once
 
 #include <string>
@@ -18,8 +18,8 @@ enum class ImportKind : std::uint8_t { cgconfig, cgrules };
 
 // Each answers a policy that load_text() reads (as far as the devices and users in it are on the host), whatever `text`
 // is. What cannot be read as the grammar says is a problem that is an error, with its line; what can be read and not
-// carried over is a warning. `name` stands in the places. Errors: EILSEQ where a name or a value is not UTF-8, E2BIG
-// for more than 1 MiB.
+// carried over is a warning. `name` stands in the places. Errors: EILSEQ where the text is not UTF-8, E2BIG where it is
+// larger than 1 MiB, or the policy made of it.
 [[nodiscard]] Result<std::string> import_cgconfig(std::string_view text,
                                                   std::string_view name,
                                                   std::vector<Problem>& problems);

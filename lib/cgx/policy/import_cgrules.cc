@@ -7,24 +7,27 @@
 #include <fmt/format.h>
 
 #include "cgx/policy/document.h"
-#include "cgx/policy/emit.h"
 #include "cgx/policy/import.h"
 #include "cgx/policy/import_parts.h"
-#include "cgx/policy/match.h"
+#include "cgx/policy/read.h"
 #include "cgx/sys/text.h"
 
 namespace cgx::policy {
 namespace {
 
-// A name that only a `*` at its end makes a pattern.
-std::string pattern_of(std::string_view name) {
+// A pattern for the text itself.
+std::string literal(std::string_view text) {
   std::string out;
-  for (std::size_t i = 0; i < name.size(); ++i) {
-    const bool end_star = name[i] == '*' && i + 1 == name.size();
-    if (!end_star && std::string_view("*?[\\").find(name[i]) != std::string_view::npos) out += '\\';
-    out += name[i];
+  for (const char c : text) {
+    if (std::string_view("*?[\\").find(c) != std::string_view::npos) out += '\\';
+    out += c;
   }
   return out;
+}
+
+// A name that only a `*` at its end makes a pattern.
+std::string pattern_of(std::string_view name) {
+  return name.ends_with('*') ? literal(name.substr(0, name.size() - 1)) + '*' : literal(name);
 }
 
 class Rules {
@@ -42,7 +45,7 @@ class Rules {
     open_.reset();
     Rule rule;
     rule.place.line = number;
-    if (!who(words[0], number, rule)) return;
+    if (!who(words[0], number, rule) || !readable(rule, number, path)) return;
     if (words.size() > 3 && !options(words, number, path, rule)) return;
     if (!leaves_) {
       const auto target = destination(words[2], number, path);
@@ -80,14 +83,29 @@ class Rules {
       rule.exe = pattern_of(process);
       return true;
     }
-    std::string_view name = process;
-    if (!name.ends_with('*') && name.size() > most_command) {
-      name = name.substr(0, most_command);
-      told_.missing(number,
-                    std::string(word),
-                    fmt::format("the kernel keeps {} bytes of a name: {} stands for it", most_command, name));
+    if (process.ends_with('*') || process.size() <= most_command) {
+      rule.command = pattern_of(process);
+      return true;
     }
-    rule.command = pattern_of(name);
+    // The kernel cuts in the middle of characters, which no policy can hold: a `?` stands for a byte of what is left.
+    const std::string_view whole = whole_characters(process, most_command);
+    rule.command = literal(whole) + std::string(most_command - whole.size(), '?');
+    told_.missing(number,
+                  std::string(word),
+                  fmt::format("the kernel keeps {} bytes of a name: {} stands for it", most_command, rule.command));
+    return true;
+  }
+
+  // Whether the reader of policies takes whom the rule is for; destination() asks for the rest.
+  bool readable(const Rule& rule, unsigned number, const std::string& path) {
+    const std::pair<std::string_view, std::string> fields[] = {
+        {"user", rule.group.empty() ? rule.user : '@' + rule.group}, {"command", rule.command}, {"exe", rule.exe}};
+    for (const auto& [key, text] : fields) {
+      const auto good = text.empty() ? Result<>() : check_rule_field(key, text);
+      if (good) continue;
+      told_.wrong(number, path, good.error().text());
+      return false;
+    }
     return true;
   }
 
@@ -129,8 +147,8 @@ class Rules {
       target += letter == 'p' ? 'c' : letter == 'P' ? 'p' : letter;
       ++i;
     }
-    if (const auto good = check_target(target); !good) {
-      told_.wrong(number, path, fmt::format("the destination \"{}\" {}", word, good.error().what));
+    if (const auto good = check_rule_field("group", target); !good) {
+      told_.wrong(number, path, fmt::format("the destination \"{}\" {}", printable(word, 60), good.error().what));
       return {};
     }
     return target;
@@ -181,8 +199,7 @@ Result<std::string> import_cgrules(std::string_view text, std::string_view name,
   for (const std::string_view line : sys::lines(text)) rules.line(line, ++number);
   Policies policies;
   policies.rules = rules.take();
-  const std::string body = CGX_TRY(emit(policies));
-  return told.comments() + body;
+  return told.policy_file(policies);
 }
 
 }  // namespace cgx::policy

@@ -97,6 +97,7 @@ class Limits {
     devices();
     for (std::size_t i = 0; i < params_.size(); ++i)
       if (!used_[i]) one(i);
+    take_pause();
     // A file of the other version that is set beside the one which a limit was made of.
     std::vector<std::string> twice;
     for (const PolicyLimit& raw : group_.limits) {
@@ -113,9 +114,11 @@ class Limits {
 
  private:
   // A file that is written twice has the second value; rules of devices add up.
+  static bool adds_up(std::string_view file) { return file == "devices.allow" || file == "devices.deny"; }
+
   void take(const ConfigParam& p) {
     const auto same = std::ranges::find(params_, p.name, &ConfigParam::name);
-    if (same == params_.end() || p.name.starts_with("devices.")) {
+    if (same == params_.end() || adds_up(p.name)) {
       params_.push_back(p);
       used_.push_back(false);
       return;
@@ -127,12 +130,14 @@ class Limits {
   void devices() {
     const Knob* knob = find_knob("--device");
     std::optional<Value> rules;
+    unsigned line = 0;
     for (std::size_t i = 0; i < params_.size(); ++i) {
       const ConfigParam& p = params_[i];
-      if (knob == nullptr || (p.name != "devices.allow" && p.name != "devices.deny")) continue;
+      if (knob == nullptr || !adds_up(p.name)) continue;
       used_[i] = true;
-      for (const std::string_view line : sys::lines(p.value)) {
-        std::string rule(sys::trim(line));
+      line = p.line;
+      for (const std::string_view text : sys::lines(p.value)) {
+        std::string rule(sys::trim(text));
         if (rule.empty()) continue;
         if (rule == "a *:* rwm") rule = "a";
         auto value = parse_value(*knob, p.name.substr(8) + ' ' + rule, {});
@@ -145,7 +150,7 @@ class Limits {
           rules = *std::move(value);
       }
     }
-    if (rules) add(*knob, *std::move(rules));
+    if (rules) add(*knob, *std::move(rules), line);
   }
 
   void one(std::size_t at) {
@@ -168,18 +173,11 @@ class Limits {
   bool special(const ConfigParam& p) {
     const std::string_view value = sys::trim(p.value);
     if (p.name == "memory.oom_control" && (value == "0" || value == "1")) {
-      const Knob* knob = find_knob("--oom");
-      if (value == "1")
-        group_.oom = OomMode::pause;
-      else if (knob != nullptr)
-        add(*knob, Value(std::string("kill")));
+      oom(value == "1" ? "pause" : "kill", p.line);
       return true;
     }
     if (p.name == "memory.oom.group" && (value == "0" || value == "1")) {
-      if (value == "1") {
-        group_.oom = OomMode::group;
-        if (const Knob* knob = find_knob("--oom")) add(*knob, Value(std::string("group")));
-      }
+      if (value == "1") oom("group", p.line);
       return true;
     }
     if (p.name == "memory.use_hierarchy" && value == "1") return true;  // the only way that kernels still have
@@ -188,6 +186,20 @@ class Limits {
       return true;
     }
     return false;
+  }
+
+  void oom(std::string word, unsigned line) {
+    if (const Knob* knob = find_knob("--oom")) add(*knob, Value(std::move(word)), line);
+  }
+
+  // As the reader of policies has it: `pause` is the daemon's, and no limit.
+  void take_pause() {
+    const auto limit = std::ranges::find(group_.limits, "memory.oom", &PolicyLimit::key);
+    if (limit == group_.limits.end()) return;
+    const auto* word = std::get_if<std::string>(&limit->limit.value);
+    if (word == nullptr) return;
+    group_.oom = *word == "pause" ? OomMode::pause : *word == "group" ? OomMode::group : OomMode::kernel;
+    if (group_.oom == OomMode::pause) group_.limits.erase(limit);
   }
 
   void decode(const Knob& knob, Version version, std::size_t first) {
@@ -204,27 +216,21 @@ class Limits {
     const auto value = backing(knob, version).decode(knob, backing(knob, version), view);
     std::string why = value ? "is no value of it" : value.error().what;
     if (value && *value)
-      if (auto good = checked(knob, **value, why)) return add(knob, *std::move(good));
+      if (auto good = checked(knob, **value, why)) return add(knob, *std::move(good), given.front().line);
     for (const ConfigParam& p : given) {
       told_.missing(p.line, path_ + p.name, fmt::format("\"{}\" {}; it stays as it is, in raw", p.value, why));
       raw(p, &knob);
     }
   }
 
-  // What read_raw() of policies takes; all else is told.
+  // What `raw` of policies takes; all else is told.
   void raw(const ConfigParam& p, const Knob* knob) {
     const auto refuse = [&](std::string_view why) {
       told_.missing(p.line, path_ + p.name, fmt::format("{} ({})", why, p.value));
     };
     const std::string_view value = sys::trim(p.value);
-    if (p.name.find_first_of(std::string_view("/\0 \n\t", 5)) != std::string::npos || p.name.starts_with('@') ||
-        !controller_of_file(p.name))
-      return refuse("is no file of a controller");
-    if (knob != nullptr && knob->kind == Kind::stat) return refuse("is a counter, which cannot be set");
-    if (knob != nullptr && knob->kind == Kind::command) return refuse("is a command, not a setting");
-    if (const std::string_view why = not_a_setting(p.name); !why.empty()) return refuse(why);
-    if (value.empty() || value.size() > 4096 || value.find('\n') != std::string_view::npos)
-      return refuse("takes one line of at most 4096 bytes");
+    if (const auto good = check_raw(p.name, value); !good) return refuse(good.error().what);
+    if (value.empty()) return refuse("has no value");
     if (knob == nullptr) told_.missing(p.line, path_ + p.name, "is not known to cgx: it stays as it is, in raw");
     PolicyLimit limit;
     limit.limit = {nullptr, std::string(), std::string(value), p.name};
@@ -233,10 +239,17 @@ class Limits {
     group_.limits.push_back(std::move(limit));
   }
 
-  void add(const Knob& knob, Value value) {
+  // Files of both versions may lead to one limit, which a policy has once: the second one counts, as with one file.
+  void add(const Knob& knob, Value value, unsigned line) {
+    const auto same = std::ranges::find(group_.limits, knob.key, &PolicyLimit::key);
+    if (same != group_.limits.end()) {
+      told_.missing(same->place.line, path_ + same->key, fmt::format("line {} sets it again", line));
+      group_.limits.erase(same);
+    }
     PolicyLimit limit;
     limit.limit = {&knob, std::move(value), {}, {}};
     limit.key = knob.key;
+    limit.place.line = line;
     group_.limits.push_back(std::move(limit));
   }
 

@@ -21,10 +21,13 @@ class Told {
   void wrong(unsigned line, std::string path, std::string what, std::string hint = {});
   // What cannot be carried over.
   void missing(unsigned line, std::string path, std::string what, std::string hint = {});
-  // The comments at the top of the policy, with all that was told; puts that in the order of lines.
-  [[nodiscard]] std::string comments();
+  // The file of policies, with what was told in comments at its top; puts that in the order of lines. E2BIG where it
+  // is larger than files of policies may be, EILSEQ as of emit().
+  [[nodiscard]] Result<std::string> policy_file(const Policies& policies);
 
  private:
+  [[nodiscard]] std::string comments();
+
   std::string file_;
   std::vector<Problem>& problems_;
   std::size_t first_ = problems_.size();

@@ -86,18 +86,18 @@ std::string safe_comm(std::string_view comm) {
 
 constexpr std::string_view template_letters = "uUgGpc%";
 
-Error bad_template(std::string_view target, std::string what) {
+Error bad_template(std::string_view target) {
   return {
       .code = EINVAL,
-      .what = std::move(what),
+      .what = fmt::format("has a percent sign without one of {} after it", template_letters),
       .value = std::string(target),
       .hint = "%u %U %g %G are the user's and the group's name and number, %c the command, %p the process, %% is a %",
       .fault = Fault::usage};
 }
 
-// One part between slashes. `letter` answers the text for a letter.
-template <class Letter>
-Result<std::string> expand_part(std::string_view target, std::string_view part, const Letter& letter) {
+// One part between slashes. `letter` answers the text for a letter, `fit` makes a name of a part that has one.
+template <class Letter, class Fit>
+Result<std::string> expand_part(std::string_view target, std::string_view part, const Letter& letter, const Fit& fit) {
   std::string out;
   bool filled = false;
   for (std::size_t i = 0; i < part.size(); ++i) {
@@ -105,25 +105,24 @@ Result<std::string> expand_part(std::string_view target, std::string_view part, 
       out += part[i];
       continue;
     }
-    if (++i == part.size()) return std::unexpected(bad_template(target, "ends in a lone %"));
-    if (template_letters.find(part[i]) == std::string_view::npos)
-      return std::unexpected(bad_template(target, fmt::format("has the unknown %{}", unsafe(part[i]) ? '?' : part[i])));
+    if (++i == part.size() || template_letters.find(part[i]) == std::string_view::npos)
+      return std::unexpected(bad_template(target));
     filled = filled || part[i] != '%';
     if (part[i] == '%')
       out += '%';
     else
       out += letter(part[i]);
   }
-  return filled ? safe_part(std::move(out)) : out;
+  return filled ? fit(std::move(out)) : out;
 }
 
-template <class Letter>
-Result<std::string> expand_all(std::string_view target, const Letter& letter) {
+template <class Letter, class Fit>
+Result<std::string> expand_all(std::string_view target, const Letter& letter, const Fit& fit) {
   std::string out;
   std::string_view rest = target;
   while (true) {
     const std::size_t slash = rest.find('/');
-    out += CGX_TRY(expand_part(target, rest.substr(0, slash), letter));
+    out += CGX_TRY(expand_part(target, rest.substr(0, slash), letter, fit));
     if (slash == std::string_view::npos) break;
     out += '/';
     rest.remove_prefix(slash + 1);
@@ -218,7 +217,7 @@ const Rule* first_match(std::span<const Rule> rules, const Facts& facts, Names& 
 
 Result<std::string> expand(std::string_view target, const Facts& facts, Names& names) {
   if (target.empty()) return std::string();
-  return expand_all(target, [&](char letter) -> std::string {
+  const auto text_of = [&](char letter) -> std::string {
     switch (letter) {
       case 'u':
         return name_or_number(names.user_name(facts.uid()), facts.uid());
@@ -233,13 +232,18 @@ Result<std::string> expand(std::string_view target, const Facts& facts, Names& n
       default:
         return safe_comm(facts.comm());
     }
-  });
+  };
+  return expand_all(target, text_of, safe_part);
 }
 
 Result<> check_target(std::string_view target) {
   if (target.empty()) return {};
-  CGX_TRY(expand_all(target, [](char) { return std::string("x"); }));
-  return {};
+  // What is put in is cut where it has to be, but what is written out has to fit beside one letter at least.
+  const auto one_letter = [](char) { return std::string("x"); };
+  auto name = expand_all(target, one_letter, [](std::string part) { return part; });
+  if (name) return {};
+  name.error().value = target;
+  return std::unexpected(std::move(name.error()));
 }
 
 bool is_template(std::string_view target) {

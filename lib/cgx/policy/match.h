@@ -69,7 +69,8 @@ enum class Text : std::uint8_t { word, path };
 //     `_` in front.
 // Fault::usage where the template itself is none: an unknown %, or what parse_group_name() refuses.
 [[nodiscard]] Result<std::string> expand(std::string_view target, const Facts& facts, Names& names);
-// The check of a template alone, for when rules are read.
+// The check of a template alone, for when rules are read. What it refuses besides: a part that is too long for a name
+// whatever is put in.
 [[nodiscard]] Result<> check_target(std::string_view target);
 // Whether it has a % that depends on the process.
 [[nodiscard]] bool is_template(std::string_view target);

@@ -26,9 +26,7 @@ std::string alternatives(std::string_view words) {
 template <class Look>
 Result<std::uint32_t> look_up(std::string_view name, std::string_view what, Look look) {
   if (const auto n = sys::parse_u64(name, 0, 0xfffffffe)) return static_cast<std::uint32_t>(*n);
-  if (name.empty() || name.starts_with('-') || name.size() > 255 ||
-      name.find_first_of(std::string_view(" \t\n\r/:\0", 7)) != std::string_view::npos)
-    return bad_value(name, fmt::format("is no name of a {}", what));
+  CGX_TRY(check_user(name, what));
   if (const auto id = look(std::string(name))) return static_cast<std::uint32_t>(*id);
   auto none = bad_value(name, fmt::format("is no {} of this host", what));
   none.error().code = ENOENT;
@@ -204,11 +202,18 @@ void Reader::only(const Node& map, std::span<const Field> fields, const std::vec
 }
 
 Result<std::uint32_t> Reader::user_number(std::string_view name) {
-  return look_up(name, "user", [this](const std::string& n) { return names_.user_id(n); });
+  return look_up(name, user_word, [this](const std::string& n) { return names_.user_id(n); });
 }
 
 Result<std::uint32_t> Reader::group_number(std::string_view name) {
-  return look_up(name, "group of users", [this](const std::string& n) { return names_.group_id(n); });
+  return look_up(name, users_word, [this](const std::string& n) { return names_.group_id(n); });
+}
+
+Result<> check_user(std::string_view name, std::string_view word) {
+  if (name.empty() || name.starts_with('-') || name.size() > 255 ||
+      name.find_first_of(std::string_view(" \t\n\r/:\0", 7)) != std::string_view::npos)
+    return bad_value(name, fmt::format("is no name of a {}", word));
+  return {};
 }
 
 Result<int> parse_signal(std::string_view text) {

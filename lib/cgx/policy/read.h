@@ -86,14 +86,23 @@ class Reader {
 // Signals by name, with or without SIG, or number; EINVAL.
 [[nodiscard]] Result<int> parse_signal(std::string_view text);
 
+// ---- what holds on every host, for the reader and for importers, which write what it has to take -------------------
+
+inline constexpr std::string_view user_word = "user";
+inline constexpr std::string_view users_word = "group of users";
+// Whether it may be the name or number of one on some host; `word` is one of the two above, for the sentence. EINVAL.
+[[nodiscard]] Result<> check_user(std::string_view name, std::string_view word);
+// The text of a field of a rule. EINVAL.
+[[nodiscard]] Result<> check_rule_field(std::string_view key, std::string_view text);
+// A file of `raw` and what is written to it. EINVAL.
+[[nodiscard]] Result<> check_raw(std::string_view file, std::string_view text);
+
 // ---- the parts ------------------------------------------------------------------------------------------------------
 
 // One section of limits, and `raw`. Adds to `limits`; memory.oom is among them also where it is `pause`.
 void read_section(
     Reader& reader, const Section& section, const Node& node, bool best_effort, std::vector<PolicyLimit>& limits);
 void read_raw(Reader& reader, const Node& node, std::vector<PolicyLimit>& limits);
-// Why a kernel file is no setting: writing it moves, kills or reclaims, or cannot be taken back. Empty: it is one.
-[[nodiscard]] std::string_view not_a_setting(std::string_view file);
 
 // Whether both are kept in one file of the kernel, on either version.
 [[nodiscard]] bool same_file(const PolicyLimit& a, const PolicyLimit& b);

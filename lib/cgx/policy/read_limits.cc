@@ -261,14 +261,32 @@ class LimitReader {
   std::string given_;
 };
 
-}  // namespace
-
+// Why a kernel file is no setting: writing it moves, kills or reclaims, or cannot be taken back. Empty: it is one.
 std::string_view not_a_setting(std::string_view file) {
   if (file == "cgroup.procs" || file == "cgroup.threads" || file == "tasks") return "processes are placed by rules";
   if (file == "cgroup.event_control") return "it is for listening to events";
   if (file == "cgroup.subtree_control") return "controllers are enabled where limits need them";
   if (file == "cgroup.type") return "a group that is threaded stays so";
   if (file == "release_agent") return "it is a file of the hierarchy, not of a group";
+  return {};
+}
+
+}  // namespace
+
+Result<> check_raw(std::string_view file, std::string_view text) {
+  if (file.find_first_of(std::string_view("/\0 \n", 4)) != std::string_view::npos || file.starts_with('@') ||
+      !controller_of_file(file)) {
+    auto none = fail(EINVAL, "is no file of a controller");
+    none.error().hint = "its name begins with that of a controller, as cpu.uclamp.min";
+    return none;
+  }
+  if (const std::string_view why = not_a_setting(file); !why.empty())
+    return fail(EINVAL, fmt::format("is not a setting: {}", why));
+  const Knob* knob = find_knob(file);
+  if (knob != nullptr && knob->kind == Kind::stat) return fail(EINVAL, "is a counter, which cannot be set");
+  if (knob != nullptr && knob->kind == Kind::command) return fail(EINVAL, "is a command, not a setting");
+  if (text.find('\n') != std::string_view::npos || text.size() > 4096)
+    return fail(EINVAL, "takes one line of at most 4096 bytes");
   return {};
 }
 
@@ -297,26 +315,8 @@ void read_raw(Reader& reader, const Node& node, std::vector<PolicyLimit>& limits
     const auto step = reader.in(e);
     const auto text = reader.text(e.value);
     if (!text) continue;
-    if (e.key.find_first_of(std::string_view("/\0 \n", 4)) != std::string::npos || e.key.starts_with('@') ||
-        !controller_of_file(e.key)) {
-      reader.wrong("is no file of a controller", "its name begins with that of a controller, as cpu.uclamp.min");
-      continue;
-    }
-    if (const std::string_view why = not_a_setting(e.key); !why.empty()) {
-      reader.wrong(fmt::format("is not a setting: {}", why));
-      continue;
-    }
-    const Knob* knob = find_knob(e.key);
-    if (knob != nullptr && knob->kind == Kind::stat) {
-      reader.wrong("is a counter, which cannot be set");
-      continue;
-    }
-    if (knob != nullptr && knob->kind == Kind::command) {
-      reader.wrong("is a command, not a setting");
-      continue;
-    }
-    if (text->find('\n') != std::string::npos || text->size() > 4096) {
-      reader.wrong("takes one line of at most 4096 bytes");
+    if (const auto good = check_raw(e.key, *text); !good) {
+      reader.wrong(good.error());
       continue;
     }
     limits.push_back({Limit{nullptr, std::string(), *text, e.key}, "raw." + e.key, reader.place()});

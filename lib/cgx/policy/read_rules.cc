@@ -10,28 +10,6 @@
 namespace cgx::policy {
 namespace {
 
-// `batch/%u`: known letters only, and a group's name whatever they stand for.
-void check_target(Reader& reader, const std::string& text) {
-  std::string with_words;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      with_words += text[i];
-      continue;
-    }
-    const char letter = i + 1 < text.size() ? text[++i] : '\0';
-    if (std::string_view("uUgGpc%").find(letter) == std::string_view::npos || letter == '\0') {
-      reader.wrong(fmt::format("\"{}\" has a percent sign without one of uUgGpc% after it", text.substr(0, 80)));
-      return;
-    }
-    with_words += letter;
-  }
-  if (const auto name = parse_group_name(with_words); !name) {
-    Error e = name.error();
-    e.value = text;
-    reader.wrong(e);
-  }
-}
-
 void read_user(Reader& reader, const std::string& text, Rule& rule) {
   if (text == "*") return;
   const bool of_group = text.starts_with('@');
@@ -40,7 +18,7 @@ void read_user(Reader& reader, const std::string& text, Rule& rule) {
   if (id) return;
   // Users may come later, from a directory service that is not up yet.
   if (id.error().code == ENOENT)
-    reader.warn(fmt::format("\"{}\" {}, and matches nobody", text.substr(0, 80), id.error().what));
+    reader.warn(fmt::format("\"{}\" {}, and matches nobody", printable(text), id.error().what));
   else
     reader.wrong(id.error());
 }
@@ -52,32 +30,33 @@ void read_field(Reader& reader, const Entry& e, Rule& rule) {
   }
   const auto text = reader.text(e.value);
   if (!text) return;
-  if (text->empty()) return reader.wrong("is empty");
-  if (text->size() > 4096) return reader.wrong("is longer than 4096 bytes");
+  if (const auto good = check_rule_field(e.key, *text); !good) return reader.wrong(good.error());
   if (e.key == "user") return read_user(reader, *text, rule);
-  if (e.key == "group") {
-    check_target(reader, *text);
-    rule.target = *text;
-    return;
-  }
-  const bool pattern = text->find_first_of("*?[\\") != std::string::npos;
-  if (e.key == "command") {
-    rule.command = *text;
-    if (!pattern && text->size() > most_command)
-      reader.wrong(
-          fmt::format(
-              "\"{}\" never matches: names of commands have at most {} bytes", text->substr(0, 80), most_command),
-          fmt::format("the kernel cuts it to {}", text->substr(0, most_command)));
-  } else if (e.key == "exe") {
-    rule.exe = *text;
-    if (!pattern && !text->starts_with('/'))
-      reader.wrong(fmt::format("\"{}\" never matches: paths of programs begin with /", text->substr(0, 80)));
-  } else if (e.key == "cgroup") {
-    rule.cgroup = *text;
-  }
+  (e.key == "group"     ? rule.target
+   : e.key == "command" ? rule.command
+   : e.key == "exe"     ? rule.exe
+                        : rule.cgroup) = *text;
 }
 
 }  // namespace
+
+Result<> check_rule_field(std::string_view key, std::string_view text) {
+  if (text.empty()) return fail(EINVAL, "is empty");
+  if (text.size() > 4096) return fail(EINVAL, "is longer than 4096 bytes");
+  if (key == "user" && text.starts_with('@')) return check_user(text.substr(1), users_word);
+  if (key == "user") return text == "*" ? Result<>() : check_user(text, user_word);
+  if (key == "group") return check_target(text);
+  if (text.find_first_of("*?[\\") != std::string_view::npos) return {};
+  if (key == "command" && text.size() > most_command) {
+    auto never =
+        bad_value(printable(text), fmt::format("never matches: names of commands have at most {} bytes", most_command));
+    never.error().hint = fmt::format("the kernel cuts it to {}", whole_characters(text, most_command));
+    return never;
+  }
+  if (key == "exe" && !text.starts_with('/'))
+    return bad_value(printable(text), "never matches: paths of programs begin with /");
+  return {};
+}
 
 std::vector<Rule> read_rules(Reader& reader, const Node& node) {
   std::vector<Rule> rules;
