@@ -102,11 +102,10 @@ knob() {
   group_dir dir "$1" "$2"
   cat "$dir/$3" 2>/dev/null
 }
-# expect_output TEXT: the end of the last line of stdout, which a terminal may have put something before and behind.
+# expect_output TEXT: a line of stdout ends so; a terminal puts carriage returns behind it, and clients their own words.
 expect_output() {
-  local last=${stdout##*$'\n'}
-  [[ ${last//$'\r'/} = *"$1" ]]
-  _expected $? "stdout ends with \"$last\", not \"$1\", of: $_ran${stderr:+; stderr: $stderr}"
+  [[ ${stdout//$'\r'/}$'\n' = *"$1"$'\n'* ]]
+  _expected $? "no line of \"$stdout\" ends with \"$1\", of: $_ran${stderr:+; stderr: $stderr}"
 }
 # For commands that a terminal has to be given to: runs a command line with one.
 run_tty() { run timeout 30 script -qec "$1" /dev/null; }
