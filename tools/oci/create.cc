@@ -8,14 +8,10 @@
 #include <ctime>
 
 #include <fcntl.h>
-#include <signal.h>
-#include <sys/pidfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
 
-#include "cgx/cgroupfs/mount.h"
 #include "cgx/sys/text.h"
 
 namespace cgx::oci {
@@ -73,23 +69,6 @@ Result<> check_terminal(const Spec& spec, bool has_socket, bool detach) {
   return {};
 }
 
-std::vector<container::CgroupMount> cgroup_mounts(const Cgroup* group) {
-  std::vector<container::CgroupMount> mounts;
-  if (group == nullptr) return mounts;
-  constexpr std::string_view top = "/sys/fs/cgroup";
-  for (const Hierarchy* h : group->present()) {
-    container::CgroupMount mount{.unified = h->version() == Version::v2, .name = {}, .options = {}, .group = {}};
-    const std::string& dir = h->dir();
-    if (dir != top) mount.name = dir.substr(dir.rfind('/') + 1);
-    if (!mount.unified) mount.options = h->label();
-    const auto fd = group->dir(*h);
-    if (!fd) continue;
-    mount.group = sys::Fd(fcntl(*fd, F_DUPFD_CLOEXEC, 3));
-    mounts.push_back(std::move(mount));
-  }
-  return mounts;
-}
-
 class Maker {
  public:
   Maker(const Invocation& call, Start start, bool detach)
@@ -142,7 +121,6 @@ class Maker {
     request.group = groups_.group();
     request.rootfs.spec = spec_.get();
     request.rootfs.pivot = !call_.on("no-pivot");
-    request.rootfs.cgroups = cgroup_mounts(groups_.group());
     request.console_socket = call_.get("console-socket");
     request.foreground_terminal = spec_->process && spec_->process->terminal && !detach_;
     request.preserve_fds = preserve_;
@@ -156,23 +134,15 @@ class Maker {
     request.state_json = [&](std::string_view status, pid_t pid) {
       return container::state_json(made.state, status, pid);
     };
-    container::Launched launched = CGX_TRY(container::launch(request));
-    made.state.pid = launched.pid;
-    auto start = container::start_time_of(launched.pid);
-    // A program that has ended already has no start time any more: then there is no process of that number to mistake.
-    made.state.pid_start = start ? *start : 0;
-    made.state.ready = true;
-    const auto kept = [&]() -> Result<> {
+    // The process waits for this: whatever ends this program, there is a state that names it, or it ends too.
+    request.record = [&](pid_t pid) -> Result<> {
+      made.state.pid = pid;
+      made.state.pid_start = CGX_TRY(container::start_time_of(pid));
+      made.state.ready = true;
       CGX_CHECK(made.entry.write(made.state));
-      return write_pid_file(call_.get("pid-file"), launched.pid);
-    }();
-    if (!kept) {
-      (void)pidfd_send_signal(launched.pidfd.get(), SIGKILL, nullptr, 0);
-      siginfo_t info{};
-      (void)waitid(P_PIDFD, static_cast<id_t>(launched.pidfd.get()), &info, WEXITED);
-      return std::unexpected(kept.error());
-    }
-    return launched;
+      return write_pid_file(call_.get("pid-file"), pid);
+    };
+    return container::launch(request);
   }
 
   void give_up(Container& made) {

@@ -113,7 +113,12 @@ Result<int> run_exec(const Invocation& call) {
   if (request.process.args.empty()) return fail(EINVAL, "process args cannot be empty");
   CGX_CHECK(check_terminal(call, request.process));
   request.spec = &spec;
+  request.id = container.state.id;
   request.init = container.state.pid;
+  request.state_json = [&](std::string_view status, pid_t pid) {
+    return container::state_json(container.state, status, pid);
+  };
+  request.record = [&](pid_t pid) { return write_pid_file(call.get("pid-file"), pid); };
   request.preserve_fds = CGX_TRY(count_of(call, "preserve-fds"));
   request.console_socket = call.get("console-socket");
   request.foreground_terminal = request.process.terminal && !call.on("detach");
@@ -131,7 +136,6 @@ Result<int> run_exec(const Invocation& call) {
         CGX_TRY(container::compile_seccomp(*spec.linux_.seccomp, fmt::format("{}/@seccomp", call.root())));
   const container::Launched launched = CGX_TRY(container::enter(request));
   for (const std::string& warning : launched.warnings) call.log->warning(warning);
-  CGX_CHECK(write_pid_file(call.get("pid-file"), launched.pid));
   if (call.on("detach")) return 0;
   return wait_for_process(launched);
 }

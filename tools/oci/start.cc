@@ -19,16 +19,34 @@
 namespace cgx::oci {
 namespace {
 
-// Opens the fifo, which lets the container's process go on, and waits until it has done so or has ended.
+// Opens the fifo, which lets the container's process go on, and reads to its end: nothing where the program has been
+// executed, else why not.
 Result<> let_go(Container& container) {
   const sys::Fd init = CGX_TRY(open_init(container.state));
   const sys::Fd fifo = CGX_TRY(container.entry.open_start_fifo(O_RDONLY | O_NONBLOCK));
-  std::array<pollfd, 2> fds{pollfd{.fd = fifo.get(), .events = POLLIN, .revents = 0},
-                            pollfd{.fd = init.get(), .events = POLLIN, .revents = 0}};
-  while (poll(fds.data(), fds.size(), -1) < 0)
-    if (errno != EINTR) return fail_errno(errno, "poll");
-  if (fds[0].revents == 0) return fail(ESRCH, "container process is already dead");
-  return container.entry.remove_start_fifo();
+  std::string told;
+  for (bool init_ended = false;;) {
+    std::array<pollfd, 2> fds{pollfd{.fd = fifo.get(), .events = POLLIN, .revents = 0},
+                              pollfd{.fd = init.get(), .events = POLLIN, .revents = 0}};
+    if (poll(fds.data(), fds.size(), init_ended ? 0 : -1) < 0) {
+      if (errno == EINTR) continue;
+      return fail_errno(errno, "poll");
+    }
+    if (fds[0].revents != 0) {
+      std::array<char, 4096> part{};
+      const ssize_t n = read(fifo.get(), part.data(), part.size());
+      if (n > 0) told.append(part.data(), static_cast<std::size_t>(n));
+      if (n == 0) break;
+      if (n < 0 && errno != EAGAIN && errno != EINTR) return fail_errno(errno, "exec.fifo");
+      continue;
+    }
+    // Once more for what it wrote last. A program that ran and ended at once has closed the fifo.
+    if (init_ended) return fail(ESRCH, "container process is already dead");
+    init_ended = fds[1].revents != 0;
+  }
+  CGX_CHECK(container.entry.remove_start_fifo());
+  if (!told.empty()) return fail(EIO, told);
+  return {};
 }
 
 Result<> run_poststart(const Invocation& call, const Spec& spec, const Container& container) {
