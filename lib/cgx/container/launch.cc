@@ -13,7 +13,7 @@
 
 #include "cgx/container/birth.h"
 #include "cgx/container/child.h"
-#include "cgx/container/idmap.h"
+#include "cgx/container/user_namespace.h"
 #include "cgx/container/limits.h"
 #include "cgx/container/namespaces.h"
 #include "cgx/container/supervise.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cgx/container/idmap.h"
+#include "cgx/container/user_namespace.h"
 
 #include <cerrno>
 
