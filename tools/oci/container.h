@@ -3,8 +3,12 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "cgx/cgroupfs/tasks.h"
 #include "cgx/change/plan.h"
@@ -68,6 +72,7 @@ class GroupMaker {
   Desired desired_;
   std::unique_ptr<Transaction> transaction_;
   std::unique_ptr<Cgroup> group_;
+  std::shared_ptr<void> placeholder_;  // keeps a scope of systemd until the container is in it
 };
 // Removes a container's group and the groups that were made above it for it, as far as nobody else uses those.
 [[nodiscard]] Result<> remove_groups(const State& state);

@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,13 +20,15 @@
 namespace cgx::oci {
 namespace {
 
-// A process that does nothing, for as long as this object lives: systemd starts no scope without one.
+// A process that does nothing, for as long as this object lives: systemd starts no scope without one, and removes the
+// scope when it has ended.
 class Placeholder {
  public:
   Placeholder() {
     pid_ = fork();
-    if (pid_ == 0)
-      for (;;) (void)pause();
+    if (pid_ != 0) return;
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) (void)pause();
   }
   Placeholder(const Placeholder&) = delete;
   Placeholder& operator=(const Placeholder&) = delete;
@@ -151,9 +154,10 @@ Result<> GroupMaker::make_scope(State& state, const std::function<Result<>()>& s
   const std::string name(parts[2].empty() ? std::string_view(state.id) : parts[2]);
   state.systemd_scope = parts[1].empty() ? fmt::format("{}.scope", name) : fmt::format("{}-{}.scope", parts[1], name);
   CGX_CHECK(save());
-  const Placeholder placeholder;
-  if (placeholder.pid() < 0) return fail_errno(errno, "fork");
-  std::vector<std::string> words{"start-scope", state.systemd_scope, slice, std::to_string(placeholder.pid())};
+  const auto placeholder = std::make_shared<Placeholder>();
+  if (placeholder->pid() < 0) return fail_errno(errno, "fork");
+  placeholder_ = placeholder;
+  std::vector<std::string> words{"start-scope", state.systemd_scope, slice, std::to_string(placeholder->pid())};
   for (const Limit& limit : desired_.limits) {
     if (limit.knob == nullptr) {
       words.insert(words.end(), {limit.file, limit.given});

@@ -177,7 +177,7 @@ Result<> ContainerProcess::pivot_root() {
 
 Result<> ContainerProcess::open_terminal_here(bool as_console) {
   terminal_ = CGX_TRY(open_terminal(process_));
-  if (as_console) CGX_CHECK(bind_console(terminal_));
+  if (as_console) CGX_CHECK(bind_console(*plan_.rootfs, terminal_.slave.get()));
   if (plan_.console_socket >= 0)
     CGX_CHECK(send_descriptor(plan_.console_socket, terminal_.name, terminal_.master.get()));
   else

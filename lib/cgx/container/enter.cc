@@ -59,7 +59,7 @@ class Enter {
     if (process_.args.empty()) return fail(EINVAL, "process.args: is empty");
     CGX_CHECK(check_labels(process_));
     passed_ = CGX_TRY(passed_descriptors(request_.preserve_fds));
-    proc_ = CGX_TRY(open_proc());
+    proc_ = CGX_TRY(host_proc());
     target_.reset(static_cast<int>(syscall(SYS_pidfd_open, request_.init, 0)));
     if (!target_.valid()) return fail_errno(errno, fmt::format("the container's process {}", request_.init));
     console_ = CGX_TRY(console_for(process_, request_.console_socket, request_.foreground_terminal));

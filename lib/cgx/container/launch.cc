@@ -76,7 +76,7 @@ class Launch {
 
   Result<Launched> run() {
     passed_ = CGX_TRY(passed_descriptors(request_.preserve_fds));
-    proc_ = CGX_TRY(open_proc());
+    proc_ = CGX_TRY(host_proc());
     namespaces_ = CGX_TRY(plan_namespaces(spec_.linux_));
     CGX_CHECK(check(spec_, namespaces_));
     console_ = CGX_TRY(console_for(*spec_.process, request_.console_socket, request_.foreground_terminal));

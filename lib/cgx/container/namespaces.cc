@@ -39,14 +39,18 @@ Result<> set(const JoinedNamespace& ns) {
 
 // Which namespace a setting is of; 0: of none, the host's.
 int namespace_of_sysctl(std::string_view name) {
-  constexpr std::array ipc{"kernel/msgmax",
+  constexpr std::array ipc{"kernel/auto_msgmni",
+                           "kernel/msg_next_id",
+                           "kernel/msgmax",
                            "kernel/msgmnb",
                            "kernel/msgmni",
                            "kernel/sem",
+                           "kernel/sem_next_id",
+                           "kernel/shm_next_id",
+                           "kernel/shm_rmid_forced",
                            "kernel/shmall",
                            "kernel/shmmax",
-                           "kernel/shmmni",
-                           "kernel/shm_rmid_forced"};
+                           "kernel/shmmni"};
   if (std::ranges::find(ipc, name) != ipc.end() || name.starts_with("fs/mqueue/")) return CLONE_NEWIPC;
   if (name.starts_with("net/")) return CLONE_NEWNET;
   if (name == "kernel/domainname" || name == "kernel/hostname") return CLONE_NEWUTS;

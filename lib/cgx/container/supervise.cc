@@ -125,7 +125,7 @@ Result<Launched> supervise(Birth& birth, const Supervision& supervision) {
   }
 }
 
-Result<sys::Fd> open_proc() {
+Result<sys::Fd> host_proc() {
   sys::Fd proc = CGX_TRY(sys::open_path("/proc", O_PATH | O_DIRECTORY));
   struct statfs fs{};
   if (fstatfs(proc.get(), &fs) != 0) return fail_errno(errno, "/proc");

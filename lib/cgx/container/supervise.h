@@ -29,7 +29,7 @@ struct Supervision {
 [[nodiscard]] Result<Launched> supervise(Birth& birth, const Supervision& supervision);
 
 // /proc, which has to be one.
-[[nodiscard]] Result<sys::Fd> open_proc();
+[[nodiscard]] Result<sys::Fd> host_proc();
 
 // Opens the socket that gets the terminal, if there is to be one; EINVAL where nobody would get it.
 [[nodiscard]] Result<sys::Fd> console_for(const Process& process, const std::string& socket, bool foreground);

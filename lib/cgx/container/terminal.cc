@@ -6,8 +6,6 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -40,20 +38,6 @@ Result<Terminal> open_terminal(const Process& process) {
     if (ioctl(terminal.master.get(), TIOCSWINSZ, &size) != 0) return fail_errno(errno, "window size");
   }
   return terminal;
-}
-
-Result<> bind_console(const Terminal& terminal) {
-  const sys::Fd made(open("/dev/console", O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0620));
-  if (!made.valid() && errno != EEXIST) return fail_errno(errno, "/dev/console");
-  const sys::Fd place(open("/dev/console", O_PATH | O_NOFOLLOW | O_CLOEXEC));
-  struct stat st{};
-  if (!place.valid() || fstat(place.get(), &st) != 0) return fail_errno(errno, "/dev/console");
-  if (S_ISLNK(st.st_mode)) return fail(ELOOP, "/dev/console is a link");
-  const sys::Fd tree(open_tree(terminal.slave.get(), "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
-  if (!tree.valid()) return fail_errno(errno, terminal.name);
-  if (move_mount(tree.get(), "", place.get(), "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
-    return fail_errno(errno, "/dev/console");
-  return {};
 }
 
 Result<> take_terminal(const Terminal& terminal) {

@@ -15,8 +15,6 @@ struct Terminal {
 
 // In the container's root: opens /dev/pts/ptmx, which has to be the kernel's, and the other end by its descriptor.
 [[nodiscard]] Result<Terminal> open_terminal(const Process& process);
-// Binds the slave to /dev/console, by descriptors.
-[[nodiscard]] Result<> bind_console(const Terminal& terminal);
 // The calling process, leader of its session, gets it as its controlling terminal and as descriptors 0, 1 and 2.
 [[nodiscard]] Result<> take_terminal(const Terminal& terminal);
 
