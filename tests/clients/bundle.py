@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""usage: bundle.py BUNDLE [STATEMENT]...: writes BUNDLE/config.json, what `runc spec` writes for a process without a terminal.
+"""usage: bundle.py BUNDLE [STATEMENT]...: writes BUNDLE/config.json, what `runc spec` writes, without a terminal.
 
-The statements are Python's and change `c`, the configuration, before: 'c["process"]["args"] = ["id"]'. `mount(c, "/proc")`
-is the mount with that destination, `args(c, "sh", "-c", "id")` sets the command.
+The statements are Python's and change `c`, the configuration, before: 'c["process"]["cwd"] = "/tmp"'. They may use
+the functions of this file: 'args(c, "sh", "-c", "id")'.
 """
 
 import json
@@ -34,7 +34,8 @@ def configuration():
         "mounts": [
             entry("/proc", "proc", "proc"),
             entry("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
-            entry("/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
+            entry("/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620",
+                  "gid=5"),
             entry("/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", "size=65536k"),
             entry("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"),
             entry("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", "ro"),
@@ -44,15 +45,37 @@ def configuration():
             "cgroupsPath": os.environ.get("CGX_CLIENTS_CGROUP", ""),
             "resources": {"devices": [{"allow": False, "access": "rwm"}]},
             "namespaces": [{"type": name} for name in ("pid", "network", "ipc", "uts", "mount", "cgroup")],
-            "maskedPaths": ["/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
-                            "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware", "/proc/scsi"],
+            "maskedPaths": ["/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+                            "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware",
+                            "/proc/scsi"],
             "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
         },
     }
 
 
 def mount(config, destination):
+    """The mount with that destination."""
     return next(m for m in config["mounts"] if m["destination"] == destination)
+
+
+def without_mounts(config, path):
+    """No mounts at the path and below it."""
+    config["mounts"] = [m for m in config["mounts"] if not (m["destination"] + "/").startswith(path + "/")]
+
+
+def bind(config, source, destination):
+    config["mounts"].append(entry(destination, "bind", source, "bind"))
+
+
+def share(config, namespace):
+    """The host's namespace of that type."""
+    config["linux"]["namespaces"] = [n for n in config["linux"]["namespaces"] if n["type"] != namespace]
+
+
+def user_namespace(config, mappings):
+    config["linux"]["namespaces"].append({"type": "user"})
+    config["linux"]["uidMappings"] = config["linux"]["gidMappings"] = [
+        {"containerID": inside, "hostID": outside, "size": size} for inside, outside, size in mappings]
 
 
 def args(config, *words):
@@ -62,7 +85,7 @@ def args(config, *words):
 def main():
     config = configuration()
     for statement in sys.argv[2:]:
-        exec(statement, {"c": config, "mount": mount, "args": args, "entry": entry})  # a test's own text
+        exec(statement, {**globals(), "c": config})  # a test's own text
     with open(os.path.join(sys.argv[1], "config.json"), "w", encoding="utf-8") as file:
         json.dump(config, file)
 
