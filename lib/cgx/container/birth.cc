@@ -73,7 +73,7 @@ void Birth::first_process() {
   (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (child_.ended()) _exit(1);
   const auto refuse = [&](int code, std::string_view what) {
-    (void)child_.send(Word::failed, progress_.get()->stage, code, what);
+    (void)child_.send(Notice::failed, progress_.get()->stage, code, what);
     _exit(1);
   };
   // cgroup2 first, as remove_group() wants it.
@@ -91,7 +91,7 @@ void Birth::intermediate() {
   progress_.get()->stage = Stage::namespaces;
   auto entered = plan_.enter();
   if (!entered) {
-    (void)child_.send(Word::failed, Stage::namespaces, entered.error().code, entered.error().what);
+    (void)child_.send(Notice::failed, Stage::namespaces, entered.error().code, entered.error().what);
     _exit(1);
   }
   const std::uint64_t flags = plan_.flags | CLONE_PARENT;
@@ -105,7 +105,7 @@ void Birth::intermediate() {
   }
   if (pid < 0) {
     const int code = errno;
-    (void)child_.send(Word::failed, Stage::namespaces, code, "clone: " + errno_text(code));
+    (void)child_.send(Notice::failed, Stage::namespaces, code, "clone: " + errno_text(code));
     _exit(1);
   }
   progress_.get()->pid = pid;

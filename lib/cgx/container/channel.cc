@@ -17,7 +17,7 @@ namespace {
 constexpr std::size_t most_text = 4000;
 
 struct Header {
-  Word word;
+  Notice word;
   Stage stage;
   std::int32_t value;
 };
@@ -118,7 +118,7 @@ Result<std::pair<Channel, Channel>> Channel::make() {
   return channels;
 }
 
-Result<> Channel::send(Word word, Stage stage, int value, std::string_view text, int fd) const {
+Result<> Channel::send(Notice word, Stage stage, int value, std::string_view text, int fd) const {
   Header header{.word = word, .stage = stage, .value = value};
   return send_parts(fd_.get(),
                     {iovec{&header, sizeof header},

@@ -44,7 +44,7 @@ enum class Stage : std::uint8_t {
 };
 [[nodiscard]] std::string_view stage_name(Stage stage);
 
-enum class Word : std::uint8_t {
+enum class Notice : std::uint8_t {
   failed,    // child: `value` is an errno, `text` the reason
   warning,   // child: `text`
   terminal,  // child: the master as a descriptor
@@ -56,7 +56,7 @@ enum class Word : std::uint8_t {
 };
 
 struct Message {
-  Word word = Word::failed;
+  Notice word = Notice::failed;
   Stage stage = Stage::unborn;
   int value = 0;
   std::string text;
@@ -66,7 +66,7 @@ struct Message {
 class Channel {
  public:
   [[nodiscard]] static Result<std::pair<Channel, Channel>> make();
-  [[nodiscard]] Result<> send(Word word, Stage stage, int value = 0, std::string_view text = {}, int fd = -1) const;
+  [[nodiscard]] Result<> send(Notice word, Stage stage, int value = 0, std::string_view text = {}, int fd = -1) const;
   // No message: the other side is gone.
   [[nodiscard]] Result<std::optional<Message>> receive() const;
   // Whether the other side is gone already; does not wait.

@@ -80,7 +80,7 @@ class ContainerProcess {
  private:
   [[noreturn]] void refuse(Stage stage, const Error& error);
   // Waits for the parent, and ends where there is none any more.
-  Result<> ask(Word word, int value = 0, std::string_view text = {}) {
+  Result<> ask(Notice word, int value = 0, std::string_view text = {}) {
     CGX_CHECK(plan_.channel->send(word, plan_.progress->stage, value, text));
     const auto answer = CGX_TRY(plan_.channel->receive());
     if (!answer) _exit(1);
@@ -88,7 +88,7 @@ class ContainerProcess {
   }
   Result<> warn(const std::string& text) {
     if (text.empty()) return {};
-    return plan_.channel->send(Word::warning, plan_.progress->stage, 0, text);
+    return plan_.channel->send(Notice::warning, plan_.progress->stage, 0, text);
   }
   Result<> bind_to_parent() { return system_call(prctl(PR_SET_PDEATHSIG, SIGKILL), "PR_SET_PDEATHSIG"); }
   Result<> open_terminal_here(bool as_console);
@@ -103,7 +103,7 @@ class ContainerProcess {
 };
 
 void ContainerProcess::refuse(Stage stage, const Error& error) {
-  if (plan_.channel->send(Word::failed, stage, error.code, error.what)) _exit(255);
+  if (plan_.channel->send(Notice::failed, stage, error.code, error.what)) _exit(255);
   // The launcher is gone already: who starts the container reads the fifo.
   const std::string line = error.what + "\n";
   if (fifo_.valid()) (void)!write(fifo_.get(), error.what.data(), error.what.size());
@@ -163,7 +163,7 @@ Result<> ContainerProcess::mounts() { return build_rootfs(*plan_.rootfs); }
 
 Result<> ContainerProcess::hooks() {
   const Hooks& hooks = plan_.spec->hooks;
-  if (!hooks.prestart.empty() || !hooks.create_runtime.empty()) CGX_CHECK(ask(Word::hooks));
+  if (!hooks.prestart.empty() || !hooks.create_runtime.empty()) CGX_CHECK(ask(Notice::hooks));
   if (hooks.create_container.empty()) return {};
   return run_hooks(hooks.create_container, "createContainer", plan_.state_json("creating", getpid()));
 }
@@ -181,7 +181,7 @@ Result<> ContainerProcess::open_terminal_here(bool as_console) {
   if (plan_.console_socket >= 0)
     CGX_CHECK(send_descriptor(plan_.console_socket, terminal_.name, terminal_.master.get()));
   else
-    CGX_CHECK(plan_.channel->send(Word::terminal, plan_.progress->stage, 0, terminal_.name, terminal_.master.get()));
+    CGX_CHECK(plan_.channel->send(Notice::terminal, plan_.progress->stage, 0, terminal_.name, terminal_.master.get()));
   CGX_CHECK(take_terminal(terminal_));
   terminal_ = {};
   return {};
@@ -212,7 +212,7 @@ Result<> ContainerProcess::limits() {
     CGX_CHECK(set_affinity(process_.exec_cpu_affinity->final));
   if (plan_.spec->linux_.personality) CGX_CHECK(set_personality(*plan_.spec->linux_.personality));
   if (process_.rlimits.empty()) return {};
-  return plan_.limits_by_parent ? ask(Word::limits) : set_rlimits(0, process_.rlimits);
+  return plan_.limits_by_parent ? ask(Notice::limits) : set_rlimits(0, process_.rlimits);
 }
 
 Result<> ContainerProcess::label() { return set_labels(plan_.proc, process_); }
@@ -220,7 +220,7 @@ Result<> ContainerProcess::label() { return set_labels(plan_.proc, process_); }
 Result<> ContainerProcess::load_filter() {
   const sys::Fd listener = CGX_TRY(load_seccomp(*plan_.seccomp));
   // By its number, which write(2) could carry too: the filter may already stop at sendmsg(2).
-  if (listener.valid()) CGX_CHECK(ask(Word::listener, listener.get()));
+  if (listener.valid()) CGX_CHECK(ask(Notice::listener, listener.get()));
   return {};
 }
 
@@ -253,7 +253,7 @@ Result<> ContainerProcess::program() {
 }
 
 Result<> ContainerProcess::ready() {
-  if (plan_.confirm || plan_.start_fifo >= 0) CGX_CHECK(ask(Word::ready));
+  if (plan_.confirm || plan_.start_fifo >= 0) CGX_CHECK(ask(Notice::ready));
   // Asked once more, since the parent may have ended before the signal was bound to its end again.
   if (plan_.channel->ended()) _exit(1);
   return system_call(prctl(PR_SET_PDEATHSIG, 0), "PR_SET_PDEATHSIG");
@@ -270,7 +270,7 @@ Result<> ContainerProcess::start() {
     (void)signal(SIGPIPE, SIG_IGN);
     (void)sigprocmask(SIG_SETMASK, &none, nullptr);
     // The end of the socket is how the launcher learns that the container waits, on its own.
-    CGX_CHECK(plan_.channel->send(Word::go, Stage::start));
+    CGX_CHECK(plan_.channel->send(Notice::go, Stage::start));
     const std::string name = fmt::format("self/fd/{}", plan_.start_fifo);
     do {
       fifo_.reset(openat(plan_.proc, name.c_str(), O_WRONLY | O_CLOEXEC));

@@ -93,7 +93,7 @@ Result<> give_node(int dir, const std::string& name, const Device& device) {
 
 Result<> make_node(int root, const Device& device) {
   const Split path = CGX_TRY(split_path(device.path));
-  const Target dir = CGX_TRY(make_in_root(root, path.dir, Kind::directory));
+  const Target dir = CGX_TRY(make_in_root(root, path.dir, NewKind::directory));
   struct stat st{};
   const bool there = fstatat(dir.fd.get(), path.name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0;
   if (!there || !is_that(st, device)) {
@@ -111,17 +111,17 @@ Result<> make_node(int root, const Device& device) {
 
 Result<> bind_node(int root, const Device& device, int tree) {
   const Split path = CGX_TRY(split_path(device.path));
-  const Target dir = CGX_TRY(make_in_root(root, path.dir, Kind::directory));
+  const Target dir = CGX_TRY(make_in_root(root, path.dir, NewKind::directory));
   struct stat st{};
   if (fstatat(dir.fd.get(), path.name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode) &&
       unlinkat(dir.fd.get(), path.name.c_str(), 0) != 0)
     return fail_errno(errno, "unlink");
-  const Target target = CGX_TRY(make_in_root(root, device.path, Kind::file, Links::last_not));
+  const Target target = CGX_TRY(make_in_root(root, device.path, NewKind::file, Links::last_not));
   return attach(root, tree, target.fd.get(), device.path, Links::last_not);
 }
 
 Result<> make_links(int root, bool with_core) {
-  const Target dev = CGX_TRY(make_in_root(root, "/dev", Kind::directory));
+  const Target dev = CGX_TRY(make_in_root(root, "/dev", NewKind::directory));
   CGX_CHECK(sys::mutation("symlink", "/dev"));
   const auto link = [&](const char* name, const char* text) -> Result<> {
     if (symlinkat(text, dev.fd.get(), name) != 0 && errno != EEXIST)

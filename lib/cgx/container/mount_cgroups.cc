@@ -55,7 +55,7 @@ Result<> mount_hierarchy(RootfsPlan& plan, CgroupMount& cgroup, int dir, std::ui
 
 Result<> mount_cgroups(RootfsPlan& plan, const Mount& mount, const MountOptions& options) {
   if (plan.cgroups.empty()) return fail(EINVAL, "there is no hierarchy to be shown");
-  const Target target = CGX_TRY(make_in_root(plan.root.get(), mount.destination, Kind::directory));
+  const Target target = CGX_TRY(make_in_root(plan.root.get(), mount.destination, NewKind::directory));
   const bool alone = plan.cgroups.size() == 1 && plan.cgroups[0].unified && plan.cgroups[0].name.empty();
   if (alone || mount.type == "cgroup2") {
     for (CgroupMount& cgroup : plan.cgroups) {

@@ -65,7 +65,7 @@ Result<> check_procfs(int root, int target, const std::string& path, std::string
 
 Result<> make_link(int root, const std::string& path, const std::string& text) {
   const Split split = CGX_TRY(split_path(path));
-  const Target dir = CGX_TRY(make_in_root(root, split.dir, Kind::directory));
+  const Target dir = CGX_TRY(make_in_root(root, split.dir, NewKind::directory));
   CGX_CHECK(sys::mutation("symlink", path));
   if (symlinkat(text.c_str(), dir.fd.get(), split.name.c_str()) == 0) return {};
   if (errno != EEXIST) return fail_errno(errno, "symlink");
@@ -78,7 +78,7 @@ Result<> make_link(int root, const std::string& path, const std::string& text) {
 Result<> mount_bind(RootfsPlan& plan, const Mount& mount, RootfsPlan::Opened& opened) {
   if (!opened.link.empty()) return make_link(plan.root.get(), mount.destination, opened.link);
   const Links links = opened.options.target_nofollow ? Links::last_not : Links::follow;
-  const Kind kind = opened.is_directory ? Kind::directory : Kind::file;
+  const NewKind kind = opened.is_directory ? NewKind::directory : NewKind::file;
   const Target target = CGX_TRY(make_in_root(plan.root.get(), mount.destination, kind, links));
   CGX_CHECK(check_procfs(plan.root.get(), target.fd.get(), mount.destination, "bind", opened.tree.get()));
   return attach_in(plan, std::move(opened.tree), target, mount.destination, links);
@@ -197,7 +197,7 @@ Result<> mount_at(RootfsPlan& plan, const Mount& mount, RootfsPlan::Opened& open
 }
 
 Result<> mount_new(RootfsPlan& plan, const Mount& mount, RootfsPlan::Opened& opened) {
-  const auto target = make_in_root(plan.root.get(), mount.destination, Kind::directory, links_of(mount));
+  const auto target = make_in_root(plan.root.get(), mount.destination, NewKind::directory, links_of(mount));
   if (target) return mount_at(plan, mount, opened, *target);
   const int code = target.error().code;
   if (is_kernel_view(mount) && (code == ELOOP || code == ENOTDIR))

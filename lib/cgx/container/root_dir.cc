@@ -44,9 +44,9 @@ Result<std::string> read_link(int dir, const std::string& name) {
 }
 
 // EEXIST is no error: the walk looks again at what is there now.
-Result<bool> make_part(int dir, const std::string& name, Kind kind) {
-  CGX_CHECK(sys::mutation(kind == Kind::directory ? "mkdir" : "create", name));
-  if (kind == Kind::directory) {
+Result<bool> make_part(int dir, const std::string& name, NewKind kind) {
+  CGX_CHECK(sys::mutation(kind == NewKind::directory ? "mkdir" : "create", name));
+  if (kind == NewKind::directory) {
     if (mkdirat(dir, name.c_str(), 0755) == 0) return true;
   } else {
     const sys::Fd file(openat(dir, name.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0644));
@@ -57,7 +57,7 @@ Result<bool> make_part(int dir, const std::string& name, Kind kind) {
 }
 
 // Component by component, from the root each time: a directory that is exchanged for a link meanwhile is an error.
-Result<Target> make_slowly(int root, const std::string& path, Kind kind, Links links) {
+Result<Target> make_slowly(int root, const std::string& path, NewKind kind, Links links) {
   std::vector<std::string> here;
   std::deque<std::string> rest;
   push_front(rest, path);
@@ -76,7 +76,7 @@ Result<Target> make_slowly(int root, const std::string& path, Kind kind, Links l
     struct stat st{};
     if (fstatat(parent.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
       if (errno != ENOENT) return fail_errno(errno, join(here) + "/" + name);
-      const bool made = CGX_TRY(make_part(parent.get(), name, last ? kind : Kind::directory));
+      const bool made = CGX_TRY(make_part(parent.get(), name, last ? kind : NewKind::directory));
       if (!made && ++followed > most_links) return fail(EAGAIN, "\"" + path + "\" is changed by somebody all the time");
       if (!made) rest.push_front(name);
       if (!made) continue;
@@ -91,7 +91,7 @@ Result<Target> make_slowly(int root, const std::string& path, Kind kind, Links l
       here.push_back(name);
     }
   }
-  const int flags = O_PATH | (kind == Kind::directory ? O_DIRECTORY : 0);
+  const int flags = O_PATH | (kind == NewKind::directory ? O_DIRECTORY : 0);
   target.fd =
       CGX_TRY(open_in_root(root, join(here), flags, links == Links::last_not ? Links::last_not : Links::refuse));
   return target;
@@ -114,8 +114,8 @@ Result<sys::Fd> open_in_root(int root, const std::string& path, int flags, Links
   return fail_errno(errno, path);
 }
 
-Result<Target> make_in_root(int root, const std::string& path, Kind kind, Links links) {
-  const int flags = O_PATH | (kind == Kind::directory ? O_DIRECTORY : 0);
+Result<Target> make_in_root(int root, const std::string& path, NewKind kind, Links links) {
+  const int flags = O_PATH | (kind == NewKind::directory ? O_DIRECTORY : 0);
   auto fd = open_in_root(root, path, flags, links);
   if (fd) return Target{*std::move(fd), false};
   if (fd.error().code != ENOENT) return std::unexpected(std::move(fd).error());

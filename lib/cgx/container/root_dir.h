@@ -26,8 +26,8 @@ struct Target {
 };
 // The directory or file, made where it is missing, with the directories above it. Dangling links of the image are
 // followed in the root: /var/run/x is made in /run. The caller has set its umask.
-enum class Kind : std::uint8_t { directory, file };
-[[nodiscard]] Result<Target> make_in_root(int root, const std::string& path, Kind kind, Links links = Links::follow);
+enum class NewKind : std::uint8_t { directory, file };
+[[nodiscard]] Result<Target> make_in_root(int root, const std::string& path, NewKind kind, Links links = Links::follow);
 
 // `dir` holds "a/b", `name` "c" for "/a//b/c/": how a last component is made or removed.
 struct Split {

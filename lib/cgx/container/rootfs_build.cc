@@ -63,7 +63,7 @@ Result<> attach_console(RootfsPlan& plan, int tree) {
   struct stat st{};
   if (fstat(tree, &st) != 0) return fail_errno(errno, "fstat");
   if (!S_ISCHR(st.st_mode)) return fail(EINVAL, "is no terminal");
-  const Target target = CGX_TRY(make_in_root(plan.root.get(), "/dev/console", Kind::file, Links::last_not));
+  const Target target = CGX_TRY(make_in_root(plan.root.get(), "/dev/console", NewKind::file, Links::last_not));
   return attach(plan.root.get(), tree, target.fd.get(), "/dev/console", Links::last_not);
 }
 

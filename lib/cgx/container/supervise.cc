@@ -56,7 +56,7 @@ class Talk {
     while (true) {
       auto message = CGX_TRY(channel_.receive());
       if (!message) return ended();
-      if (message->word == Word::go) return {};
+      if (message->word == Notice::go) return {};
       CGX_CHECK(answer(*message));
     }
   }
@@ -68,7 +68,7 @@ class Talk {
     if (s_.made) CGX_CHECK(s_.made(born_.pid));
     return s_.says_go_first ? go() : Result<>();
   }
-  Result<> go() { return channel_.send(Word::go, Stage::unborn); }
+  Result<> go() { return channel_.send(Notice::go, Stage::unborn); }
   Result<> ended() {
     const Stage stage = progress_.stage;
     if (stage >= Stage::start) return {};
@@ -80,23 +80,23 @@ class Talk {
       return go();
     };
     switch (message.word) {
-      case Word::failed:
+      case Notice::failed:
         return staged(message.stage, message.value, message.text);
-      case Word::warning:
+      case Notice::warning:
         warnings.push_back(std::move(message.text));
         return {};
-      case Word::terminal:
+      case Notice::terminal:
         terminal = std::move(message.fd);
         return {};
-      case Word::hooks:
+      case Notice::hooks:
         return in_stage(s_.hooks ? s_.hooks(born_.pid) : Result<>());
-      case Word::limits:
+      case Notice::limits:
         return in_stage(set_rlimits(born_.pid, s_.process->rlimits));
-      case Word::listener:
+      case Notice::listener:
         return in_stage(pass_listener(s_, born_, message.value));
-      case Word::ready:
+      case Notice::ready:
         return in_stage(s_.record ? s_.record(born_.pid) : Result<>());
-      case Word::go:
+      case Notice::go:
         return {};
     }
     return fail(EPROTO, "the child said what is not known");
