@@ -7,7 +7,7 @@
 #include <poll.h>
 #include <regex.h>
 #include <signal.h>
-#include <sys/pidfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -50,7 +50,7 @@ std::unique_ptr<Cgroup> group_of(const State& state, const Hierarchies& hierarch
 
 Result<sys::Fd> open_init(const State& state) {
   if (state.pid <= 0) return fail(ESRCH, "container not running");
-  sys::Fd pidfd(pidfd_open(state.pid, 0));
+  sys::Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, state.pid, 0)));
   if (!pidfd.valid()) {
     if (errno == ESRCH) return fail(ESRCH, "container not running");
     return fail_errno(errno, "pidfd_open");
@@ -61,7 +61,7 @@ Result<sys::Fd> open_init(const State& state) {
 }
 
 Result<> send_signal(const sys::Fd& pidfd, int signal) {
-  if (pidfd_send_signal(pidfd.get(), signal, nullptr, 0) == 0) return {};
+  if (syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0) == 0) return {};
   if (errno == ESRCH) return fail(ESRCH, "container not running");
   return fail_errno(errno, "the container's process");
 }

@@ -66,7 +66,7 @@ void overlay(const Invocation& call, container::Process& process) {
   if (call.on("tty")) process.terminal = true;
 }
 
-Result<> check_terminal(const Invocation& call, const container::Process& process) {
+Result<> check_exec_terminal(const Invocation& call, const container::Process& process) {
   const bool socket = call.has("console-socket");
   const bool detach = call.on("detach");
   if (process.terminal && detach && !socket)
@@ -111,7 +111,7 @@ Result<int> run_exec(const Invocation& call) {
   request.process = CGX_TRY(process_of(call, spec));
   overlay(call, request.process);
   if (request.process.args.empty()) return fail(EINVAL, "process args cannot be empty");
-  CGX_CHECK(check_terminal(call, request.process));
+  CGX_CHECK(check_exec_terminal(call, request.process));
   request.spec = &spec;
   request.id = container.state.id;
   request.init = container.state.pid;

@@ -8,7 +8,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
-#include <sys/pidfd.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -114,7 +113,7 @@ class Waiter {
       if (signal == SIGWINCH && master_ >= 0)
         copy_size(master_);
       else
-        (void)pidfd_send_signal(process_.pidfd.get(), signal, nullptr, 0);  // ESRCH: it has just ended
+        (void)send_signal(process_.pidfd, signal);  // ESRCH: it has just ended
     }
   }
 
