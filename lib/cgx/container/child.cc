@@ -16,6 +16,7 @@
 
 #include "cgx/container/credentials.h"
 #include "cgx/container/limits.h"
+#include "cgx/container/root_dir.h"
 #include "cgx/container/terminal.h"
 
 #ifndef CLONE_NEWTIME
@@ -170,8 +171,11 @@ Result<> ContainerProcess::hooks() {
 
 Result<> ContainerProcess::pivot_root() {
   CGX_CHECK(enter_rootfs(*plan_.rootfs));
-  // While the root can be written to.
-  if (process_.cwd != "/") CGX_CHECK(make_directory(process_.cwd));
+  // The working directory is made while the root can be written to, in the root, through no magic link. What is wrong
+  // with it the stage that enters it says.
+  if (process_.cwd == "/") return {};
+  (void)umask(usual_umask);
+  (void)make_in_root(plan_.rootfs->root.get(), process_.cwd, Kind::directory);
   return {};
 }
 
@@ -219,8 +223,8 @@ Result<> ContainerProcess::label() { return set_labels(plan_.proc, process_); }
 
 Result<> ContainerProcess::load_filter() {
   const sys::Fd listener = CGX_TRY(load_seccomp(*plan_.seccomp));
-  // By its number, which write(2) could carry too: the filter may already stop at sendmsg(2).
-  if (listener.valid()) CGX_CHECK(ask(Word::listener, listener.get()));
+  // By its number and with plain calls: the filter may already stop at sendmsg(2), and wait for who gets the listener.
+  if (listener.valid()) return plan_.channel->ask_plainly(Word::listener, plan_.progress->stage, listener.get());
   return {};
 }
 
@@ -235,7 +239,7 @@ Result<> ContainerProcess::late_seccomp() {
 }
 
 Result<> ContainerProcess::user() {
-  own_standard_streams(process_.user.uid);
+  own_standard_streams(process_.user.uid, process_.terminal);
   (void)umask(process_.user.umask.value_or(usual_umask) & 0777U);
   const std::string warning = CGX_TRY(become(process_.user, process_.capabilities));
   CGX_CHECK(bind_to_parent());  // cleared by a change of ids or of capabilities

@@ -11,6 +11,7 @@
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -113,6 +114,12 @@ Result<> join_namespaces(const NamespacePlan& plan, int except) {
   return {};
 }
 
+Result<> ForChildren::close_to_others() {
+  was_open_ = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1;
+  if (was_open_ && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return fail_errno(errno, "PR_SET_DUMPABLE");
+  return {};
+}
+
 Result<> ForChildren::join_pid(int proc, int fd) {
   pid_.reset(openat(proc, "self/ns/pid", O_RDONLY | O_CLOEXEC));
   if (!pid_.valid()) return fail_errno(errno, "/proc/self/ns/pid");
@@ -128,6 +135,7 @@ Result<> ForChildren::make_time(int proc, const Linux& linux_) {
 }
 
 Result<> ForChildren::restore() {
+  if (std::exchange(was_open_, false)) (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
   if (pid_.valid() && setns(pid_.get(), CLONE_NEWPID) != 0) return fail_errno(errno, "setns back");
   if (time_.valid() && setns(time_.get(), CLONE_NEWTIME) != 0) return fail_errno(errno, "setns back");
   pid_.reset(-1);

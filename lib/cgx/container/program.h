@@ -22,8 +22,6 @@ struct Passed {
 // From `first` on none survives execve.
 [[nodiscard]] Result<> close_at_exec(int first);
 
-// Makes it where it is missing.
-[[nodiscard]] Result<> make_directory(const std::string& path);
 // EACCES: the user may not. ENOENT where it is outside of the root, which a descriptor's path (/proc/self/fd/N) may be.
 [[nodiscard]] Result<> enter_directory(const std::string& path);
 
