@@ -12,7 +12,6 @@
 
 #include <doctest/doctest.h>
 
-#include "cgx/change/plan.h"
 #include "cgx/container/launch.h"
 
 #include "container_support.h"
@@ -85,10 +84,7 @@ TEST_CASE("kernel container enter: a further process is where the first one is, 
   const auto hierarchies = cgx::Hierarchies::discover();
   REQUIRE(hierarchies.has_value());
   const cgx::test::TestGroup name(*hierarchies);
-  cgx::Transaction t(*hierarchies);
-  cgx::Desired d;
-  d.group = name.name();
-  REQUIRE(t.apply(d).has_value());
+  cgx::test::make_group(*hierarchies, name.name());
   const cgx::Cgroup group(*hierarchies, name.name());
   const Running running(spec, &group);
   EnterRequest request =

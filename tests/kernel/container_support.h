@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "cgx/cgroupfs/hierarchy.h"
 #include "cgx/container/launch.h"
 #include "cgx/container/spec.h"
 
@@ -41,6 +42,9 @@ struct Ended {
 [[nodiscard]] Ended run(container::LaunchRequest& request);
 [[nodiscard]] Ended run(const container::Spec& spec);
 [[nodiscard]] Ended enter_and_wait(container::EnterRequest& request);
+
+// In every hierarchy. Aborts the test case where it cannot be made.
+void make_group(const Hierarchies& hierarchies, const std::string& name);
 
 // The value of `Key:` in text like that of /proc/PID/status, without blanks around it.
 [[nodiscard]] std::string field(const std::string& text, const std::string& key);

@@ -105,10 +105,12 @@ class ContainerProcess {
 
 void ContainerProcess::refuse(Stage stage, const Error& error) {
   if (plan_.channel->send(Word::failed, stage, error.code, error.what)) _exit(255);
-  // The launcher is gone already: who starts the container reads the fifo.
-  const std::string line = error.what + "\n";
-  if (fifo_.valid()) (void)!write(fifo_.get(), error.what.data(), error.what.size());
-  (void)!write(STDERR_FILENO, line.data(), line.size());
+  // The launcher is gone. Who starts a created container reads the fifo.
+  if (fifo_.valid()) {
+    const std::string line = error.what + "\n";
+    (void)!write(fifo_.get(), error.what.data(), error.what.size());
+    (void)!write(STDERR_FILENO, line.data(), line.size());
+  }
   _exit(255);
 }
 
@@ -134,6 +136,11 @@ Result<> ContainerProcess::identity() {
     const auto answer = CGX_TRY(plan_.channel->receive());
     if (!answer) _exit(1);
   }
+  // As long as the files of this process in /proc are its own, which a change of ids ends.
+  if (plan_.time_here) {
+    CGX_CHECK(system_call(unshare(CLONE_NEWTIME), "unshare of the time namespace"));
+    CGX_CHECK(write_time_offsets(plan_.proc, CGX_TRY(pid_in(plan_.proc)), plan_.spec->linux_));
+  }
   if (plan_.become_root) {
     // EINVAL: it has no root. The process has all capabilities in it anyway.
     if (setresgid(0, 0, 0) != 0 && errno != EINVAL) return fail_errno(errno, "setresgid");
@@ -142,10 +149,6 @@ Result<> ContainerProcess::identity() {
   }
   // Nobody in the container, and no other process of its user, gets at what this one has open.
   CGX_CHECK(system_call(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE"));
-  if (plan_.time_here) {
-    CGX_CHECK(system_call(unshare(CLONE_NEWTIME), "unshare of the time namespace"));
-    CGX_CHECK(write_time_offsets(plan_.proc, CGX_TRY(pid_in(plan_.proc)), plan_.spec->linux_));
-  }
   return {};
 }
 

@@ -18,6 +18,8 @@
 
 #include <fmt/format.h>
 
+#include "cgx/sys/text.h"
+
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x00000080
 #endif
@@ -36,6 +38,13 @@ Result<bool> is_own_user(int fd) {
 Result<> set(const JoinedNamespace& ns) {
   if (setns(ns.fd.get(), ns.flag) != 0) return fail_errno(errno, "setns " + ns.path);
   return {};
+}
+
+// `net/../kernel/core_pattern` begins as one of the network's: nothing but plain names between the slashes.
+bool is_plain(std::string_view path) {
+  return std::ranges::none_of(sys::split(path, '/'), [](std::string_view part) {
+    return part.empty() || part == "." || part == ".." || part.find('\0') != std::string_view::npos;
+  });
 }
 
 // Which namespace a setting is of; 0: of none, the host's.
@@ -166,6 +175,7 @@ Result<> loopback_up() {
 Result<> write_sysctls(int proc, const Pairs& sysctl, const NamespacePlan& plan) {
   for (const auto& [key, value] : sysctl) {
     const std::string name = path_of_sysctl(key);
+    if (!is_plain(name)) return fail(EINVAL, fmt::format("sysctl \"{}\" is no name of one", key));
     const int flag = namespace_of_sysctl(name);
     if (flag == 0) return fail(EINVAL, fmt::format("sysctl \"{}\" is not in a separate kernel namespace", key));
     if (!plan.has(flag)) return fail(EINVAL, fmt::format("sysctl \"{}\" is not allowed in the hosts namespace", key));
