@@ -12,7 +12,6 @@
 
 #include <doctest/doctest.h>
 
-#include "cgx/change/plan.h"
 #include "cgx/container/launch.h"
 
 #include "container_support.h"
@@ -29,7 +28,7 @@ using cgx::container::Spec;
 using cgx::test::BusyboxRoot;
 using cgx::test::content;
 using cgx::test::Ended;
-using cgx::test::enter;
+using cgx::test::enter_and_wait;
 using cgx::test::field;
 
 // A container that sleeps until the end.
@@ -85,10 +84,7 @@ TEST_CASE("kernel container enter: a further process is where the first one is, 
   const auto hierarchies = cgx::Hierarchies::discover();
   REQUIRE(hierarchies.has_value());
   const cgx::test::TestGroup name(*hierarchies);
-  cgx::Transaction t(*hierarchies);
-  cgx::Desired d;
-  d.group = name.name();
-  REQUIRE(t.apply(d).has_value());
+  cgx::test::make_group(*hierarchies, name.name());
   const cgx::Cgroup group(*hierarchies, name.name());
   const Running running(spec, &group);
   EnterRequest request =
@@ -105,7 +101,7 @@ TEST_CASE("kernel container enter: a further process is where the first one is, 
     return {};
   };
   const std::string before = content("/proc/self/cgroup");
-  const Ended ended = enter(request);
+  const Ended ended = enter_and_wait(request);
   REQUIRE(ended.error == "");
   for (const char* n : {"pid", "net", "ipc", "uts", "mnt", "cgroup", "user"}) {
     CAPTURE(n);
@@ -140,7 +136,7 @@ TEST_CASE("kernel container enter: errors are the caller's to read, and leave no
   const auto error_of = [&](auto&& change) {
     EnterRequest request = request_for(spec, running.pid, "true");
     change(request);
-    const std::string error = enter(request).error;
+    const std::string error = enter_and_wait(request).error;
     // The container's own process is the only child left.
     siginfo_t info{};
     CHECK(waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0);

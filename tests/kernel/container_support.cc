@@ -10,6 +10,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <doctest/doctest.h>
+
+#include "cgx/change/plan.h"
+
 namespace cgx::test {
 namespace {
 
@@ -125,9 +129,18 @@ Ended run(const container::Spec& spec) {
   return run(request);
 }
 
-Ended enter(container::EnterRequest& request) {
+Ended enter_and_wait(container::EnterRequest& request) {
   Streams streams;
   return finished(container::enter(request), streams);
+}
+
+void make_group(const cgx::Hierarchies& hierarchies, const std::string& name) {
+  cgx::Transaction t(hierarchies);
+  cgx::Desired d;
+  d.group = name;
+  d.existing = cgx::Existing::allow;
+  const auto made = t.apply(d);
+  REQUIRE_MESSAGE(made.has_value(), (made ? "" : made.error().text()));
 }
 
 std::string field(const std::string& text, const std::string& key) {

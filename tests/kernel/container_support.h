@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "cgx/cgroupfs/hierarchy.h"
 #include "cgx/container/launch.h"
 #include "cgx/container/spec.h"
 
@@ -40,7 +41,10 @@ struct Ended {
 // Launches with the standard streams going to a file, and waits for the end.
 [[nodiscard]] Ended run(container::LaunchRequest& request);
 [[nodiscard]] Ended run(const container::Spec& spec);
-[[nodiscard]] Ended enter(container::EnterRequest& request);
+[[nodiscard]] Ended enter_and_wait(container::EnterRequest& request);
+
+// In every hierarchy. Aborts the test case where it cannot be made.
+void make_group(const Hierarchies& hierarchies, const std::string& name);
 
 // The value of `Key:` in text like that of /proc/PID/status, without blanks around it.
 [[nodiscard]] std::string field(const std::string& text, const std::string& key);

@@ -194,7 +194,8 @@ Result<> remove_groups(const State& state) {
     const auto below = children_of(group);
     if (group.present().empty() || (used && *used) || (below && !below->empty())) return {};
   }
-  CGX_CHECK(remove_group(group, state.group_made ? Below::remove : Below::keep));
+  // Not begun yet, or gone already.
+  if (!group.present().empty()) CGX_CHECK(remove_group(group, state.group_made ? Below::remove : Below::keep));
   for (const std::string& parent : state.parents_made) {
     const Cgroup above(hierarchies, parent);
     const auto used = populated(above);

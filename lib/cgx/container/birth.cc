@@ -114,13 +114,11 @@ void Birth::intermediate() {
 
 Result<Born> Birth::clone_first() {
   const std::uint64_t flags = plan_.intermediate ? 0 : plan_.flags;
-  int dir = by_itself_ ? -1 : plan_.groups.v2_dir;
+  const int dir = by_itself_ ? -1 : plan_.groups.v2_dir;
   int pidfd = -1;
   pid_t pid = clone_process(flags, dir, SIGCHLD, &pidfd);
-  if (pid < 0 && errno == EBUSY && dir >= 0 && plan_.groups.v2_fallback.valid()) {
-    dir = plan_.groups.v2_fallback.get();
-    pid = clone_process(flags, dir, SIGCHLD, &pidfd);
-  }
+  if (pid < 0 && errno == EBUSY && dir >= 0 && plan_.fallback)
+    if (const sys::Fd other = plan_.fallback(); other.valid()) pid = clone_process(flags, other.get(), SIGCHLD, &pidfd);
   if (pid < 0 && (errno == ENOSYS || errno == E2BIG) && (dir < 0 || may_try_again()))
     pid = clone_old(flags, SIGCHLD, &pidfd);
   if (pid == 0) first_process();
@@ -152,7 +150,11 @@ Result<Born> Birth::make() {
   const pid_t pid = progress_.get()->pid;
   if (pid <= 0) return Born{};  // the channel says why
   Born real{pid, sys::Fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)))};
-  if (!real.pidfd.valid()) return fail_errno(errno, "pidfd_open");
+  if (!real.pidfd.valid()) {
+    const int code = errno;
+    end_process(real);
+    return fail_errno(code, "pidfd_open");
+  }
   return real;
 }
 

@@ -18,9 +18,8 @@ namespace cgx::container {
 // The groups as descriptors, opened before the clone.
 struct Membership {
   std::vector<sys::Fd> v1_tasks;
-  int v2_dir = -1;      // the group's directory in cgroup2, which `owner` owns
-  sys::Fd v2_procs;     // its cgroup.procs, where the process has to join by itself
-  sys::Fd v2_fallback;  // a directory to take where the first has groups with controllers below (EBUSY)
+  int v2_dir = -1;   // the group's directory in cgroup2, which `owner` owns
+  sys::Fd v2_procs;  // its cgroup.procs, where the process has to join by itself
 };
 [[nodiscard]] Result<Membership> membership_of(const Cgroup* group);
 
@@ -30,6 +29,9 @@ struct BirthPlan {
   bool intermediate = false;  // by a process in between, in which `enter` is called
   // In the intermediate process: gets into the user namespace that the container's process is to be made from.
   std::function<Result<>()> enter;
+  // Another directory of cgroup2, for a group that takes no processes, since there are groups with controllers below it
+  // (EBUSY). None: it stays an error.
+  std::function<sys::Fd()> fallback;
   // In the caller and back, around the clone; not with an intermediate process.
   std::function<Result<>()> before;
   std::function<Result<>()> after;

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 namespace cgx::container {
 namespace {
@@ -148,6 +149,15 @@ Result<std::optional<Message>> Channel::receive() const {
   told.text.assign(text.data(), static_cast<std::size_t>(n) - sizeof header);
   told.fd = descriptor_of(message);
   return told;
+}
+
+Result<> Channel::ask_plainly(Word word, Stage stage, int value) const {
+  Header header{.word = word, .stage = stage, .value = value};
+  if (write(fd_.get(), &header, sizeof header) != static_cast<ssize_t>(sizeof header))
+    return fail_errno(errno, "write");
+  const ssize_t n = read(fd_.get(), &header, sizeof header);
+  if (n <= 0) return fail_errno(n < 0 ? errno : EPIPE, "read");
+  return {};
 }
 
 bool Channel::ended() const {

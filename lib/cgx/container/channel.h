@@ -69,6 +69,8 @@ class Channel {
   [[nodiscard]] Result<> send(Notice word, Stage stage, int value = 0, std::string_view text = {}, int fd = -1) const;
   // No message: the other side is gone.
   [[nodiscard]] Result<std::optional<Message>> receive() const;
+  // Sends without text and waits for the answer, by write(2) and read(2) alone. EPIPE: the other side is gone.
+  [[nodiscard]] Result<> ask_plainly(Word word, Stage stage, int value) const;
   // Whether the other side is gone already; does not wait.
   [[nodiscard]] bool ended() const;
   void close() { fd_.reset(-1); }

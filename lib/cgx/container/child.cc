@@ -16,6 +16,7 @@
 
 #include "cgx/container/credentials.h"
 #include "cgx/container/limits.h"
+#include "cgx/container/root_dir.h"
 #include "cgx/container/terminal.h"
 
 #ifndef CLONE_NEWTIME
@@ -103,11 +104,13 @@ class ContainerProcess {
 };
 
 void ContainerProcess::refuse(Stage stage, const Error& error) {
-  if (plan_.channel->send(Notice::failed, stage, error.code, error.what)) _exit(255);
-  // The launcher is gone already: who starts the container reads the fifo.
-  const std::string line = error.what + "\n";
-  if (fifo_.valid()) (void)!write(fifo_.get(), error.what.data(), error.what.size());
-  (void)!write(STDERR_FILENO, line.data(), line.size());
+  if (plan_.channel->send(Word::failed, stage, error.code, error.what)) _exit(255);
+  // The launcher is gone. Who starts a created container reads the fifo.
+  if (fifo_.valid()) {
+    const std::string line = error.what + "\n";
+    (void)!write(fifo_.get(), error.what.data(), error.what.size());
+    (void)!write(STDERR_FILENO, line.data(), line.size());
+  }
   _exit(255);
 }
 
@@ -133,6 +136,11 @@ Result<> ContainerProcess::identity() {
     const auto answer = CGX_TRY(plan_.channel->receive());
     if (!answer) _exit(1);
   }
+  // As long as the files of this process in /proc are its own, which a change of ids ends.
+  if (plan_.time_here) {
+    CGX_CHECK(system_call(unshare(CLONE_NEWTIME), "unshare of the time namespace"));
+    CGX_CHECK(write_time_offsets(plan_.proc, CGX_TRY(pid_in(plan_.proc)), plan_.spec->linux_));
+  }
   if (plan_.become_root) {
     // EINVAL: it has no root. The process has all capabilities in it anyway.
     if (setresgid(0, 0, 0) != 0 && errno != EINVAL) return fail_errno(errno, "setresgid");
@@ -141,10 +149,6 @@ Result<> ContainerProcess::identity() {
   }
   // Nobody in the container, and no other process of its user, gets at what this one has open.
   CGX_CHECK(system_call(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE"));
-  if (plan_.time_here) {
-    CGX_CHECK(system_call(unshare(CLONE_NEWTIME), "unshare of the time namespace"));
-    CGX_CHECK(write_time_offsets(plan_.proc, CGX_TRY(pid_in(plan_.proc)), plan_.spec->linux_));
-  }
   return {};
 }
 
@@ -170,8 +174,11 @@ Result<> ContainerProcess::hooks() {
 
 Result<> ContainerProcess::pivot_root() {
   CGX_CHECK(enter_rootfs(*plan_.rootfs));
-  // While the root can be written to.
-  if (process_.cwd != "/") CGX_CHECK(make_directory(process_.cwd));
+  // The working directory is made while the root can be written to, in the root, through no magic link. What is wrong
+  // with it the stage that enters it says.
+  if (process_.cwd == "/") return {};
+  (void)umask(usual_umask);
+  (void)make_in_root(plan_.rootfs->root.get(), process_.cwd, Kind::directory);
   return {};
 }
 
@@ -219,8 +226,8 @@ Result<> ContainerProcess::label() { return set_labels(plan_.proc, process_); }
 
 Result<> ContainerProcess::load_filter() {
   const sys::Fd listener = CGX_TRY(load_seccomp(*plan_.seccomp));
-  // By its number, which write(2) could carry too: the filter may already stop at sendmsg(2).
-  if (listener.valid()) CGX_CHECK(ask(Notice::listener, listener.get()));
+  // By its number and with plain calls: the filter may already stop at sendmsg(2), and wait for who gets the listener.
+  if (listener.valid()) return plan_.channel->ask_plainly(Word::listener, plan_.progress->stage, listener.get());
   return {};
 }
 
@@ -235,7 +242,7 @@ Result<> ContainerProcess::late_seccomp() {
 }
 
 Result<> ContainerProcess::user() {
-  own_standard_streams(process_.user.uid);
+  own_standard_streams(process_.user.uid, process_.terminal);
   (void)umask(process_.user.umask.value_or(usual_umask) & 0777U);
   const std::string warning = CGX_TRY(become(process_.user, process_.capabilities));
   CGX_CHECK(bind_to_parent());  // cleared by a change of ids or of capabilities

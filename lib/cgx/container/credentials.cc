@@ -11,7 +11,6 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -151,11 +150,11 @@ std::string home_of(uid_t uid) {
   return root;
 }
 
-void own_standard_streams(uid_t uid) {
+void own_standard_streams(uid_t uid, bool terminal) {
   for (int fd = 0; fd < 3; ++fd) {
     struct stat st{};
     if (fstat(fd, &st) != 0 || st.st_uid == uid) continue;
-    if (S_ISCHR(st.st_mode) && major(st.st_rdev) == 1) continue;  // /dev/null is everybody's
+    if (!S_ISFIFO(st.st_mode) && !(terminal && S_ISCHR(st.st_mode))) continue;
     // Not possible for ids that are not mapped, on read-only file systems and without rights: then it stays.
     (void)!fchown(fd, uid, static_cast<gid_t>(-1));
   }

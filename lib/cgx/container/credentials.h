@@ -17,7 +17,8 @@ namespace cgx::container {
 // at most 1 MiB are read.
 [[nodiscard]] std::string home_of(uid_t uid);
 
-// Standard streams that belong to somebody else are given to `uid`, so that the program can open /dev/stderr.
-void own_standard_streams(uid_t uid);
+// Standard streams that are pipes, or the container's `terminal`, are given to `uid`, so that the program can open
+// /dev/stderr. Files and terminals of the host stay whose they are.
+void own_standard_streams(uid_t uid, bool terminal);
 
 }  // namespace cgx::container

@@ -91,7 +91,7 @@ class Enter {
     plan_.groups = CGX_TRY(membership_of(request_.group));
     // A container that has made groups of its own with controllers takes no process at its top: its first process is
     // where there is room.
-    if (plan_.groups.v2_dir >= 0) CGX_CHECK(find_fallback());
+    if (plan_.groups.v2_dir >= 0) plan_.fallback = [this] { return group_of_init(); };
     plan_.intermediate = (flags_ & CLONE_NEWUSER) != 0;
     if (process_.oom_score_adj)
       plan_.placed = [this]() -> Result<> {
@@ -109,28 +109,21 @@ class Enter {
       return {};
     }
     plan_.before = [this]() -> Result<> {
-      dumpable_ = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
-      if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return fail_errno(errno, "PR_SET_DUMPABLE");
+      CGX_CHECK(for_children_.close_to_others());
       return (flags_ & CLONE_NEWPID) != 0 ? for_children_.join_pid(proc_.get(), target_.get()) : Result<>();
     };
-    plan_.after = [this]() -> Result<> {
-      if (dumpable_ == 1) (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-      return for_children_.restore();
-    };
+    plan_.after = [this] { return for_children_.restore(); };
     return {};
   }
 
-  Result<> find_fallback() {
+  [[nodiscard]] sys::Fd group_of_init() const {
+    const Hierarchy* v2 = request_.group->hierarchies().unified();
+    const auto root = v2->root();
     const auto text = sys::read_file(proc_.get(), fmt::format("{}/cgroup", request_.init));
-    if (!text) return fail_errno(text.error().code, "the groups of the container");
-    for (const std::string_view line : sys::lines(*text)) {
-      if (!line.starts_with("0::/")) continue;
-      const std::string name(line.substr(4));
-      if (name == request_.group->name()) return {};
-      const Hierarchy* v2 = request_.group->hierarchies().unified();
-      auto dir = sys::open_beneath(CGX_TRY(v2->root()), name, O_RDONLY | O_DIRECTORY);
-      if (dir) plan_.groups.v2_fallback = *std::move(dir);  // else the group's own refusal is what is told
-    }
+    if (!root || !text) return {};
+    for (const std::string_view line : sys::lines(*text))
+      if (line.starts_with("0::/"))
+        if (auto dir = sys::open_beneath(*root, line.substr(4), O_RDONLY | O_DIRECTORY)) return *std::move(dir);
     return {};
   }
 
@@ -156,7 +149,6 @@ class Enter {
   Passed passed_;
   sys::Fd proc_, target_, console_;
   int flags_ = 0;
-  int dumpable_ = 1;
   ForChildren for_children_;
   BirthPlan plan_;
   ChildPlan child_;

@@ -56,8 +56,8 @@ Result<pid_t> start(const Hook& hook, int in, int out) {
   posix_spawnattr_setsigdefault(&attributes, &set);
   posix_spawnattr_setpgroup(&attributes, 0);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-  const std::vector<std::string> args = hook.args.empty() ? std::vector{hook.path} : hook.args;
-  const std::vector<char*> argv = pointers_to(args);
+  const std::vector<std::string> words = hook.args.empty() ? std::vector<std::string>{hook.path} : hook.args;
+  const std::vector<char*> argv = pointers_to(words);
   const std::vector<char*> env = pointers_to(hook.env);
   pid_t pid = -1;
   const int rc = posix_spawn(&pid, hook.path.c_str(), &files, &attributes, argv.data(), env.data());

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -13,10 +14,10 @@
 
 #include "cgx/container/birth.h"
 #include "cgx/container/child.h"
-#include "cgx/container/user_namespace.h"
 #include "cgx/container/limits.h"
 #include "cgx/container/namespaces.h"
 #include "cgx/container/supervise.h"
+#include "cgx/container/user_namespace.h"
 
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x00000080
@@ -104,12 +105,19 @@ class Launch {
     // namespace.
     plan_.flags = namespaces_.create & ~static_cast<unsigned>(CLONE_NEWCGROUP | CLONE_NEWTIME);
     plan_.intermediate = namespaces_.needs_intermediate();
-    plan_.enter = [&] { return join_namespaces(namespaces_); };
+    // In a pid namespace that others are in too, the process is closed to them from its first instruction on: it
+    // inherits this flag.
+    const bool with_others = namespaces_.joins(CLONE_NEWPID);
+    plan_.enter = [this, with_others]() -> Result<> {
+      if (with_others && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return fail_errno(errno, "PR_SET_DUMPABLE");
+      return join_namespaces(namespaces_);
+    };
     const auto pid = std::ranges::find(namespaces_.joined, CLONE_NEWPID, &JoinedNamespace::flag);
     const bool joins_pid = !plan_.intermediate && pid != namespaces_.joined.end();
     const bool makes_time = !plan_.intermediate && !new_user() && namespaces_.makes(CLONE_NEWTIME);
     if (joins_pid || makes_time) {
       plan_.before = [this, &linux_, joins_pid, makes_time, pid]() -> Result<> {
+        if (joins_pid) CGX_CHECK(for_children_.close_to_others());
         if (joins_pid) CGX_CHECK(for_children_.join_pid(proc_.get(), pid->fd.get()));
         if (makes_time) CGX_CHECK(for_children_.make_time(proc_.get(), linux_));
         return {};

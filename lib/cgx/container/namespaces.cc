@@ -11,11 +11,14 @@
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
+
+#include "cgx/sys/text.h"
 
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x00000080
@@ -35,6 +38,13 @@ Result<bool> is_own_user(int fd) {
 Result<> set(const JoinedNamespace& ns) {
   if (setns(ns.fd.get(), ns.flag) != 0) return fail_errno(errno, "setns " + ns.path);
   return {};
+}
+
+// `net/../kernel/core_pattern` begins as one of the network's: nothing but plain names between the slashes.
+bool is_plain(std::string_view path) {
+  return std::ranges::none_of(sys::split(path, '/'), [](std::string_view part) {
+    return part.empty() || part == "." || part == ".." || part.find('\0') != std::string_view::npos;
+  });
 }
 
 // Which namespace a setting is of; 0: of none, the host's.
@@ -113,6 +123,12 @@ Result<> join_namespaces(const NamespacePlan& plan, int except) {
   return {};
 }
 
+Result<> ForChildren::close_to_others() {
+  was_open_ = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1;
+  if (was_open_ && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return fail_errno(errno, "PR_SET_DUMPABLE");
+  return {};
+}
+
 Result<> ForChildren::join_pid(int proc, int fd) {
   pid_.reset(openat(proc, "self/ns/pid", O_RDONLY | O_CLOEXEC));
   if (!pid_.valid()) return fail_errno(errno, "/proc/self/ns/pid");
@@ -128,6 +144,7 @@ Result<> ForChildren::make_time(int proc, const Linux& linux_) {
 }
 
 Result<> ForChildren::restore() {
+  if (std::exchange(was_open_, false)) (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
   if (pid_.valid() && setns(pid_.get(), CLONE_NEWPID) != 0) return fail_errno(errno, "setns back");
   if (time_.valid() && setns(time_.get(), CLONE_NEWTIME) != 0) return fail_errno(errno, "setns back");
   pid_.reset(-1);
@@ -158,6 +175,7 @@ Result<> loopback_up() {
 Result<> write_sysctls(int proc, const Pairs& sysctl, const NamespacePlan& plan) {
   for (const auto& [key, value] : sysctl) {
     const std::string name = path_of_sysctl(key);
+    if (!is_plain(name)) return fail(EINVAL, fmt::format("sysctl \"{}\" is no name of one", key));
     const int flag = namespace_of_sysctl(name);
     if (flag == 0) return fail(EINVAL, fmt::format("sysctl \"{}\" is not in a separate kernel namespace", key));
     if (!plan.has(flag)) return fail(EINVAL, fmt::format("sysctl \"{}\" is not allowed in the hosts namespace", key));

@@ -44,12 +44,15 @@ class ForChildren {
   ForChildren(const ForChildren&) = delete;
   ForChildren& operator=(const ForChildren&) = delete;
   ~ForChildren() { (void)restore(); }
+  // Not dumpable: no process that is not the caller's better can look into the child.
+  [[nodiscard]] Result<> close_to_others();
   [[nodiscard]] Result<> join_pid(int proc, int fd);
   [[nodiscard]] Result<> make_time(int proc, const Linux& linux_);
   [[nodiscard]] Result<> restore();
 
  private:
   sys::Fd pid_, time_;
+  bool was_open_ = false;
 };
 
 // Lines of /proc/PID/timens_offsets. Written before the first process enters.

@@ -81,19 +81,6 @@ Result<> close_at_exec(int first) {
   return fail_errno(errno, "close_range");  // Linux 5.11
 }
 
-Result<> make_directory(const std::string& path) {
-  for (std::size_t at = 1; at <= path.size(); ++at) {
-    if (at != path.size() && path[at] != '/') continue;
-    const std::string part = path.substr(0, at);
-    if (mkdir(part.c_str(), 0755) == 0 || errno == EEXIST) continue;
-    // Read-only file systems, /proc: where it is there already, that is no matter.
-    struct stat st{};
-    const int code = errno;
-    if (stat(part.c_str(), &st) != 0) return fail_errno(code, "mkdir " + part);
-  }
-  return {};
-}
-
 Result<> enter_directory(const std::string& path) {
   if (chdir(path.c_str()) != 0) return fail_errno(errno, "chdir to cwd (\"" + path + "\")");
   // The system call itself, since glibc would look for a name where the kernel says "(unreachable)".

@@ -22,8 +22,6 @@ struct Passed {
 // From `first` on none survives execve.
 [[nodiscard]] Result<> close_at_exec(int first);
 
-// Makes it where it is missing.
-[[nodiscard]] Result<> make_directory(const std::string& path);
 // EACCES: the user may not. ENOENT where it is outside of the root, which a descriptor's path (/proc/self/fd/N) may be.
 [[nodiscard]] Result<> enter_directory(const std::string& path);
 
@@ -32,7 +30,9 @@ struct Passed {
 
 // The environment with HOME and, for passed sockets, LISTEN_FDS and LISTEN_PID.
 [[nodiscard]] std::vector<std::string> environment_of(const Process& process, int listening);
+// With nullptr at the end; they point into `words`, which no temporary can be.
 [[nodiscard]] std::vector<char*> pointers_to(const std::vector<std::string>& words);
+std::vector<char*> pointers_to(std::vector<std::string>&& words) = delete;
 
 // Default actions for the signals that the caller ignores.
 void reset_signals();
