@@ -89,7 +89,7 @@ static void note_failure(struct bench_case* c, char** argv, int spawn_error, int
 }
 
 // Runs one process to its end. Returns whether it succeeded, and adds its CPU time to `cpu`.
-static bool run_step(struct bench_case* c, char** argv, int64_t* cpu) {
+static bool run_step(struct bench_case* c, char** argv, int64_t* cpu, long* peak) {
   pid_t pid;
   int error = posix_spawn(&pid, argv[0], &redirections, NULL, argv, environ);
   int status = 0;
@@ -98,6 +98,7 @@ static bool run_step(struct bench_case* c, char** argv, int64_t* cpu) {
     while (wait4(pid, &status, 0, &usage) < 0)
       if (errno != EINTR) fail("cannot wait for", argv[0]);
     *cpu += nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime);
+    if (usage.ru_maxrss > *peak) *peak = usage.ru_maxrss;
   }
   if (error == 0 && status == 0) return true;
   note_failure(c, argv, error, status);
@@ -109,16 +110,17 @@ static void run_case(struct bench_case* c, int round, double pause) {
   if (ftruncate(error_fd, 0) != 0 || lseek(error_fd, 0, SEEK_SET) != 0) fail("cannot empty", "stderr");
   bool good = true;
   int64_t ignored = 0, cpu = 0, wall = 0;
+  long ignored_peak = 0;
   for (int i = 0; i < c->n_steps && good; ++i)
-    if (c->steps[i].kind == step_before) good = run_step(c, c->steps[i].argv, &ignored);
+    if (c->steps[i].kind == step_before) good = run_step(c, c->steps[i].argv, &ignored, &ignored_peak);
   if (pause > 0) pause_for(pause);
   int64_t start = now();
   for (int i = 0; i < c->n_steps && good; ++i)
-    if (c->steps[i].kind == step_run) good = run_step(c, c->steps[i].argv, &cpu);
+    if (c->steps[i].kind == step_run) good = run_step(c, c->steps[i].argv, &cpu, &c->peak);
   wall = now() - start;
   bool measured = good;
   for (int i = 0; i < c->n_steps; ++i)
-    if (c->steps[i].kind == step_after) good = run_step(c, c->steps[i].argv, &ignored) && good;
+    if (c->steps[i].kind == step_after) good = run_step(c, c->steps[i].argv, &ignored, &ignored_peak) && good;
   if (round < 0) return;
   c->wall[round] = measured ? wall : 0;
   c->cpu[round] = cpu;

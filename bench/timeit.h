@@ -23,6 +23,7 @@ struct bench_case {
   // One entry a round; a round that failed has `wall` 0.
   int64_t* wall;
   int64_t* cpu;
+  long peak;  // the largest resident set of a timed process or of one that it waited for, in KiB
   int failures;
   char* first_error;
 };

@@ -7,7 +7,7 @@
 
 struct summary {
   int runs;
-  double min_ms, median_ms, p90_ms, mean_ms, cpu_ms;
+  double min_ms, p10_ms, median_ms, p90_ms, mean_ms, cpu_ms;
   // `ratio` compares medians. `paired` is the median of the ratios of each round: the two runs of a round are close in
   // time, so a burst of foreign load that lasts longer than a round leaves it as it is.
   double ratio, ratio_min, paired;
@@ -47,6 +47,7 @@ static struct summary summarise(const struct bench_case* c, const struct bench_c
     s.min_ms = wall[0];
     s.mean_ms = sum / s.runs;
   }
+  s.p10_ms = quantile(wall, s.runs, 0.1);
   s.median_ms = quantile(wall, s.runs, 0.5);
   s.p90_ms = quantile(wall, s.runs, 0.9);
   s.cpu_ms = quantile(cpu, s.runs, 0.5);
@@ -98,19 +99,22 @@ void report(const struct bench_case* cases, int n_cases, int base, int rounds, e
       printf("%s\n  {\"name\": ", i > 0 ? "," : "");
       print_json_string(c->name);
       printf(
-          ", \"runs\": %d, \"failures\": %d, \"min_ms\": %.6f, \"median_ms\": %.6f, \"p90_ms\": %.6f, \"mean_ms\": "
+          ", \"runs\": %d, \"failures\": %d, \"min_ms\": %.6f, \"p10_ms\": %.6f, \"median_ms\": %.6f, \"p90_ms\": "
+          "%.6f, \"mean_ms\": "
           "%.6f,"
-          " \"cpu_ms\": %.6f, \"ratio\": %.4f, \"ratio_min\": %.4f, \"paired\": %.4f, \"error\": ",
+          " \"cpu_ms\": %.6f, \"ratio\": %.4f, \"ratio_min\": %.4f, \"paired\": %.4f, \"peak_kib\": %ld, \"error\": ",
           s.runs,
           c->failures,
           s.min_ms,
+          s.p10_ms,
           s.median_ms,
           s.p90_ms,
           s.mean_ms,
           s.cpu_ms,
           s.ratio,
           s.ratio_min,
-          s.paired);
+          s.paired,
+          c->peak);
       print_json_string(c->first_error != NULL ? c->first_error : "");
       printf("}");
     } else if (format == format_tsv) {

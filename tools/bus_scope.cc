@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <vector>
 
 #include <unistd.h>
@@ -29,31 +30,29 @@ struct ScopeRequest {
   std::span<char* const> command;
 };
 
+// `--FLAG`, `=NAME` of a row, or a file, with its value. What is given several times comes as several.
+Result<> add_limit(std::vector<Limit>& limits, std::string_view key, const std::string& text) {
+  const DeviceNames names{.disk = disk_of, .node = device_node};
+  if (!key.starts_with("--") && !key.starts_with('=')) {
+    limits.push_back({nullptr, std::string(), text, std::string(key)});
+    return {};
+  }
+  const Knob* knob = find_knob(key.starts_with('=') ? key.substr(1) : key);
+  if (knob == nullptr) return bad_value(key, "is no limit");
+  Value value = CGX_TRY(located(parse_value(*knob, text, names), "", key));
+  for (Limit& limit : limits)
+    if (limit.knob == knob) return merge_value(limit.value, value);
+  limits.push_back({knob, std::move(value), text, {}});
+  return {};
+}
+
 Result<ScopeRequest> parse(std::span<char* const> words) {
   if (words.size() < 5) return bad_value({}, "cgx-bus scope is executed by cgx exec");
   ScopeRequest request{.group = words[0], .slice = words[1], .json = std::string_view(words[2]) == "json"};
   const auto count = CGX_TRY(sys::parse_u64(words[3], 0, (words.size() - 5) / 2));
   words = words.subspan(4);
-  const DeviceNames names{.disk = disk_of, .node = device_node};
-  for (std::uint64_t i = 0; i < count; ++i, words = words.subspan(2)) {
-    const std::string_view key = words[0];
-    const std::string text = words[1];
-    if (!key.starts_with("--")) {
-      request.limits.push_back({nullptr, std::string(), text, std::string(key)});
-      continue;
-    }
-    const Knob* knob = find_knob(key);
-    if (knob == nullptr) return bad_value(key, "is no limit");
-    Value value = CGX_TRY(located(parse_value(*knob, text, names), "", key));
-    // What was given several times comes as several.
-    bool merged = false;
-    for (Limit& limit : request.limits)
-      if (limit.knob == knob) {
-        CGX_CHECK(merge_value(limit.value, value));
-        merged = true;
-      }
-    if (!merged) request.limits.push_back({knob, std::move(value), text, {}});
-  }
+  for (std::uint64_t i = 0; i < count; ++i, words = words.subspan(2))
+    CGX_CHECK(add_limit(request.limits, words[0], words[1]));
   request.command = words;
   return request;
 }
@@ -107,7 +106,32 @@ Result<> enter(const ScopeRequest& request) {
   return join_others(hierarchies, CGX_TRY(systemd->group_of(request.slice)));
 }
 
+// A process is in the scope already; its limits are in force before another one comes.
+Result<std::string> start_scope(std::span<char* const> words) {
+  if (words.size() < 3 || words.size() % 2 == 0) return bad_value({}, "cgx-bus start-scope is executed by cgx-oci");
+  const std::string scope = words[0];
+  const std::string slice = words[1];
+  const std::array<pid_t, 1> first{static_cast<pid_t>(CGX_TRY(sys::parse_u64(words[2], 1, INT32_MAX)))};
+  std::vector<Limit> limits;
+  for (words = words.subspan(3); !words.empty(); words = words.subspan(2))
+    CGX_CHECK(add_limit(limits, words[0], words[1]));
+  const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
+  const daemon::Divided divided = CGX_TRY(daemon::divide(hierarchies, limits));
+  const auto systemd = CGX_TRY(daemon::SystemdManager::connect());
+  CGX_CHECK(systemd->start_scope(scope, slice, first, divided.properties, fmt::format("container {}", scope)));
+  std::string group = CGX_TRY(systemd->group_of(scope));
+  CGX_CHECK(write_files(hierarchies, group, divided.files));
+  return group;
+}
+
 }  // namespace
+
+int run_start_scope(std::span<char* const> words) {
+  const Result<std::string> group = start_scope(words);
+  if (!group) return report(group.error(), "start-scope", false);
+  print(*group + "\n");
+  return 0;
+}
 
 int run_scope(std::span<char* const> words) {
   const Result<ScopeRequest> request = parse(words);

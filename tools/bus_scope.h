@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Inside cgx-bus: a command in a scope of systemd.
+// Inside cgx-bus: a command, or a container, in a scope of systemd.
 #pragma once
 
 #include <span>
@@ -11,5 +11,8 @@ namespace cgx::tool {
 // becomes this process once systemd has put it into a new scope in SLICE (a unit's name). GROUP is for messages. Comes
 // back only where it fails, with the exit status.
 int run_scope(std::span<char* const> words);
+// `start-scope UNIT SLICE PID [KEY VALUE]...`: a new scope of that name in SLICE, with the process PID in it and these
+// limits (`=NAME` of a row, or a file). Prints the name of its group.
+int run_start_scope(std::span<char* const> words);
 
 }  // namespace cgx::tool

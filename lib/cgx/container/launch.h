@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Starting a container: two visible lists of stages, the parent's and the child's. An error says which stage failed:
-// `stage pivot_root: REASON`. The child runs in a copy of the parent's memory; it reads no configuration and opens nothing
-// by the host's paths: all is resolved before the clone.
+// `stage pivot_root: REASON`. The child runs in a copy of the parent's memory; it reads no configuration and opens
+// nothing by the host's paths: all is resolved before the clone.
 #pragma once
 
 #include <functional>
@@ -30,17 +30,23 @@ struct LaunchRequest {
   bool foreground_terminal = false;       // without a console socket: launch() answers the master
   int preserve_fds = 0;                   // descriptors 3.. (besides LISTEN_FDS) that the program gets
   bool no_new_keyring = false;
-  // `create`: the child waits before its last stages until somebody opens this fifo for reading. -1: it goes on.
+  // `create`: the child waits before its last stages until somebody opens this fifo (O_PATH) for reading. -1: it goes
+  // on. Who has opened it reads up to the end: nothing where the program has been executed, else the text of the error.
   int start_fifo = -1;
-  // For hooks: the state of the container as JSON with this status and pid ("creating", "created", "running").
+  // For hooks: the state of the container as JSON with this status and pid ("creating", "created", "running"). Called
+  // in the child too, with the pid that it has in its namespace.
   std::function<std::string(std::string_view status, pid_t pid)> state_json;
+  // Called when nothing is left to do but to execute the program, or to wait for the start: the process still ends with
+  // the caller, and is on its own when launch() returns. An error ends it.
+  std::function<Result<>(pid_t pid)> record;
 };
 
+// `pid` is a child of the caller, who waits for it.
 struct Launched {
   pid_t pid = -1;
   sys::Fd pidfd;
-  sys::Fd terminal;                    // the master, where asked for
-  std::vector<std::string> warnings;   // capabilities that cannot be granted, options that this kernel lacks
+  sys::Fd terminal;                   // the master, where asked for
+  std::vector<std::string> warnings;  // capabilities that cannot be granted, options that this kernel lacks
 };
 
 // Returns when the child has executed its program, or (start_fifo) waits to be started. On an error nothing of it is
@@ -48,15 +54,18 @@ struct Launched {
 [[nodiscard]] Result<Launched> launch(LaunchRequest& request);
 
 struct EnterRequest {
-  const Spec* spec = nullptr;   // of the container
+  const Spec* spec = nullptr;  // of the container
   Process process;
-  pid_t init = -1;              // the container's first process
+  std::string id;   // of the container
+  pid_t init = -1;  // the container's first process
   const Cgroup* group = nullptr;
   std::optional<SeccompProgram> seccomp;
   std::string console_socket;
   bool foreground_terminal = false;
   int preserve_fds = 0;
   bool no_new_keyring = false;
+  std::function<std::string(std::string_view status, pid_t pid)> state_json;  // for an agent of seccomp notifications
+  std::function<Result<>(pid_t pid)> record;                                  // as in LaunchRequest
 };
 // A further process in a running container: joins its groups and namespaces by descriptors of `init`.
 [[nodiscard]] Result<Launched> enter(EnterRequest& request);

@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cgx/container/child.h"
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <span>
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/container/credentials.h"
+#include "cgx/container/limits.h"
+#include "cgx/container/root_dir.h"
+#include "cgx/container/terminal.h"
+
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x00000080
+#endif
+
+namespace cgx::container {
+namespace {
+
+constexpr mode_t usual_umask = 0022;
+
+Result<> system_call(int rc, std::string_view what) {
+  if (rc == 0) return {};
+  return fail_errno(errno, what);
+}
+
+// A container that was created and not started yet is ended by these, also where it is the first process of its pid
+// namespace, to which the kernel sends no signal without a handler.
+extern "C" void end_before_start(int signal) { _exit(128 + signal); }
+
+class ContainerProcess {
+ public:
+  explicit ContainerProcess(ChildPlan& plan) : plan_(plan), process_(*plan.process) {}
+
+  using Run = Result<> (ContainerProcess::*)();
+  struct Step {
+    Stage stage;
+    Run run;
+  };
+  [[noreturn]] void run(std::span<const Step> steps) {
+    for (const Step& step : steps) {
+      plan_.progress->stage = step.stage;
+      if (auto done = (this->*step.run)(); !done) refuse(step.stage, done.error());
+    }
+    _exit(255);
+  }
+
+  Result<> join();
+  Result<> join_target();
+  Result<> identity();
+  Result<> cgroup_namespace();
+  Result<> network();
+  Result<> mounts();
+  Result<> hooks();
+  Result<> pivot_root();
+  Result<> console();
+  Result<> terminal();
+  Result<> sysctl();
+  Result<> hostname();
+  Result<> protect();
+  Result<> limits();
+  Result<> label();
+  Result<> early_seccomp();
+  Result<> user();
+  Result<> cwd();
+  Result<> program();
+  Result<> late_seccomp();
+  Result<> ready();
+  Result<> start();
+  Result<> exec();
+
+ private:
+  [[noreturn]] void refuse(Stage stage, const Error& error);
+  // Waits for the parent, and ends where there is none any more.
+  Result<> ask(Notice word, int value = 0, std::string_view text = {}) {
+    CGX_CHECK(plan_.channel->send(word, plan_.progress->stage, value, text));
+    const auto answer = CGX_TRY(plan_.channel->receive());
+    if (!answer) _exit(1);
+    return {};
+  }
+  Result<> warn(const std::string& text) {
+    if (text.empty()) return {};
+    return plan_.channel->send(Notice::warning, plan_.progress->stage, 0, text);
+  }
+  Result<> bind_to_parent() { return system_call(prctl(PR_SET_PDEATHSIG, SIGKILL), "PR_SET_PDEATHSIG"); }
+  Result<> open_terminal_here(bool as_console);
+  Result<> load_filter();
+
+  ChildPlan& plan_;
+  const Process& process_;
+  Terminal terminal_;
+  sys::Fd fifo_;
+  std::vector<std::string> env_;
+  std::string path_;
+};
+
+void ContainerProcess::refuse(Stage stage, const Error& error) {
+  if (plan_.channel->send(Word::failed, stage, error.code, error.what)) _exit(255);
+  // The launcher is gone. Who starts a created container reads the fifo.
+  if (fifo_.valid()) {
+    const std::string line = error.what + "\n";
+    (void)!write(fifo_.get(), error.what.data(), error.what.size());
+    (void)!write(STDERR_FILENO, line.data(), line.size());
+  }
+  _exit(255);
+}
+
+Result<> ContainerProcess::join() {
+  reset_signals();
+  CGX_CHECK(close_at_exec(plan_.passed.first_closed));
+  if (setsid() < 0) return fail_errno(errno, "setsid");
+  if (plan_.join_here) return join_namespaces(*plan_.namespaces, CLONE_NEWPID);
+  return {};
+}
+
+Result<> ContainerProcess::join_target() {
+  reset_signals();
+  CGX_CHECK(close_at_exec(plan_.passed.first_closed));
+  if (setsid() < 0) return fail_errno(errno, "setsid");
+  if (plan_.target_flags != 0) return system_call(setns(plan_.target, plan_.target_flags), "setns");
+  return {};
+}
+
+Result<> ContainerProcess::identity() {
+  if (plan_.wait_for_maps) {
+    // Up to now the parent, who may be no more than the same user, has to be able to write to /proc/PID.
+    const auto answer = CGX_TRY(plan_.channel->receive());
+    if (!answer) _exit(1);
+  }
+  // As long as the files of this process in /proc are its own, which a change of ids ends.
+  if (plan_.time_here) {
+    CGX_CHECK(system_call(unshare(CLONE_NEWTIME), "unshare of the time namespace"));
+    CGX_CHECK(write_time_offsets(plan_.proc, CGX_TRY(pid_in(plan_.proc)), plan_.spec->linux_));
+  }
+  if (plan_.become_root) {
+    // EINVAL: it has no root. The process has all capabilities in it anyway.
+    if (setresgid(0, 0, 0) != 0 && errno != EINVAL) return fail_errno(errno, "setresgid");
+    if (setresuid(0, 0, 0) != 0 && errno != EINVAL) return fail_errno(errno, "setresuid");
+    CGX_CHECK(bind_to_parent());  // a change of ids clears it
+  }
+  // Nobody in the container, and no other process of its user, gets at what this one has open.
+  CGX_CHECK(system_call(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE"));
+  return {};
+}
+
+// Made when the process is in its groups in all hierarchies: they are the roots that the namespace shows.
+Result<> ContainerProcess::cgroup_namespace() {
+  if (!plan_.namespaces->makes(CLONE_NEWCGROUP)) return {};
+  return system_call(unshare(CLONE_NEWCGROUP), "unshare");
+}
+
+Result<> ContainerProcess::network() {
+  if (!plan_.namespaces->makes(CLONE_NEWNET)) return {};
+  return loopback_up();
+}
+
+Result<> ContainerProcess::mounts() { return build_rootfs(*plan_.rootfs); }
+
+Result<> ContainerProcess::hooks() {
+  const Hooks& hooks = plan_.spec->hooks;
+  if (!hooks.prestart.empty() || !hooks.create_runtime.empty()) CGX_CHECK(ask(Notice::hooks));
+  if (hooks.create_container.empty()) return {};
+  return run_hooks(hooks.create_container, "createContainer", plan_.state_json("creating", getpid()));
+}
+
+Result<> ContainerProcess::pivot_root() {
+  CGX_CHECK(enter_rootfs(*plan_.rootfs));
+  // The working directory is made while the root can be written to, in the root, through no magic link. What is wrong
+  // with it the stage that enters it says.
+  if (process_.cwd == "/") return {};
+  (void)umask(usual_umask);
+  (void)make_in_root(plan_.rootfs->root.get(), process_.cwd, Kind::directory);
+  return {};
+}
+
+Result<> ContainerProcess::open_terminal_here(bool as_console) {
+  terminal_ = CGX_TRY(open_terminal(process_));
+  if (as_console) CGX_CHECK(bind_console(*plan_.rootfs, terminal_.slave.get()));
+  if (plan_.console_socket >= 0)
+    CGX_CHECK(send_descriptor(plan_.console_socket, terminal_.name, terminal_.master.get()));
+  else
+    CGX_CHECK(plan_.channel->send(Notice::terminal, plan_.progress->stage, 0, terminal_.name, terminal_.master.get()));
+  CGX_CHECK(take_terminal(terminal_));
+  terminal_ = {};
+  return {};
+}
+
+Result<> ContainerProcess::console() { return process_.terminal ? open_terminal_here(true) : Result<>(); }
+
+Result<> ContainerProcess::terminal() { return process_.terminal ? open_terminal_here(false) : Result<>(); }
+
+Result<> ContainerProcess::sysctl() { return write_sysctls(plan_.proc, plan_.spec->linux_.sysctl, *plan_.namespaces); }
+
+Result<> ContainerProcess::hostname() {
+  const Spec& spec = *plan_.spec;
+  if (!spec.hostname.empty())
+    CGX_CHECK(system_call(sethostname(spec.hostname.data(), spec.hostname.size()), "sethostname"));
+  if (!spec.domainname.empty())
+    CGX_CHECK(system_call(setdomainname(spec.domainname.data(), spec.domainname.size()), "setdomainname"));
+  return {};
+}
+
+Result<> ContainerProcess::protect() { return protect_rootfs(*plan_.rootfs); }
+
+Result<> ContainerProcess::limits() {
+  if (!plan_.keyring.empty()) CGX_CHECK(warn(CGX_TRY(join_keyring(plan_.keyring, plan_.user_namespace))));
+  if (process_.io_priority) CGX_CHECK(set_io_priority(*process_.io_priority));
+  if (process_.scheduler) CGX_CHECK(set_scheduler(*process_.scheduler));
+  if (plan_.target >= 0 && process_.exec_cpu_affinity && !process_.exec_cpu_affinity->final.empty())
+    CGX_CHECK(set_affinity(process_.exec_cpu_affinity->final));
+  if (plan_.spec->linux_.personality) CGX_CHECK(set_personality(*plan_.spec->linux_.personality));
+  if (process_.rlimits.empty()) return {};
+  return plan_.limits_by_parent ? ask(Notice::limits) : set_rlimits(0, process_.rlimits);
+}
+
+Result<> ContainerProcess::label() { return set_labels(plan_.proc, process_); }
+
+Result<> ContainerProcess::load_filter() {
+  const sys::Fd listener = CGX_TRY(load_seccomp(*plan_.seccomp));
+  // By its number and with plain calls: the filter may already stop at sendmsg(2), and wait for who gets the listener.
+  if (listener.valid()) return plan_.channel->ask_plainly(Word::listener, plan_.progress->stage, listener.get());
+  return {};
+}
+
+// Without no_new_privs a filter takes CAP_SYS_ADMIN, which the next stage may drop.
+Result<> ContainerProcess::early_seccomp() {
+  if (process_.no_new_privileges) return system_call(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs");
+  return plan_.seccomp != nullptr ? load_filter() : Result<>();
+}
+
+Result<> ContainerProcess::late_seccomp() {
+  return plan_.seccomp != nullptr && process_.no_new_privileges ? load_filter() : Result<>();
+}
+
+Result<> ContainerProcess::user() {
+  own_standard_streams(process_.user.uid, process_.terminal);
+  (void)umask(process_.user.umask.value_or(usual_umask) & 0777U);
+  const std::string warning = CGX_TRY(become(process_.user, process_.capabilities));
+  CGX_CHECK(bind_to_parent());  // cleared by a change of ids or of capabilities
+  // And that a change of ids sets to /proc/sys/fs/suid_dumpable.
+  CGX_CHECK(system_call(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE"));
+  return warn(warning);
+}
+
+Result<> ContainerProcess::cwd() { return enter_directory(process_.cwd); }
+
+Result<> ContainerProcess::program() {
+  env_ = environment_of(process_, plan_.passed.listening);
+  path_ = CGX_TRY(find_program(process_.args.front(), env_));
+  return {};
+}
+
+Result<> ContainerProcess::ready() {
+  if (plan_.confirm || plan_.start_fifo >= 0) CGX_CHECK(ask(Notice::ready));
+  // Asked once more, since the parent may have ended before the signal was bound to its end again.
+  if (plan_.channel->ended()) _exit(1);
+  return system_call(prctl(PR_SET_PDEATHSIG, 0), "PR_SET_PDEATHSIG");
+}
+
+Result<> ContainerProcess::start() {
+  if (plan_.start_fifo >= 0) {
+    struct sigaction end{};
+    end.sa_handler = end_before_start;
+    for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2})
+      (void)sigaction(number, &end, nullptr);
+    sigset_t none;
+    sigemptyset(&none);
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)sigprocmask(SIG_SETMASK, &none, nullptr);
+    // The end of the socket is how the launcher learns that the container waits, on its own.
+    CGX_CHECK(plan_.channel->send(Notice::go, Stage::start));
+    const std::string name = fmt::format("self/fd/{}", plan_.start_fifo);
+    do {
+      fifo_.reset(openat(plan_.proc, name.c_str(), O_WRONLY | O_CLOEXEC));
+    } while (!fifo_.valid() && errno == EINTR);
+    if (!fifo_.valid()) return fail_errno(errno, "start fifo");
+  }
+  const auto& hooks = plan_.spec->hooks.start_container;
+  if (plan_.target < 0 && !hooks.empty())
+    return run_hooks(hooks, "startContainer", plan_.state_json("created", getpid()));
+  return {};
+}
+
+Result<> ContainerProcess::exec() {
+  const std::vector<char*> argv = pointers_to(process_.args);
+  const std::vector<char*> env = pointers_to(env_);
+  // Once more: what was opened since, by the libraries too.
+  CGX_CHECK(close_at_exec(plan_.passed.first_closed));
+  sigset_t none;
+  sigemptyset(&none);
+  (void)signal(SIGPIPE, SIG_DFL);
+  (void)sigprocmask(SIG_SETMASK, &none, nullptr);
+  (void)execve(path_.c_str(), argv.data(), env.data());
+  std::string reason = errno_text(errno);
+  if (!reason.empty() && reason[0] >= 'A' && reason[0] <= 'Z') reason[0] = static_cast<char>(reason[0] - 'A' + 'a');
+  return fail(errno, fmt::format("exec {}: {}", path_, reason));
+}
+
+using P = ContainerProcess;
+
+constexpr std::array first_process{
+    P::Step{Stage::namespaces, &P::join},
+    P::Step{Stage::identity, &P::identity},
+    P::Step{Stage::cgroup_namespace, &P::cgroup_namespace},
+    P::Step{Stage::network, &P::network},
+    P::Step{Stage::mounts, &P::mounts},
+    P::Step{Stage::hooks, &P::hooks},
+    P::Step{Stage::pivot_root, &P::pivot_root},
+    P::Step{Stage::terminal, &P::console},
+    P::Step{Stage::sysctl, &P::sysctl},
+    P::Step{Stage::hostname, &P::hostname},
+    P::Step{Stage::protect, &P::protect},
+    P::Step{Stage::limits, &P::limits},
+    P::Step{Stage::label, &P::label},
+    P::Step{Stage::seccomp, &P::early_seccomp},
+    P::Step{Stage::user, &P::user},
+    P::Step{Stage::cwd, &P::cwd},
+    P::Step{Stage::program, &P::program},
+    P::Step{Stage::seccomp, &P::late_seccomp},
+    P::Step{Stage::ready, &P::ready},
+    P::Step{Stage::start, &P::start},
+    P::Step{Stage::exec, &P::exec},
+};
+
+constexpr std::array further_process{
+    P::Step{Stage::namespaces, &P::join_target},
+    P::Step{Stage::identity, &P::identity},
+    P::Step{Stage::terminal, &P::terminal},
+    P::Step{Stage::limits, &P::limits},
+    P::Step{Stage::label, &P::label},
+    P::Step{Stage::seccomp, &P::early_seccomp},
+    P::Step{Stage::user, &P::user},
+    P::Step{Stage::cwd, &P::cwd},
+    P::Step{Stage::program, &P::program},
+    P::Step{Stage::seccomp, &P::late_seccomp},
+    P::Step{Stage::ready, &P::ready},
+    P::Step{Stage::exec, &P::exec},
+};
+
+}  // namespace
+
+void run_first_process(ChildPlan& plan) { ContainerProcess(plan).run(first_process); }
+
+void run_further_process(ChildPlan& plan) { ContainerProcess(plan).run(further_process); }
+
+}  // namespace cgx::container

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// A further process in a running container.
+#include <cerrno>
+#include <optional>
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/container/birth.h"
+#include "cgx/container/child.h"
+#include "cgx/container/launch.h"
+#include "cgx/container/limits.h"
+#include "cgx/container/supervise.h"
+#include "cgx/sys/text.h"
+
+namespace cgx::container {
+namespace {
+
+Result<bool> same_user_namespace(int proc, pid_t pid) {
+  struct stat there{};
+  struct stat here{};
+  if (fstatat(proc, fmt::format("{}/ns/user", pid).c_str(), &there, 0) != 0 ||
+      fstatat(proc, "self/ns/user", &here, 0) != 0)
+    return fail_errno(errno, "user namespace");
+  return there.st_ino == here.st_ino && there.st_dev == here.st_dev;
+}
+
+// The CPUs of the calling process, and back to what they were at the end.
+class Affinity {
+ public:
+  Affinity() = default;
+  Affinity(const Affinity&) = delete;
+  Affinity& operator=(const Affinity&) = delete;
+  ~Affinity() {
+    if (changed_) (void)sched_setaffinity(0, sizeof before_, &before_);
+  }
+  Result<> set(const std::string& cpus) {
+    if (sched_getaffinity(0, sizeof before_, &before_) != 0) return fail_errno(errno, "CPU affinity");
+    changed_ = true;
+    return set_affinity(cpus);
+  }
+
+ private:
+  cpu_set_t before_{};
+  bool changed_ = false;
+};
+
+class Enter {
+ public:
+  explicit Enter(EnterRequest& request) : request_(request), process_(request.process) {}
+
+  Result<Launched> run() {
+    if (process_.args.empty()) return fail(EINVAL, "process.args: is empty");
+    CGX_CHECK(check_labels(process_));
+    passed_ = CGX_TRY(passed_descriptors(request_.preserve_fds));
+    proc_ = CGX_TRY(host_proc());
+    target_.reset(static_cast<int>(syscall(SYS_pidfd_open, request_.init, 0)));
+    if (!target_.valid()) return fail_errno(errno, fmt::format("the container's process {}", request_.init));
+    console_ = CGX_TRY(console_for(process_, request_.console_socket, request_.foreground_terminal));
+    CGX_CHECK(fill_birth());
+    fill_child();
+    Supervision supervision;
+    supervision.proc = proc_.get();
+    supervision.process = &process_;
+    supervision.spec = request_.spec;
+    supervision.state_json = request_.state_json;
+    supervision.record = request_.record;
+    Birth birth(plan_);
+    plan_.main = [&] {
+      child_.channel = &birth.childs();
+      child_.progress = birth.progress();
+      run_further_process(child_);
+    };
+    Affinity affinity;
+    if (process_.exec_cpu_affinity && !process_.exec_cpu_affinity->initial.empty())
+      CGX_CHECK(affinity.set(process_.exec_cpu_affinity->initial));
+    return supervise(birth, supervision);
+  }
+
+ private:
+  Result<> fill_birth() {
+    for (const Namespace& ns : request_.spec->linux_.namespaces) flags_ |= namespace_flag(ns.type);
+    if ((flags_ & CLONE_NEWUSER) != 0 && CGX_TRY(same_user_namespace(proc_.get(), request_.init)))
+      flags_ &= ~CLONE_NEWUSER;
+    plan_.groups = CGX_TRY(membership_of(request_.group));
+    // A container that has made groups of its own with controllers takes no process at its top: its first process is
+    // where there is room.
+    if (plan_.groups.v2_dir >= 0) plan_.fallback = [this] { return group_of_init(); };
+    plan_.intermediate = (flags_ & CLONE_NEWUSER) != 0;
+    if (process_.oom_score_adj)
+      plan_.placed = [this]() -> Result<> {
+        return set_oom_score_adj(proc_.get(), CGX_TRY(pid_in(proc_.get())), *process_.oom_score_adj);
+      };
+    if (plan_.intermediate) {
+      // The process in between is none of the container's yet; the next one must not be open to its processes from its
+      // first instruction on, so this one gives it the flag. With all namespaces in one call the rights of the caller
+      // count for each of them, and not those in the user namespace that it gets into.
+      plan_.enter = [this]() -> Result<> {
+        if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return fail_errno(errno, "PR_SET_DUMPABLE");
+        if (setns(target_.get(), flags_) != 0) return fail_errno(errno, "setns");
+        return {};
+      };
+      return {};
+    }
+    plan_.before = [this]() -> Result<> {
+      CGX_CHECK(for_children_.close_to_others());
+      return (flags_ & CLONE_NEWPID) != 0 ? for_children_.join_pid(proc_.get(), target_.get()) : Result<>();
+    };
+    plan_.after = [this] { return for_children_.restore(); };
+    return {};
+  }
+
+  [[nodiscard]] sys::Fd group_of_init() const {
+    const Hierarchy* v2 = request_.group->hierarchies().unified();
+    const auto root = v2->root();
+    const auto text = sys::read_file(proc_.get(), fmt::format("{}/cgroup", request_.init));
+    if (!root || !text) return {};
+    for (const std::string_view line : sys::lines(*text))
+      if (line.starts_with("0::/"))
+        if (auto dir = sys::open_beneath(*root, line.substr(4), O_RDONLY | O_DIRECTORY)) return *std::move(dir);
+    return {};
+  }
+
+  void fill_child() {
+    child_.process = &process_;
+    child_.seccomp = request_.seccomp ? &*request_.seccomp : nullptr;
+    child_.proc = proc_.get();
+    child_.passed = passed_;
+    child_.user_namespace = plan_.intermediate;
+    child_.become_root = plan_.intermediate;
+    child_.limits_by_parent = plan_.intermediate && geteuid() == 0;
+    child_.console_socket = console_.get();
+    if (!request_.no_new_keyring) child_.keyring = "_ses." + request_.id;
+    child_.confirm = static_cast<bool>(request_.record);
+    child_.state_json = request_.state_json;
+    child_.spec = request_.spec;
+    child_.target = target_.get();
+    child_.target_flags = plan_.intermediate ? 0 : flags_ & ~CLONE_NEWPID;
+  }
+
+  EnterRequest& request_;
+  const Process& process_;
+  Passed passed_;
+  sys::Fd proc_, target_, console_;
+  int flags_ = 0;
+  ForChildren for_children_;
+  BirthPlan plan_;
+  ChildPlan child_;
+};
+
+}  // namespace
+
+Result<Launched> enter(EnterRequest& request) { return Enter(request).run(); }
+
+}  // namespace cgx::container

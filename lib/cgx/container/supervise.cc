@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cgx/container/supervise.h"
+
+#include <cerrno>
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/container/limits.h"
+#include "cgx/sys/json.h"
+
+namespace cgx::container {
+namespace {
+
+std::unexpected<Error> staged(Stage stage, int code, const std::string& reason) {
+  // What is wrong with the program is told in the words of all container engines.
+  if (stage == Stage::program || stage == Stage::exec) return fail(code, reason);
+  return fail(code, fmt::format("stage {}: {}", stage_name(stage), reason));
+}
+
+// The state of the container process that the specification has for agents of seccomp notifications.
+std::string listener_state(const Supervision& s, pid_t pid) {
+  sys::JsonWriter json;
+  json.open_object().key("ociVersion").string(s.spec->oci_version);
+  json.key("fds").open_array().string("seccompFd").close_array();
+  json.key("pid").integer(pid);
+  json.key("metadata").string(s.spec->linux_.seccomp->listener_metadata);
+  std::string text = json.text();
+  text += ",\"state\":" + s.state_json("creating", pid) + "}";
+  return text;
+}
+
+// The child says the number of its descriptor only: its filter may already stop it at sendmsg(2).
+Result<> pass_listener(const Supervision& s, const Born& born, int number) {
+  if (!s.spec->linux_.seccomp || s.spec->linux_.seccomp->listener_path.empty() || !s.state_json)
+    return fail(EINVAL, "SCMP_ACT_NOTIFY is used, and linux.seccomp.listenerPath is not given");
+  const sys::Fd listener(static_cast<int>(syscall(SYS_pidfd_getfd, born.pidfd.get(), number, 0)));
+  if (!listener.valid()) return fail_errno(errno, "pidfd_getfd");
+  const sys::Fd agent = CGX_TRY(connect_unix(s.spec->linux_.seccomp->listener_path));
+  return send_descriptor(agent.get(), listener_state(s, born.pid), listener.get());
+}
+
+class Talk {
+ public:
+  Talk(Birth& birth, const Supervision& supervision, const Born& born)
+      : channel_(birth.channel()), progress_(*birth.progress()), s_(supervision), born_(born) {}
+
+  // True: the process is on its way. The text of a failure that has no more to say is in the error.
+  Result<> run() {
+    if (born_.pid > 0) CGX_CHECK(begin());
+    while (true) {
+      auto message = CGX_TRY(channel_.receive());
+      if (!message) return ended();
+      if (message->word == Notice::go) return {};
+      CGX_CHECK(answer(*message));
+    }
+  }
+  std::vector<std::string> warnings;
+  sys::Fd terminal;
+
+ private:
+  Result<> begin() {
+    if (s_.made) CGX_CHECK(s_.made(born_.pid));
+    return s_.says_go_first ? go() : Result<>();
+  }
+  Result<> go() { return channel_.send(Notice::go, Stage::unborn); }
+  Result<> ended() {
+    const Stage stage = progress_.stage;
+    if (stage >= Stage::start) return {};
+    return fail(ECHILD, fmt::format("stage {}: the process was killed", stage_name(stage)));
+  }
+  Result<> answer(Message& message) {
+    const auto in_stage = [&](Result<> done) -> Result<> {
+      if (!done) return staged(message.stage, done.error().code, done.error().what);
+      return go();
+    };
+    switch (message.word) {
+      case Notice::failed:
+        return staged(message.stage, message.value, message.text);
+      case Notice::warning:
+        warnings.push_back(std::move(message.text));
+        return {};
+      case Notice::terminal:
+        terminal = std::move(message.fd);
+        return {};
+      case Notice::hooks:
+        return in_stage(s_.hooks ? s_.hooks(born_.pid) : Result<>());
+      case Notice::limits:
+        return in_stage(set_rlimits(born_.pid, s_.process->rlimits));
+      case Notice::listener:
+        return in_stage(pass_listener(s_, born_, message.value));
+      case Notice::ready:
+        return in_stage(s_.record ? s_.record(born_.pid) : Result<>());
+      case Notice::go:
+        return {};
+    }
+    return fail(EPROTO, "the child said what is not known");
+  }
+
+  const Channel& channel_;
+  const Progress& progress_;
+  const Supervision& s_;
+  const Born& born_;
+};
+
+}  // namespace
+
+Result<Launched> supervise(Birth& birth, const Supervision& supervision) {
+  while (true) {
+    Born born = CGX_TRY(birth.make());
+    Talk talk(birth, supervision, born);
+    auto done = talk.run();
+    if (done)
+      return Launched{.pid = born.pid,
+                      .pidfd = std::move(born.pidfd),
+                      .terminal = std::move(talk.terminal),
+                      .warnings = std::move(talk.warnings)};
+    end_process(born);
+    if (!birth.may_try_again()) return std::unexpected(std::move(done).error());
+  }
+}
+
+Result<sys::Fd> host_proc() {
+  sys::Fd proc = CGX_TRY(sys::open_path("/proc", O_PATH | O_DIRECTORY));
+  struct statfs fs{};
+  if (fstatfs(proc.get(), &fs) != 0) return fail_errno(errno, "/proc");
+  if (fs.f_type != PROC_SUPER_MAGIC) return fail(EINVAL, "/proc is no proc file system");
+  return proc;
+}
+
+Result<sys::Fd> console_for(const Process& process, const std::string& socket, bool foreground) {
+  if (!process.terminal) {
+    if (!socket.empty()) return fail(EINVAL, "a console socket is given, and the process has no terminal");
+    return sys::Fd();
+  }
+  if (!socket.empty()) return connect_unix(socket);
+  if (!foreground) return fail(EINVAL, "cannot allocate a terminal for a detached process without a console socket");
+  return sys::Fd();
+}
+
+}  // namespace cgx::container

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cgx/container/user_namespace.h"
+
+#include <cerrno>
+
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/sys/fd.h"
+
+namespace cgx::container {
+namespace {
+
+constexpr std::size_t most_ranges = 340;  // UID_GID_MAP_MAX_EXTENTS
+
+// newuidmap PID CONTAINER HOST SIZE ...
+Result<> by_program(const char* program, pid_t pid, const std::vector<IdMapping>& mappings) {
+  std::vector<std::string> words{program, std::to_string(pid)};
+  for (const IdMapping& m : mappings)
+    for (const std::uint32_t n : {m.container_id, m.host_id, m.size}) words.push_back(std::to_string(n));
+  std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
+  for (std::string& w : words) argv.push_back(w.data());
+  argv.push_back(nullptr);
+  pid_t child = -1;
+  if (const int rc = posix_spawnp(&child, program, nullptr, nullptr, argv.data(), environ); rc != 0)
+    return fail_errno(rc, program);
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0)
+    if (errno != EINTR) return fail_errno(errno, "waitpid");
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+    return fail(EPERM,
+                fmt::format("{} refused: /etc/subuid and /etc/subgid do not give these ids to this user", program));
+  return {};
+}
+
+Result<> write_map(int proc,
+                   pid_t pid,
+                   const char* file,
+                   const char* program,
+                   const std::vector<IdMapping>& mappings,
+                   std::string_view what) {
+  const std::string text = CGX_TRY(idmap_text(mappings, what));
+  const auto written = sys::write_file(proc, fmt::format("{}/{}", pid, file), text);
+  if (written) return {};
+  if (written.error().code == EPERM && geteuid() != 0) return by_program(program, pid, mappings);
+  return fail_errno(written.error().code, fmt::format("{} \"{}\"", file, text.substr(0, text.find('\n'))));
+}
+
+// A map of one's own id alone is what the kernel takes from everybody.
+bool is_own(const std::vector<IdMapping>& mappings, std::uint32_t id) {
+  return mappings.size() == 1 && mappings[0].size == 1 && mappings[0].host_id == id;
+}
+
+}  // namespace
+
+Result<std::string> idmap_text(const std::vector<IdMapping>& mappings, std::string_view what) {
+  if (mappings.empty()) return fail(EINVAL, fmt::format("{}: a new user namespace needs some", what));
+  if (mappings.size() > most_ranges) return fail(EINVAL, fmt::format("{}: are more than {}", what, most_ranges));
+  std::string text;
+  for (const IdMapping& m : mappings) {
+    if (m.size == 0) return fail(EINVAL, fmt::format("{}: a range of no ids", what));
+    text += fmt::format("{} {} {}\n", m.container_id, m.host_id, m.size);
+  }
+  return text;
+}
+
+Result<> write_idmaps(int proc, pid_t pid, const std::vector<IdMapping>& uids, const std::vector<IdMapping>& gids) {
+  if (geteuid() != 0 && is_own(gids, getegid()))
+    if (auto denied = sys::write_file(proc, fmt::format("{}/setgroups", pid), "deny"); !denied)
+      return fail_errno(denied.error().code, "setgroups");
+  CGX_CHECK(write_map(proc, pid, "gid_map", "newgidmap", gids, "linux.gidMappings"));
+  return write_map(proc, pid, "uid_map", "newuidmap", uids, "linux.uidMappings");
+}
+
+}  // namespace cgx::container
