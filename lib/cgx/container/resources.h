@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// linux.resources of the specification as limits of cgx, which its plans carry out on v1, hybrid and v2. The numbers are
-// v1's in the specification (shares, blkio weights, memory+swap); the rows of knobs convert them.
+// linux.resources of the specification as limits of cgx, which its plans carry out on v1, hybrid and v2. The numbers
+// are v1's in the specification (shares, blkio weights, memory+swap); the rows of knobs convert them.
 #pragma once
 
 #include <string>
@@ -17,16 +17,26 @@ struct Limits {
   std::vector<std::string> notes;  // what this kernel or layout has no word for and the specification lets pass
 };
 
-// `update`: only what is named changes, device rules are replaced. Errors name the field of the specification and the
-// value: EINVAL for what contradicts itself (swap below limit), ENOTSUP where this host has no such file.
-[[nodiscard]] Result<Limits> limits_of(const Resources& resources, const Hierarchies& hierarchies);
+// Errors name the field of the specification and the value: EINVAL for what contradicts itself (a swap limit below the
+// memory limit), ENOTSUP where this host has no such file. Without `existing` they are a new container's: nothing but
+// the default devices is there beside the rules given. With it they are an update of that group: only what is named
+// changes, and device rules are replaced where there are any.
+[[nodiscard]] Result<Limits> limits_of(const Resources& resources,
+                                       const Hierarchies& hierarchies,
+                                       const Cgroup* existing = nullptr);
+// The rules of a new container: `deny a`, the specification's, and the devices that every container has.
+[[nodiscard]] Result<std::string> device_rules_text(const std::vector<DeviceRule>& rules);
 
-// The group of a container by linux.cgroupsPath: absolute ones are from the root, relative ones and none (then `id`) are
-// below the caller's own group. `..` and what is no group name: EINVAL.
-[[nodiscard]] Result<std::string> group_of(const std::string& cgroups_path, const std::string& id, const Hierarchies& hierarchies);
+// The group of a container by linux.cgroupsPath: absolute ones are from the root, relative ones and none (then `id`)
+// are below the caller's own group, or the one that its groups have in common where they differ by hierarchy. `..` and
+// what is no group name: EINVAL.
+[[nodiscard]] Result<std::string> group_of(const std::string& cgroups_path,
+                                           const std::string& id,
+                                           const Hierarchies& hierarchies);
 
 // `org.cgx.*` annotations: the allowed ones (org.cgx.limit.FLAG = VALUE, as the flag of the command line would take it)
-// as limits. EINVAL names the annotation.
-[[nodiscard]] Result<std::vector<Limit>> annotated_limits(const Pairs& annotations);
+// as limits. What they set beside linux.resources must not take the place of it: EINVAL names the annotation, also for
+// flags that would give rights (device, net-class).
+[[nodiscard]] Result<std::vector<Limit>> annotated_limits(const Pairs& annotations, const std::vector<Limit>& beside);
 
 }  // namespace cgx::container

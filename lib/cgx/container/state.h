@@ -21,12 +21,14 @@ struct State {
   std::string id, bundle, rootfs, oci_version, created;  // created: RFC 3339 with nanoseconds, UTC
   std::string owner;                                     // user name, or "#UID"
   pid_t pid = 0;
-  std::uint64_t pid_start = 0;                           // field 22 of /proc/PID/stat: the pid is still that process
-  std::string group;                                     // name of the cgroup; empty: none
-  std::string systemd_scope;                             // unit, where systemd made the group
-  bool group_made = false;
+  std::uint64_t pid_start = 0;            // field 22 of /proc/PID/stat: the pid is still that process
+  bool ready = false;                     // false: `create` is at work, or was ended while it was
+  std::string group;                      // name of the cgroup; empty: none
+  std::string systemd_scope;              // unit, where systemd made the group
+  bool group_made = false;                // by this container, with all that is below it
+  std::vector<std::string> parents_made;  // groups above it, the deepest one first
   Pairs annotations;
-  std::string config;                                    // the bundle's config.json at create
+  std::string config;  // the bundle's config.json at create; a file of its own
 };
 
 // A directory of containers, ROOT. Made (0700) where it is missing.
@@ -39,17 +41,25 @@ class Store {
   // Takes ROOT/ID for a new container and locks it. EEXIST: "container with given ID already exists".
   class Entry;
   [[nodiscard]] Result<Entry> create(const std::string& id);
-  // ENOENT: "container does not exist". Locked for as long as the Entry lives; blocks while another command has it.
-  [[nodiscard]] Result<Entry> find(const std::string& id);
-  [[nodiscard]] Result<std::vector<std::string>> ids() const;
+  // ENOENT: "container does not exist". Who changes a container waits here while another command does, and has it for
+  // as long as the Entry lives; who only looks does not wait.
+  enum class How : std::uint8_t { look, change };
+  [[nodiscard]] Result<Entry> find(const std::string& id, How how = How::change);
+  [[nodiscard]] Result<std::vector<std::string>> ids() const;  // sorted
 
  private:
+  [[nodiscard]] Result<Entry> open_entry(const std::string& id) const;
+
   sys::Fd dir_;
   std::string path_;
 };
 
+// The lock is one of the process (fcntl(2)), not of the open file: a container that waits to be started has inherited
+// all descriptors, and would keep an flock(2) when `create` is killed. So two Entries of one process do not exclude
+// each other.
 class Store::Entry {
  public:
+  // ENOENT: what `create` was ended before it wrote a state.
   [[nodiscard]] Result<State> read() const;
   [[nodiscard]] Result<> write(const State& state);
   [[nodiscard]] Result<> make_start_fifo(uid_t owner);
@@ -58,16 +68,28 @@ class Store::Entry {
   [[nodiscard]] Result<> remove_start_fifo();
   [[nodiscard]] Result<> remove();  // the directory and all that is in it
   void unlock();
+  [[nodiscard]] bool locked_by_another() const;
+  [[nodiscard]] const std::string& id() const { return id_; }
 
  private:
   friend class Store;
-  sys::Fd dir_, lock_;
-  std::string path_, id_;
+  [[nodiscard]] Result<bool> lock();  // false: the directory is gone meanwhile
+  sys::Fd parent_, dir_, lock_;
+  std::string id_;
 };
+
+// Field 22 of /proc/PID/stat; ESRCH where there is no such process, or it is a zombie.
+[[nodiscard]] Result<std::uint64_t> start_time_of(pid_t pid);
+// Whether the container's first process is there.
+[[nodiscard]] bool init_alive(const State& state);
 
 // What it is doing now, from /proc, the fifo and the freezer.
 [[nodiscard]] Result<Status> status_of(const State& state, const Store::Entry& entry);
-// The state of the specification as JSON, for `state` and for hooks.
-[[nodiscard]] std::string state_json(const State& state, Status status, pid_t pid);
+// The state of the specification as JSON, for hooks.
+[[nodiscard]] std::string state_json(const State& state, std::string_view status, pid_t pid);
+
+// The text of state.json, and what it says. EBADMSG: it is none.
+[[nodiscard]] std::string state_text(const State& state);
+[[nodiscard]] Result<State> parse_state(std::string_view text);
 
 }  // namespace cgx::container

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cgx/container/state.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/cgroupfs/tasks.h"
+#include "cgx/sys/text.h"
+
+namespace cgx::container {
+namespace {
+
+constexpr const char* state_file = "state.json";
+constexpr const char* config_file = "config.json";
+constexpr const char* lock_file = "lock";
+constexpr const char* fifo_file = "exec.fifo";
+
+std::unexpected<Error> no_container() { return fail(ENOENT, "container does not exist"); }
+
+bool id_char(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '+' ||
+         c == '-' || c == '.';
+}
+
+// Written beside it and renamed: who reads sees the old one or the new one.
+Result<> replace_file(int dir, const char* name, std::string_view text) {
+  const std::string fresh = fmt::format("{}.new", name);
+  sys::Fd file(openat(dir, fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!file.valid()) return fail_errno(errno, fresh);
+  while (!text.empty()) {
+    const ssize_t n = write(file.get(), text.data(), text.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail_errno(errno, fresh);
+    text.remove_prefix(static_cast<std::size_t>(n));
+  }
+  if (renameat(dir, fresh.c_str(), dir, name) != 0) return fail_errno(errno, name);
+  return {};
+}
+
+struct flock whole_file(short type) {
+  struct flock lock{};
+  lock.l_type = type;
+  lock.l_whence = SEEK_SET;
+  return lock;
+}
+
+// Makes `path` and what is missing above it.
+Result<> make_store(const std::string& path) {
+  for (std::size_t at = path.find('/', 1);; at = path.find('/', at + 1)) {
+    const std::string part = path.substr(0, at);
+    if (mkdir(part.c_str(), 0700) != 0 && errno != EEXIST && errno != EISDIR)
+      return fail_errno(errno, fmt::format("mkdir {}", part));
+    if (at == std::string::npos) return {};
+  }
+}
+
+}  // namespace
+
+std::string_view status_word(Status status) {
+  switch (status) {
+    case Status::creating:
+      return "creating";
+    case Status::created:
+      return "created";
+    case Status::running:
+      return "running";
+    case Status::paused:
+      return "paused";
+    case Status::stopped:
+      break;
+  }
+  return "stopped";
+}
+
+Result<Store> Store::open(const std::string& root) {
+  Store store;
+  store.path_ = root;
+  CGX_CHECK(make_store(root));
+  auto dir = sys::open_path(root, O_RDONLY | O_DIRECTORY);
+  if (!dir) return fail_errno(dir.error().code, root);
+  store.dir_ = std::move(*dir);
+  return store;
+}
+
+Result<> Store::check_id(std::string_view id) {
+  if (id.empty()) return fail(EINVAL, "container id cannot be empty");
+  if (id.size() > 1024 || id == "." || id == ".." || !std::ranges::all_of(id, id_char))
+    return fail(EINVAL, "invalid container ID format");
+  return {};
+}
+
+Result<Store::Entry> Store::open_entry(const std::string& id) const {
+  Entry entry;
+  entry.id_ = id;
+  entry.parent_ = sys::Fd(fcntl(dir_.get(), F_DUPFD_CLOEXEC, 3));
+  if (!entry.parent_.valid()) return fail_errno(errno, path_);
+  entry.dir_ = sys::Fd(openat(dir_.get(), id.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!entry.dir_.valid()) {
+    if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return no_container();
+    return fail_errno(errno, fmt::format("{}/{}", path_, id));
+  }
+  return entry;
+}
+
+Result<Store::Entry> Store::create(const std::string& id) {
+  CGX_CHECK(check_id(id));
+  while (true) {
+    if (mkdirat(dir_.get(), id.c_str(), 0711) != 0) {
+      if (errno == EEXIST) return fail(EEXIST, "container with given ID already exists");
+      return fail_errno(errno, fmt::format("{}/{}", path_, id));
+    }
+    auto entry = open_entry(id);
+    if (!entry && entry.error().code == ENOENT) continue;  // `delete --force` was there in between
+    if (!entry) return entry;
+    if (CGX_TRY(entry->lock())) return entry;
+  }
+}
+
+Result<Store::Entry> Store::find(const std::string& id, How how) {
+  CGX_CHECK(check_id(id));
+  Entry entry = CGX_TRY(open_entry(id));
+  if (how == How::change && !CGX_TRY(entry.lock())) return no_container();
+  return entry;
+}
+
+Result<std::vector<std::string>> Store::ids() const {
+  auto names = CGX_TRY(sys::list_dir(dir_.get(), "", sys::Entries::directories));
+  std::erase_if(names, [](const std::string& name) { return !check_id(name); });
+  std::ranges::sort(names);
+  return names;
+}
+
+Result<bool> Store::Entry::lock() {
+  lock_ = sys::Fd(openat(dir_.get(), lock_file, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!lock_.valid()) {
+    if (errno == ENOENT) return false;
+    return fail_errno(errno, "the container's lock");
+  }
+  struct flock lock = whole_file(F_WRLCK);
+  while (fcntl(lock_.get(), F_SETLKW, &lock) != 0)
+    if (errno != EINTR) return fail_errno(errno, "the container's lock");
+  struct stat now{};
+  if (fstat(lock_.get(), &now) != 0) return fail_errno(errno, "the container's lock");
+  return now.st_nlink > 0;
+}
+
+void Store::Entry::unlock() { lock_.reset(-1); }
+
+bool Store::Entry::locked_by_another() const {
+  const sys::Fd file(openat(dir_.get(), lock_file, O_RDWR | O_NOFOLLOW | O_CLOEXEC));
+  struct flock lock = whole_file(F_WRLCK);
+  return file.valid() && fcntl(file.get(), F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+Result<State> Store::Entry::read() const {
+  const auto text = sys::read_file(dir_.get(), state_file);
+  if (!text) {
+    if (text.error().code == ENOENT) return no_container();
+    return fail_errno(text.error().code, "the container's state.json");
+  }
+  State state = CGX_TRY(parse_state(*text));
+  auto config = sys::read_file(dir_.get(), config_file);
+  if (!config) return fail_errno(config.error().code, "the container's config.json");
+  state.config = std::move(*config);
+  return state;
+}
+
+Result<> Store::Entry::write(const State& state) {
+  if (!sys::exists(dir_.get(), config_file)) CGX_CHECK(replace_file(dir_.get(), config_file, state.config));
+  return replace_file(dir_.get(), state_file, state_text(state));
+}
+
+Result<> Store::Entry::make_start_fifo(uid_t owner) {
+  if (mkfifoat(dir_.get(), fifo_file, 0622) != 0) return fail_errno(errno, "exec.fifo");
+  // The umask may have taken bits; the container's root opens it by descriptor.
+  if (fchmodat(dir_.get(), fifo_file, 0622, 0) != 0) return fail_errno(errno, "exec.fifo");
+  if (owner != geteuid() && fchownat(dir_.get(), fifo_file, owner, static_cast<gid_t>(-1), AT_SYMLINK_NOFOLLOW) != 0)
+    return fail_errno(errno, "exec.fifo");
+  return {};
+}
+
+Result<sys::Fd> Store::Entry::open_start_fifo(int flags) const {
+  sys::Fd fifo(openat(dir_.get(), fifo_file, flags | O_NOFOLLOW | O_CLOEXEC));
+  if (!fifo.valid()) return fail_errno(errno, "exec.fifo");
+  return fifo;
+}
+
+bool Store::Entry::has_start_fifo() const { return sys::exists(dir_.get(), fifo_file); }
+
+Result<> Store::Entry::remove_start_fifo() {
+  if (unlinkat(dir_.get(), fifo_file, 0) != 0 && errno != ENOENT) return fail_errno(errno, "exec.fifo");
+  return {};
+}
+
+Result<> Store::Entry::remove() {
+  // The lock last: who waits for it finds that its file has gone. Somebody may have made a new one meanwhile.
+  for (int round = 0;; ++round) {
+    auto names = CGX_TRY(sys::list_dir(dir_.get(), "", sys::Entries::files));
+    std::ranges::stable_partition(names, [](const std::string& name) { return name != lock_file; });
+    for (const std::string& name : names)
+      if (unlinkat(dir_.get(), name.c_str(), 0) != 0 && errno != ENOENT) return fail_errno(errno, name);
+    if (unlinkat(parent_.get(), id_.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) break;
+    if (errno != ENOTEMPTY || round == 100) return fail_errno(errno, id_);
+  }
+  unlock();
+  return {};
+}
+
+Result<std::uint64_t> start_time_of(pid_t pid) {
+  const auto text = sys::read_path(fmt::format("/proc/{}/stat", pid));
+  if (!text) return fail_errno(text.error().code == ENOENT ? ESRCH : text.error().code, "the process");
+  // The name, in parentheses, may hold anything.
+  const std::size_t end = text->rfind(')');
+  const auto fields = sys::words(std::string_view(*text).substr(end == std::string::npos ? text->size() : end + 1));
+  if (fields.size() < 20 || fields[0] == "Z" || fields[0] == "X") return fail_errno(ESRCH, "the process");
+  return sys::parse_u64(fields[19]);
+}
+
+bool init_alive(const State& state) {
+  if (state.pid <= 0) return false;
+  const auto start = start_time_of(state.pid);
+  return start && *start == state.pid_start;
+}
+
+Result<Status> status_of(const State& state, const Store::Entry& entry) {
+  const bool alive = init_alive(state);
+  if (!state.ready) return alive || entry.locked_by_another() ? Status::creating : Status::stopped;
+  if (!alive) return Status::stopped;
+  if (entry.has_start_fifo()) return Status::created;
+  if (state.group.empty()) return Status::running;
+  const auto hierarchies = Hierarchies::discover();
+  if (!hierarchies) return Status::running;
+  const auto stopped = frozen(Cgroup(*hierarchies, state.group));
+  return stopped && *stopped ? Status::paused : Status::running;
+}
+
+}  // namespace cgx::container

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "container.h"
+
+#include <cerrno>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <regex.h>
+#include <signal.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/container/resources.h"
+#include "cgx/sys/text.h"
+
+namespace cgx::oci {
+
+Result<Container> find_container(const Invocation& call, const std::string& id, Store::How how) {
+  CGX_CHECK(Store::check_id(id));
+  Store store = CGX_TRY(Store::open(call.root()));
+  Container found{.entry = CGX_TRY(store.find(id, how)), .state = {}};
+  found.state = CGX_TRY(found.entry.read());
+  found.status = CGX_TRY(container::status_of(found.state, found.entry));
+  return found;
+}
+
+Result<std::vector<std::string>> ids_meant(const Invocation& call) {
+  if (!call.on("regex")) return std::vector{call.words[0]};
+  regex_t pattern{};
+  const std::string whole = fmt::format("^({})$", call.words[0]);
+  if (regcomp(&pattern, whole.c_str(), REG_EXTENDED | REG_NOSUB) != 0)
+    return bad_value(call.words[0], "is no regular expression");
+  std::vector<std::string> ids;
+  const auto store = Store::open(call.root());
+  if (store)
+    if (auto all = store->ids())
+      for (const std::string& id : *all)
+        if (regexec(&pattern, id.c_str(), 0, nullptr, 0) == 0) ids.push_back(id);
+  regfree(&pattern);
+  if (!store) return std::unexpected(store.error());
+  return ids;
+}
+
+std::unique_ptr<Cgroup> group_of(const State& state, const Hierarchies& hierarchies) {
+  if (state.group.empty()) return nullptr;
+  return std::make_unique<Cgroup>(hierarchies, state.group);
+}
+
+Result<sys::Fd> open_init(const State& state) {
+  if (state.pid <= 0) return fail(ESRCH, "container not running");
+  sys::Fd pidfd(pidfd_open(state.pid, 0));
+  if (!pidfd.valid()) {
+    if (errno == ESRCH) return fail(ESRCH, "container not running");
+    return fail_errno(errno, "pidfd_open");
+  }
+  // Asked after the opening: then the descriptor is of that very process.
+  if (!container::init_alive(state)) return fail(ESRCH, "container not running");
+  return pidfd;
+}
+
+Result<> send_signal(const sys::Fd& pidfd, int signal) {
+  if (pidfd_send_signal(pidfd.get(), signal, nullptr, 0) == 0) return {};
+  if (errno == ESRCH) return fail(ESRCH, "container not running");
+  return fail_errno(errno, "the container's process");
+}
+
+Result<> end_processes(const State& state) {
+  std::optional<Hierarchies> hierarchies;
+  const auto init = open_init(state);
+  if (init) CGX_CHECK(send_signal(*init, SIGKILL));
+  if (!state.group.empty()) {
+    hierarchies = CGX_TRY(Hierarchies::discover());
+    const Cgroup group(*hierarchies, state.group);
+    if (!group.present().empty()) {
+      if (state.group_made)
+        CGX_CHECK(kill_all(group, SIGKILL, in_seconds(10)));
+      else if (const auto stopped = frozen(group); init && stopped && *stopped)
+        CGX_CHECK(thaw(group, in_seconds(10)));  // on v1 a frozen process does not die
+    }
+  }
+  if (!init) return {};
+  pollfd ended{.fd = init->get(), .events = POLLIN, .revents = 0};
+  int n = 0;
+  do n = poll(&ended, 1, 10'000);
+  while (n < 0 && errno == EINTR);
+  if (n == 0) return fail(ETIMEDOUT, "container init still running");
+  return {};
+}
+
+Result<> destroy(const Invocation& call, Container& container) {
+  const State& state = container.state;
+  CGX_CHECK(remove_groups(state));
+  CGX_CHECK(container.entry.remove());
+  const auto spec = container::read_spec(state.config, state.bundle);
+  if (!spec) return {};  // it was read when the container was made, perhaps by another version
+  if (spec->hooks.poststop.empty()) return {};
+  const std::string text = container::state_json(state, "stopped", 0);
+  // They come after the end: what fails there is told, and the rest goes on.
+  for (const container::Hook& hook : spec->hooks.poststop)
+    if (const auto done = container::run_hooks({hook}, "poststop", text); !done) call.log->warning(done.error().text());
+  return {};
+}
+
+Result<int> count_of(const Invocation& call, std::string_view flag) {
+  if (!call.has(flag)) return 0;
+  const auto n = sys::parse_u64(call.get(flag), 0, 1'000'000);
+  if (!n) return bad_value(call.get(flag), fmt::format("is no number for --{}", flag));
+  return static_cast<int>(*n);
+}
+
+Result<> write_pid_file(std::string_view file, pid_t pid) {
+  if (file.empty()) return {};
+  const std::size_t slash = file.rfind('/');
+  const std::size_t name = slash == std::string_view::npos ? 0 : slash + 1;
+  const std::string fresh = fmt::format("{}.{}", file.substr(0, name), file.substr(name));
+  sys::Fd fd(open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_TRUNC, 0666));
+  if (!fd.valid() && errno == EEXIST) {
+    (void)unlink(fresh.c_str());  // of a command that was ended here
+    fd = sys::Fd(open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_TRUNC, 0666));
+  }
+  if (!fd.valid()) return fail_errno(errno, file);
+  const std::string text = std::to_string(pid);
+  if (write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
+      rename(fresh.c_str(), std::string(file).c_str()) != 0) {
+    const int code = errno;
+    (void)unlink(fresh.c_str());
+    return fail_errno(code, file);
+  }
+  return {};
+}
+
+}  // namespace cgx::oci

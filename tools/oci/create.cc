@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "create.h"
+
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstdlib>
+#include <ctime>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/cgroupfs/mount.h"
+#include "cgx/sys/text.h"
+
+namespace cgx::oci {
+namespace {
+
+std::string time_now() {
+  timespec ts{};
+  (void)clock_gettime(CLOCK_REALTIME, &ts);
+  tm parts{};
+  (void)gmtime_r(&ts.tv_sec, &parts);
+  std::array<char, 40> text{};
+  const std::size_t n = strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &parts);
+  return fmt::format("{}.{:09}Z", std::string_view(text.data(), n), ts.tv_nsec);
+}
+
+// The name of a user in /etc/passwd; a static program loads no other sources of names.
+std::string user_name(uid_t uid) {
+  const auto passwd = sys::read_path("/etc/passwd");
+  if (passwd)
+    for (const std::string_view line : sys::lines(*passwd)) {
+      const auto fields = sys::split(line, ':');
+      if (fields.size() > 2 && fields[2] == std::to_string(uid)) return std::string(fields[0]);
+    }
+  return fmt::format("#{}", uid);
+}
+
+struct Bundle {
+  std::string directory, config;
+};
+
+Result<Bundle> read_bundle(const Invocation& call) {
+  const std::string given(call.get("bundle", "."));
+  std::array<char, PATH_MAX> real{};
+  if (realpath(given.empty() ? "." : given.c_str(), real.data()) == nullptr)
+    return fail(errno,
+                fmt::format("chdir {}: {}", given, errno == ENOENT ? "no such file or directory" : errno_text(errno)));
+  Bundle bundle{.directory = real.data(), .config = {}};
+  const std::string_view named = call.get("config", "config.json");
+  const std::string file = named.starts_with('/') ? std::string(named) : fmt::format("{}/{}", bundle.directory, named);
+  auto text = sys::read_path(file);
+  if (!text) {
+    if (text.error().code == ENOENT) return fail(ENOENT, fmt::format("JSON specification file {} not found", named));
+    return fail(text.error().code, fmt::format("JSON specification file {}: {}", named, errno_text(text.error().code)));
+  }
+  bundle.config = std::move(*text);
+  return bundle;
+}
+
+Result<> check_terminal(const Spec& spec, bool has_socket, bool detach) {
+  const bool terminal = spec.process && spec.process->terminal;
+  if (has_socket && (!terminal || !detach))
+    return fail(EINVAL, "cannot use console socket if cgx-oci will not detach or allocate tty");
+  if (terminal && detach && !has_socket)
+    return fail(EINVAL, "cannot allocate tty if cgx-oci will detach without setting console socket");
+  return {};
+}
+
+std::vector<container::CgroupMount> cgroup_mounts(const Cgroup* group) {
+  std::vector<container::CgroupMount> mounts;
+  if (group == nullptr) return mounts;
+  constexpr std::string_view top = "/sys/fs/cgroup";
+  for (const Hierarchy* h : group->present()) {
+    container::CgroupMount mount{.unified = h->version() == Version::v2, .name = {}, .options = {}, .group = {}};
+    const std::string& dir = h->dir();
+    if (dir != top) mount.name = dir.substr(dir.rfind('/') + 1);
+    if (!mount.unified) mount.options = h->label();
+    const auto fd = group->dir(*h);
+    if (!fd) continue;
+    mount.group = sys::Fd(fcntl(*fd, F_DUPFD_CLOEXEC, 3));
+    mounts.push_back(std::move(mount));
+  }
+  return mounts;
+}
+
+class Maker {
+ public:
+  Maker(const Invocation& call, Start start, bool detach)
+      : call_(call), start_(start), detach_(detach), spec_(std::make_unique<Spec>()), groups_(call, *spec_) {}
+
+  Result<Made> run() {
+    const std::string& id = call_.words[0];
+    CGX_CHECK(Store::check_id(id));
+    Bundle bundle = CGX_TRY(read_bundle(call_));
+    *spec_ = CGX_TRY(container::read_spec(bundle.config, bundle.directory));
+    CGX_CHECK(check_terminal(*spec_, call_.has("console-socket"), detach_));
+    preserve_ = CGX_TRY(count_of(call_, "preserve-fds"));
+    for (int i = 0; i < preserve_; ++i)
+      if (fcntl(3 + i, F_GETFD) < 0 && std::getenv("LISTEN_FDS") == nullptr)
+        return fail(EBADF, fmt::format("--preserve-fds {}: descriptor {} is not open", preserve_, 3 + i));
+    Store store = CGX_TRY(Store::open(call_.root()));
+    Container made{.entry = CGX_TRY(store.create(id)), .state = {}};
+    State& state = made.state;
+    state.id = id;
+    state.bundle = bundle.directory;
+    state.rootfs = spec_->root.path;
+    state.oci_version = spec_->oci_version;
+    state.created = time_now();
+    state.owner = user_name(getuid());
+    state.annotations = spec_->annotations;
+    state.config = std::move(bundle.config);
+    auto launched = launch(made);
+    if (!launched) {
+      give_up(made);
+      return std::unexpected(std::move(launched.error()));
+    }
+    for (const std::string& warning : launched->warnings) call_.log->warning(warning);
+    made.status = start_ == Start::wait ? Status::created : Status::running;
+    return Made{std::move(made), std::move(spec_), std::move(*launched)};
+  }
+
+ private:
+  Result<container::Launched> launch(Container& made) {
+    CGX_CHECK(groups_.make(made.state, [&] { return made.entry.write(made.state); }));
+    container::LaunchRequest request;
+    if (spec_->linux_.seccomp) {
+      // No id begins with '@'.
+      request.seccomp =
+          CGX_TRY(container::compile_seccomp(*spec_->linux_.seccomp, fmt::format("{}/@seccomp", call_.root())));
+      for (const std::string& note : request.seccomp->notes) call_.log->debug(note);
+    }
+    request.spec = spec_.get();
+    request.id = made.state.id;
+    request.bundle = made.state.bundle;
+    request.group = groups_.group();
+    request.rootfs.spec = spec_.get();
+    request.rootfs.pivot = !call_.on("no-pivot");
+    request.rootfs.cgroups = cgroup_mounts(groups_.group());
+    request.console_socket = call_.get("console-socket");
+    request.foreground_terminal = spec_->process && spec_->process->terminal && !detach_;
+    request.preserve_fds = preserve_;
+    request.no_new_keyring = call_.on("no-new-keyring");
+    sys::Fd fifo;
+    if (start_ == Start::wait) {
+      CGX_CHECK(made.entry.make_start_fifo(geteuid()));
+      fifo = CGX_TRY(made.entry.open_start_fifo(O_PATH));
+      request.start_fifo = fifo.get();
+    }
+    request.state_json = [&](std::string_view status, pid_t pid) {
+      return container::state_json(made.state, status, pid);
+    };
+    container::Launched launched = CGX_TRY(container::launch(request));
+    made.state.pid = launched.pid;
+    auto start = container::start_time_of(launched.pid);
+    // A program that has ended already has no start time any more: then there is no process of that number to mistake.
+    made.state.pid_start = start ? *start : 0;
+    made.state.ready = true;
+    const auto kept = [&]() -> Result<> {
+      CGX_CHECK(made.entry.write(made.state));
+      return write_pid_file(call_.get("pid-file"), launched.pid);
+    }();
+    if (!kept) {
+      (void)pidfd_send_signal(launched.pidfd.get(), SIGKILL, nullptr, 0);
+      siginfo_t info{};
+      (void)waitid(P_PIDFD, static_cast<id_t>(launched.pidfd.get()), &info, WEXITED);
+      return std::unexpected(kept.error());
+    }
+    return launched;
+  }
+
+  void give_up(Container& made) {
+    if (const auto ended = end_processes(made.state); !ended) call_.log->warning(ended.error().text());
+    groups_.undo(made.state);
+    if (const auto gone = made.entry.remove(); !gone) call_.log->warning(gone.error().text());
+  }
+
+  const Invocation& call_;
+  Start start_;
+  bool detach_;
+  int preserve_ = 0;
+  std::unique_ptr<Spec> spec_;
+  GroupMaker groups_;
+};
+
+}  // namespace
+
+Result<Made> make_container(const Invocation& call, Start start, bool detach) {
+  return Maker(call, start, detach).run();
+}
+
+Result<int> run_create(const Invocation& call) {
+  (void)CGX_TRY(make_container(call, Start::wait, true));
+  return 0;
+}
+
+}  // namespace cgx::oci

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// exec: a further process in a running container.
+#include <cerrno>
+#include <cstdlib>
+
+#include <fmt/format.h>
+
+#include "cgx/container/resources.h"
+#include "cgx/sys/text.h"
+
+#include "container.h"
+
+namespace cgx::oci {
+namespace {
+
+Result<std::uint32_t> id_number(std::string_view text, std::string_view flag) {
+  const auto n = sys::parse_u64(text, 0, 0xfffffffe);
+  if (!n) return fail(EINVAL, fmt::format("parsing {} as a number for --{} failed", text, flag));
+  return static_cast<std::uint32_t>(*n);
+}
+
+Result<container::Process> process_of(const Invocation& call, const Spec& spec) {
+  if (call.has("process")) {
+    const std::string file(call.get("process"));
+    const auto text = sys::read_path(file);
+    if (!text) return fail(text.error().code, fmt::format("open {}: {}", file, errno_text(text.error().code)));
+    return container::read_process(*text);
+  }
+  if (call.words.size() < 2) return fail(EINVAL, "process args cannot be empty");
+  if (!spec.process) return fail(EINVAL, "the container has no process, whose rights another one could have");
+  container::Process process = *spec.process;
+  process.args.assign(call.words.begin() + 1, call.words.end());
+  process.terminal = call.on("tty");
+  process.console_size.reset();
+  if (call.has("cwd")) process.cwd = call.get("cwd");
+  for (std::string& variable : call.all("env")) process.env.push_back(std::move(variable));
+  if (call.has("user")) {
+    const std::string_view user = call.get("user");
+    const std::size_t colon = user.find(':');
+    process.user.uid = CGX_TRY(id_number(user.substr(0, colon), "user"));
+    if (colon != std::string_view::npos) process.user.gid = CGX_TRY(id_number(user.substr(colon + 1), "user"));
+  }
+  for (const std::string& gid : call.all("additional-gids"))
+    process.user.additional_gids.push_back(CGX_TRY(id_number(gid, "additional-gids")));
+  for (const std::string& name : call.all("cap")) {
+    const int number = container::capability_number(name);
+    if (number < 0) return fail(EINVAL, fmt::format("unknown capability {}", name));
+    const std::uint64_t bit = std::uint64_t{1} << static_cast<unsigned>(number);
+    if (!process.capabilities) process.capabilities.emplace();
+    for (auto set :
+         {&container::Capabilities::bounding, &container::Capabilities::effective, &container::Capabilities::permitted})
+      (*process.capabilities).*set |= bit;
+    // Ambient ones are for who is not root, and must be inheritable.
+    if (process.user.uid != 0 && process.capabilities->ambient != 0) {
+      process.capabilities->inheritable |= bit;
+      process.capabilities->ambient |= bit;
+    }
+  }
+  return process;
+}
+
+void overlay(const Invocation& call, container::Process& process) {
+  if (call.has("apparmor")) process.apparmor_profile = call.get("apparmor");
+  if (call.has("process-label")) process.selinux_label = call.get("process-label");
+  if (call.on("no-new-privs")) process.no_new_privileges = true;
+  if (call.on("tty")) process.terminal = true;
+}
+
+Result<> check_terminal(const Invocation& call, const container::Process& process) {
+  const bool socket = call.has("console-socket");
+  const bool detach = call.on("detach");
+  if (process.terminal && detach && !socket)
+    return fail(EINVAL, "cannot allocate tty if cgx-oci will detach without setting console socket");
+  if (socket && (!process.terminal || !detach))
+    return fail(EINVAL, "cannot use console socket if cgx-oci will not detach or allocate tty");
+  return {};
+}
+
+Result<> check_status(const Invocation& call, Status status) {
+  switch (status) {
+    case Status::running:
+    case Status::created:
+      return {};
+    case Status::paused:
+      if (call.on("ignore-paused")) return {};
+      return fail(EBUSY, "cannot exec in a paused container (use --ignore-paused to override)");
+    case Status::creating:
+      return fail(EBUSY, "cannot exec in a container that is being created");
+    case Status::stopped:
+      break;
+  }
+  return fail(ESRCH, "cannot exec in a stopped container");
+}
+
+Result<std::string> sub_group(const Invocation& call, const State& state) {
+  std::string path(call.get("cgroup"));
+  if (path.find(':') != std::string::npos)
+    return fail(ENOTSUP, fmt::format("--cgroup {}: a group of one controller alone is not supported", path));
+  while (path.starts_with('/')) path.erase(0, 1);
+  if (path.empty()) return state.group;
+  return child_of(state.group, CGX_TRY(located(parse_group_name(path), "", "--cgroup")));
+}
+
+}  // namespace
+
+Result<int> run_exec(const Invocation& call) {
+  Container container = CGX_TRY(find_container(call, call.words[0], Store::How::look));
+  CGX_CHECK(check_status(call, container.status));
+  const Spec spec = CGX_TRY(container::read_spec(container.state.config, container.state.bundle));
+  container::EnterRequest request;
+  request.process = CGX_TRY(process_of(call, spec));
+  overlay(call, request.process);
+  if (request.process.args.empty()) return fail(EINVAL, "process args cannot be empty");
+  CGX_CHECK(check_terminal(call, request.process));
+  request.spec = &spec;
+  request.init = container.state.pid;
+  request.preserve_fds = CGX_TRY(count_of(call, "preserve-fds"));
+  request.console_socket = call.get("console-socket");
+  request.foreground_terminal = request.process.terminal && !call.on("detach");
+  request.no_new_keyring = call.on("no-new-keyring");
+  std::optional<Hierarchies> hierarchies;
+  std::unique_ptr<Cgroup> group;
+  if (!container.state.group.empty()) {
+    hierarchies = CGX_TRY(Hierarchies::discover());
+    group = std::make_unique<Cgroup>(*hierarchies, CGX_TRY(sub_group(call, container.state)));
+    CGX_CHECK(group->require());
+    request.group = group.get();
+  }
+  if (spec.linux_.seccomp)
+    request.seccomp =
+        CGX_TRY(container::compile_seccomp(*spec.linux_.seccomp, fmt::format("{}/@seccomp", call.root())));
+  const container::Launched launched = CGX_TRY(container::enter(request));
+  for (const std::string& warning : launched.warnings) call.log->warning(warning);
+  CGX_CHECK(write_pid_file(call.get("pid-file"), launched.pid));
+  if (call.on("detach")) return 0;
+  return wait_for_process(launched);
+}
+
+}  // namespace cgx::oci

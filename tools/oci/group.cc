@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+// The cgroup of a container: by cgx's own transactions, or a scope that systemd makes.
+#include <algorithm>
+#include <cerrno>
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/change/slice.h"
+#include "cgx/container/resources.h"
+#include "cgx/sys/program.h"
+#include "cgx/sys/text.h"
+
+#include "container.h"
+
+namespace cgx::oci {
+namespace {
+
+// A process that does nothing, for as long as this object lives: systemd starts no scope without one.
+class Placeholder {
+ public:
+  Placeholder() {
+    pid_ = fork();
+    if (pid_ == 0)
+      for (;;) (void)pause();
+  }
+  Placeholder(const Placeholder&) = delete;
+  Placeholder& operator=(const Placeholder&) = delete;
+  ~Placeholder() {
+    if (pid_ <= 0) return;
+    (void)kill(pid_, SIGKILL);
+    while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) continue;
+  }
+  [[nodiscard]] pid_t pid() const { return pid_; }
+
+ private:
+  pid_t pid_ = -1;
+};
+
+bool is_new(const Hierarchies& hierarchies, const std::string& group) {
+  return Cgroup(hierarchies, group).present().empty();
+}
+
+Result<std::vector<Limit>> wanted_limits(const Invocation& call, const Spec& spec, const Hierarchies& hierarchies) {
+  const container::Resources none;
+  const auto& resources = spec.linux_.resources ? *spec.linux_.resources : none;
+  container::Limits limits = CGX_TRY(container::limits_of(resources, hierarchies));
+  for (const std::string& note : limits.notes) call.log->warning(note);
+  auto more = CGX_TRY(container::annotated_limits(spec.annotations, limits.limits));
+  std::ranges::move(more, std::back_inserter(limits.limits));
+  return std::move(limits.limits);
+}
+
+}  // namespace
+
+Result<std::string_view> cgroup_manager(const Invocation& call) {
+  if (call.global_on("systemd-cgroup")) return "systemd";
+  const std::string_view manager = call.global("cgroup-manager", "cgroupfs");
+  if (manager != "cgroupfs" && manager != "systemd" && manager != "disabled")
+    return bad_value(manager, "is no cgroup manager: cgroupfs, systemd or disabled");
+  return manager;
+}
+
+// Without rights to make groups a container may do without, where nothing but the default was asked for.
+bool GroupMaker::may_do_without(const Error& error) const {
+  if (error.code != EACCES && error.code != EPERM && error.code != EROFS && error.code != ENOENT) return false;
+  const std::string_view rootless = call_.global("rootless", "auto");
+  if (rootless == "true") return true;
+  if (rootless == "false" || geteuid() == 0 || !spec_.linux_.cgroups_path.empty()) return false;
+  return std::ranges::all_of(desired_.limits,
+                             [](const Limit& limit) { return limit.knob != nullptr && limit.knob->name == "devices"; });
+}
+
+Result<> GroupMaker::make(State& state, const std::function<Result<>()>& save) {
+  const std::string_view manager = CGX_TRY(cgroup_manager(call_));
+  if (manager == "disabled") return save();
+  auto found = Hierarchies::discover();
+  if (!found) {
+    if (may_do_without(found.error())) return save();
+    return std::unexpected(std::move(found.error()));
+  }
+  hierarchies_ = std::move(*found);
+  desired_.limits = CGX_TRY(wanted_limits(call_, spec_, *hierarchies_));
+  if (manager == "systemd") return make_scope(state, save);
+  if (spec_.linux_.cgroups_path.find(':') != std::string::npos &&
+      spec_.linux_.cgroups_path.find('/') == std::string::npos)
+    call_.log->warning("linux.cgroupsPath has the form that --systemd-cgroup takes, and names a group here");
+  return make_plain(state, save);
+}
+
+Result<> GroupMaker::make_plain(State& state, const std::function<Result<>()>& save) {
+  desired_.group = CGX_TRY(container::group_of(spec_.linux_.cgroups_path, state.id, *hierarchies_));
+  for (const Controller c : {Controller::cpu, Controller::memory, Controller::io, Controller::pids})
+    desired_.need.add(c);
+  for (int round = 0; round < 10; ++round) {
+    state.group = desired_.group;
+    state.group_made = is_new(*hierarchies_, desired_.group);
+    state.parents_made.clear();
+    for (std::string_view up = parent_of(desired_.group); !up.empty() && state.group_made; up = parent_of(up))
+      if (is_new(*hierarchies_, std::string(up))) state.parents_made.emplace_back(up);
+    // First the note, then the deed: a kill in between leaves a note of what may be there.
+    CGX_CHECK(save());
+    if (!state.group_made) CGX_CHECK(refuse_used(state));
+    desired_.existing = state.group_made ? Existing::refuse : Existing::allow;
+    transaction_ = std::make_unique<Transaction>(*hierarchies_);
+    const auto done = transaction_->apply(desired_);
+    if (!done) {
+      transaction_.reset();
+      if (done.error().code == EEXIST && state.group_made) continue;  // somebody made it meanwhile
+      state.group.clear();
+      state.group_made = false;
+      state.parents_made.clear();
+      if (!may_do_without(done.error())) return done;
+      call_.log->warning(fmt::format("the container has no cgroup of its own: {}", done.error().text()));
+      return save();
+    }
+    for (const std::string& note : transaction_->notes()) call_.log->debug(note);
+    group_ = std::make_unique<Cgroup>(*hierarchies_, desired_.group);
+    const auto opened = group_->require();
+    transaction_->commit();
+    return opened;
+  }
+  return fail(EBUSY, fmt::format("the group {} comes and goes", desired_.group));
+}
+
+// A container in a frozen group would never start, and one beside others is told of.
+Result<> GroupMaker::refuse_used(const State& state) const {
+  const Cgroup group(*hierarchies_, state.group);
+  if (const auto stopped = frozen(group); stopped && *stopped)
+    return fail(EBUSY, "container's cgroup unexpectedly frozen");
+  if (const auto used = populated(group); used && *used)
+    call_.log->warning(fmt::format("container's cgroup is not empty: {}", shown(state.group)));
+  return {};
+}
+
+// `slice:prefix:name`; the slice may be empty. systemd removes the scope when its last process has ended.
+Result<> GroupMaker::make_scope(State& state, const std::function<Result<>()>& save) {
+  if (!systemd_is_manager())
+    return fail(ENOTSUP, "systemd cgroup flag passed, but systemd support for managing cgroups is not available");
+  const std::string& path = spec_.linux_.cgroups_path;
+  const auto parts = sys::split(path.empty() ? ":cgx:" : std::string_view(path), ':');
+  if (parts.size() != 3)
+    return fail(EINVAL,
+                fmt::format("expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, got "
+                            "\"{}\" instead",
+                            path));
+  const std::string slice(parts[0].empty() ? "system.slice" : parts[0]);
+  const std::string name(parts[2].empty() ? std::string_view(state.id) : parts[2]);
+  state.systemd_scope = parts[1].empty() ? fmt::format("{}.scope", name) : fmt::format("{}-{}.scope", parts[1], name);
+  CGX_CHECK(save());
+  const Placeholder placeholder;
+  if (placeholder.pid() < 0) return fail_errno(errno, "fork");
+  std::vector<std::string> words{"start-scope", state.systemd_scope, slice, std::to_string(placeholder.pid())};
+  for (const Limit& limit : desired_.limits) {
+    if (limit.knob == nullptr) {
+      words.insert(words.end(), {limit.file, limit.given});
+      continue;
+    }
+    // A row may stand for several values of the flag: a line each.
+    const std::string text = exact(*limit.knob, limit.value);
+    for (const std::string_view line : sys::lines(text))
+      words.insert(words.end(), {fmt::format("={}", limit.knob->name), std::string(line)});
+  }
+  const std::string helper = CGX_TRY(sys::helper_path("cgx-bus"));
+  const std::string answer = CGX_TRY(sys::run_program(helper, words, -1));
+  state.group = sys::trim(answer);
+  state.group_made = true;
+  CGX_CHECK(save());
+  group_ = std::make_unique<Cgroup>(*hierarchies_, state.group);
+  return group_->require();
+}
+
+void GroupMaker::undo(const State& state) {
+  transaction_.reset();
+  if (group_ == nullptr) return;
+  if (const auto gone = remove_groups(state); !gone) call_.log->warning(gone.error().text());
+  group_.reset();
+}
+
+Result<> remove_groups(const State& state) {
+  if (state.group.empty()) return {};
+  const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
+  const Cgroup group(hierarchies, state.group);
+  if (!state.group_made) {
+    // It was there before. It goes where nobody uses it, as other runtimes have it.
+    const auto used = populated(group);
+    const auto below = children_of(group);
+    if (group.present().empty() || (used && *used) || (below && !below->empty())) return {};
+  }
+  CGX_CHECK(remove_group(group, state.group_made ? Below::remove : Below::keep));
+  for (const std::string& parent : state.parents_made) {
+    const Cgroup above(hierarchies, parent);
+    const auto used = populated(above);
+    const auto below = children_of(above);
+    if ((used && *used) || (below && !below->empty())) break;
+    (void)remove_group(above, Below::keep);  // somebody has come in between
+  }
+  return {};
+}
+
+}  // namespace cgx::oci

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// start, run, delete, kill: the life of a container.
+#include <array>
+#include <cerrno>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/sys/text.h"
+
+#include "create.h"
+#include "tools/signals.h"
+
+namespace cgx::oci {
+namespace {
+
+// Opens the fifo, which lets the container's process go on, and waits until it has done so or has ended.
+Result<> let_go(Container& container) {
+  const sys::Fd init = CGX_TRY(open_init(container.state));
+  const sys::Fd fifo = CGX_TRY(container.entry.open_start_fifo(O_RDONLY | O_NONBLOCK));
+  std::array<pollfd, 2> fds{pollfd{.fd = fifo.get(), .events = POLLIN, .revents = 0},
+                            pollfd{.fd = init.get(), .events = POLLIN, .revents = 0}};
+  while (poll(fds.data(), fds.size(), -1) < 0)
+    if (errno != EINTR) return fail_errno(errno, "poll");
+  if (fds[0].revents == 0) return fail(ESRCH, "container process is already dead");
+  return container.entry.remove_start_fifo();
+}
+
+Result<> run_poststart(const Invocation& call, const Spec& spec, const Container& container) {
+  if (spec.hooks.poststart.empty()) return {};
+  const std::string text = container::state_json(container.state, "running", container.state.pid);
+  auto done = container::run_hooks(spec.hooks.poststart, "poststart", text);
+  if (done) return done;
+  // The specification: the container is stopped, and the lifecycle goes on there.
+  if (const auto ended = end_processes(container.state); !ended) call.log->warning(ended.error().text());
+  return done;
+}
+
+}  // namespace
+
+Result<int> run_start(const Invocation& call) {
+  Container container = CGX_TRY(find_container(call, call.words[0], Store::How::change));
+  switch (container.status) {
+    case Status::created:
+      break;
+    case Status::stopped:
+      return fail(EINVAL, "cannot start a container that has stopped");
+    case Status::running:
+      return fail(EINVAL, "cannot start an already running container");
+    case Status::creating:
+    case Status::paused:
+      return fail(EINVAL, fmt::format("cannot start a container in the {} state", status_word(container.status)));
+  }
+  const Spec spec = CGX_TRY(container::read_spec(container.state.config, container.state.bundle));
+  if (!spec.process) return fail(EINVAL, "cannot start a container without a process: process is not set");
+  CGX_CHECK(let_go(container));
+  CGX_CHECK(run_poststart(call, spec, container));
+  return 0;
+}
+
+Result<int> run_run(const Invocation& call) {
+  const bool detach = call.on("detach");
+  Made made = CGX_TRY(make_container(call, Start::now, detach));
+  const auto end = [&]() -> Result<> {
+    CGX_CHECK(end_processes(made.container.state));
+    return destroy(call, made.container);
+  };
+  if (const auto hooks = run_poststart(call, *made.spec, made.container); !hooks) {
+    if (const auto ended = end(); !ended) call.log->warning(ended.error().text());
+    return std::unexpected(hooks.error());
+  }
+  made.container.entry.unlock();
+  if (detach) return 0;
+  const auto status = wait_for_process(made.launched);
+  if (call.on("keep") && status) return status;
+  // Somebody else may have deleted it meanwhile, or be about to.
+  auto again = find_container(call, made.container.state.id, Store::How::change);
+  if (again && again->state.pid == made.container.state.pid && again->state.created == made.container.state.created) {
+    made.container = std::move(*again);
+    if (const auto ended = end(); !ended) {
+      if (!status) return std::unexpected(status.error());
+      call.log->error(ended.error().text());
+    }
+  }
+  return status;
+}
+
+namespace {
+
+Result<> kill_one(const Invocation& call, const std::string& id, int signal) {
+  const Container container = CGX_TRY(find_container(call, id, Store::How::look));
+  const bool all = call.on("all");
+  if (container.status == Status::stopped && !all) return fail(ESRCH, "container not running");
+  const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
+  const auto group = group_of(container.state, hierarchies);
+  const bool has_group = group != nullptr && !group->present().empty();
+  if (all && has_group && container.state.group_made) {
+    (void)CGX_TRY(kill_all(*group, signal, in_seconds(10)));
+    return {};
+  }
+  if (container.status == Status::stopped) return {};
+  CGX_CHECK(send_signal(CGX_TRY(open_init(container.state)), signal));
+  // On v1 a frozen process does not even die.
+  if (signal == SIGKILL && has_group && container.status == Status::paused && freezer_of(*group) != nullptr &&
+      freezer_of(*group)->version() == Version::v1)
+    return thaw(*group, in_seconds(10));
+  return {};
+}
+
+Result<> delete_one(const Invocation& call, const std::string& id) {
+  const bool force = call.on("force");
+  CGX_CHECK(Store::check_id(id));
+  Store store = CGX_TRY(Store::open(call.root()));
+  auto entry = store.find(id, Store::How::change);
+  if (!entry) {
+    if (force && entry.error().code == ENOENT) return {};
+    return std::unexpected(entry.error());
+  }
+  auto state = entry->read();
+  if (!state) {
+    // `create` was ended before it had made anything else.
+    if (!force) return std::unexpected(state.error());
+    return entry->remove();
+  }
+  Container container{.entry = std::move(*entry), .state = std::move(*state)};
+  container.status = CGX_TRY(container::status_of(container.state, container.entry));
+  const bool ends = container.status == Status::stopped || container.status == Status::created ||
+                    container.status == Status::creating;
+  if (!ends && !force)
+    return fail(EBUSY,
+                fmt::format("cannot delete container {} that is not stopped: {}", id, status_word(container.status)));
+  CGX_CHECK(end_processes(container.state));
+  return destroy(call, container);
+}
+
+}  // namespace
+
+Result<int> run_kill(const Invocation& call) {
+  const std::string_view word = call.words.size() > 1 ? std::string_view(call.words[1]) : "TERM";
+  int signal = 0;
+  if (word != "0") {
+    const auto parsed = tool::parse_signal(word);
+    if (!parsed) return fail(EINVAL, fmt::format("unknown signal \"{}\"", word));
+    signal = *parsed;
+  }
+  const auto ids = CGX_TRY(ids_meant(call));
+  for (const std::string& id : ids) CGX_CHECK(kill_one(call, id, signal));
+  return 0;
+}
+
+Result<int> run_delete(const Invocation& call) {
+  const auto ids = CGX_TRY(ids_meant(call));
+  for (const std::string& id : ids) CGX_CHECK(delete_one(call, id));
+  return 0;
+}
+
+}  // namespace cgx::oci
