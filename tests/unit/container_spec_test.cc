@@ -458,6 +458,36 @@ TEST_CASE("spec: seccomp") {
   CHECK(wrong(R"("listenerMetadata":"x")") == "linux.seccomp.listenerMetadata: \"x\" is given without a listenerPath");
 }
 
+TEST_CASE("spec: what is written as a start can be read") {
+  const std::string text = default_spec_json(false, 0, 0);
+  CHECK(text.starts_with("{\n\t\"ociVersion\": \"1.3.0\",\n\t\"process\": {\n\t\t\"terminal\": true,\n"));
+  CHECK(text.ends_with("\n\t}\n}\n"));
+  const auto spec = read_spec(text, "/b");
+  INFO((spec ? "" : spec.error().text()));
+  REQUIRE(spec.has_value());
+  REQUIRE(spec->process);
+  CHECK(spec->process->terminal);
+  CHECK(spec->process->args == std::vector<std::string>{"sh"});
+  CHECK(spec->process->capabilities->bounding == (1ULL << 29U | 1ULL << 5U | 1ULL << 10U));
+  CHECK(spec->process->rlimits.at(0).hard == 1024);
+  CHECK(spec->root.readonly);
+  CHECK(spec->mounts.size() == 7);
+  CHECK(spec->linux_.namespaces.size() == 6);
+  CHECK(spec->find(NamespaceType::user) == nullptr);
+  CHECK(spec->linux_.resources->devices.size() == 1);
+  CHECK(spec->linux_.masked_paths.size() == 10);
+
+  const auto rootless = read_spec(default_spec_json(true, 1000, 1001), "/b");
+  REQUIRE(rootless.has_value());
+  CHECK(rootless->find(NamespaceType::user) != nullptr);
+  CHECK(rootless->find(NamespaceType::network) == nullptr);
+  CHECK(rootless->linux_.uid_mappings.at(0).host_id == 1000);
+  CHECK(rootless->linux_.gid_mappings.at(0).host_id == 1001);
+  CHECK_FALSE(rootless->linux_.resources);
+  CHECK(std::ranges::find(rootless->mounts.at(2).options, "gid=5") == rootless->mounts.at(2).options.end());
+  CHECK(rootless->mounts.at(5).type == "bind");
+}
+
 TEST_CASE("spec: words") {
   CHECK(capability_number("CAP_SYS_ADMIN") == 21);
   CHECK(capability_number("sys_admin") == 21);

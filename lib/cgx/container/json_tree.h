@@ -48,10 +48,10 @@ class Value {
   Value() = default;
   Value(const Tree& tree, std::uint32_t index) : tree_(&tree), index_(index) {}
 
-  [[nodiscard]] bool there() const { return index_ != none && node().kind != Kind::null; }
-  [[nodiscard]] Kind kind() const { return index_ == none ? Kind::null : node().kind; }
-  [[nodiscard]] std::string_view key() const { return index_ == none ? key_ : node().key; }
-  [[nodiscard]] std::size_t size() const { return index_ == none ? 0 : node().count; }
+  [[nodiscard]] bool there() const { return index_ != none_ && node().kind != Kind::null; }
+  [[nodiscard]] Kind kind() const { return index_ == none_ ? Kind::null : node().kind; }
+  [[nodiscard]] std::string_view key() const { return index_ == none_ ? key_ : node().key; }
+  [[nodiscard]] std::size_t size() const { return index_ == none_ ? 0 : node().count; }
   // The member of an object, or the lack of one.
   [[nodiscard]] Value operator[](std::string_view key) const;
 
@@ -74,11 +74,11 @@ class Value {
   [[nodiscard]] Iterator end() const;
 
  private:
-  static constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
+  static constexpr std::uint32_t none_ = std::numeric_limits<std::uint32_t>::max();
   [[nodiscard]] const Node& node() const { return tree_->nodes[index_]; }
   const Tree* tree_ = nullptr;
-  std::uint32_t index_ = none;
-  std::uint32_t parent_ = none;  // of what is not there
+  std::uint32_t index_ = none_;
+  std::uint32_t parent_ = none_;  // of what is not there
   std::string_view key_;
 };
 

@@ -190,7 +190,7 @@ struct Linux {
   std::vector<Device> devices;
   std::string cgroups_path;
   std::optional<Resources> resources;
-  std::optional<std::string> rootfs_propagation;  // shared, slave, private, unbindable
+  std::optional<std::string> rootfs_propagation;  // shared, slave, private, unbindable; rslave and so on are these too
   std::optional<Seccomp> seccomp;
   Pairs sysctl;
   std::vector<std::string> masked_paths, readonly_paths;
@@ -207,7 +207,7 @@ struct Spec {
   std::vector<Mount> mounts;
   Hooks hooks;
   Pairs annotations;
-  Linux linux_;
+  Linux linux_;  // NOLINT(readability-identifier-naming): without it, it is a macro of GNU's dialects
 
   [[nodiscard]] const Namespace* find(NamespaceType type) const;
   [[nodiscard]] std::string_view annotation(std::string_view key) const;
