@@ -9,6 +9,7 @@
 #include "cgx/sys/text.h"
 
 #include "container.h"
+#include "foreground.h"
 
 namespace cgx::oci {
 namespace {
@@ -133,7 +134,7 @@ Result<int> run_exec(const Invocation& call) {
   for (const std::string& warning : launched.warnings) call.log->warning(warning);
   CGX_CHECK(write_pid_file(call.get("pid-file"), launched.pid));
   if (call.on("detach")) return 0;
-  return wait_for_process(launched);
+  return tool::wait_in_foreground(launched);
 }
 
 }  // namespace cgx::oci
