@@ -7,6 +7,7 @@
 #include "cgx/sys/text.h"
 
 #include "command.h"
+#include "isolation.h"
 
 namespace cgx::tool {
 namespace {
@@ -26,12 +27,17 @@ constexpr std::array delete_options{
     Option{"kill", 0, "", "kill what runs in it first"},
     Option{"to", 0, "NAME", "move its processes to this group first"},
     timeout};
-constexpr std::array exec_options{
+constexpr std::array exec_own_options{
     Option{"rm", 0, "", "remove the group at the end"},
     Option{"report", 0, "", "print what the command used, at the end, on stderr"},
     Option{"by-rules", 0, "", "run it in the group that the rules of the policies name for it, in place of NAME; where it is if no rule does"},
     Option{"policy", 0, "PATH", "with --by-rules: these policies, a file or a directory (/etc/cgx/policies.d if not given)", true},
     controllers_option};
+constexpr auto exec_options = [] {
+  std::array<Option, exec_own_options.size() + std::size(isolation_options)> all{};
+  std::ranges::copy(isolation_options, std::ranges::copy(exec_own_options, all.begin()).out);
+  return all;
+}();
 constexpr std::array move_options{
     Option{"threads", 0, "", "the numbers are threads: move these alone (v1, or threaded groups on v2)"}};
 constexpr std::array ls_options{recursive};
@@ -90,8 +96,11 @@ constexpr std::array rows{
         .details = "Runs CMD inside NAME; it is in the group before its first instruction. With limits or --rm the group is made where it is missing, and removed "
                    "at the end if this call made it. Without NAME a fresh group is used and removed. Signals are passed on. The exit status is CMD's, 128+N if it died "
                    "of signal N, 126 if it cannot be executed, 127 if it was not found, 125 if cgx itself failed before it started. "
-                   "With --by-rules the command is placed as cgxd would place it, but before its first instruction: no process is missed, however short it runs.",
-        .example = "cgx exec child -- make -j8\ncgx exec --mem 512M --report -- ./simulate\ncgx exec jobs/7 --cpus 0-3 --rm -- ./solver\ncgx exec --by-rules -- make -j8",
+                   "With --by-rules the command is placed as cgxd would place it, but before its first instruction: no process is missed, however short it runs. "
+                   "With --isolate, or any of the options below it, the command gets namespaces and a file system of its own, in the group, step by step; each of "
+                   "them gives it a mount namespace, so that what is mounted for it is seen by nobody else. With --ns net it has a loopback interface alone.",
+        .example = "cgx exec child -- make -j8\ncgx exec --mem 512M --report -- ./simulate\ncgx exec jobs/7 --cpus 0-3 --rm -- ./solver\ncgx exec --by-rules -- make -j8\n"
+                   "cgx exec --mem 1G --isolate --ns net -- ./untrusted\ncgx exec --isolate --rootfs /srv/alpine --ro --tmpfs /tmp --user 1000 --cap-drop all -- sh",
         .options = exec_options, .takes = Takes::limits | Takes::program | Takes::dry_run | Takes::json, .least = 0, .most = 1, .run = run_exec},
     Command{.name = "move", .words = "NAME PID...", .doc = "move processes into a group",
         .details = "Moves processes, or single threads, into the group in every hierarchy where it is. Where one hierarchy refuses, the process goes back in all.",

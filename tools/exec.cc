@@ -21,6 +21,7 @@
 
 #include "exec_rules.h"
 #include "groups.h"
+#include "isolation.h"
 #include "usage_text.h"
 
 namespace cgx::tool {
@@ -124,7 +125,7 @@ class Exec {
     // Nothing is left to do afterwards: become the command, as cgexec does. In cgroup2 a move from outside is slow.
     if (stays && only_v1(group)) {
       signals.restore();
-      const SpawnError failed = exec_in(group, call_.program);
+      const SpawnError failed = exec_in(group, program_);
       return finish_failed(group, failed);
     }
     return supervise(group, signals, may_try_again);
@@ -140,6 +141,7 @@ class Exec {
                             : fmt::format("\"{0}\" is the group's NAME; for a command: cgx exec -- {0}",
                                           call_.words[0].substr(0, 80)),
                 .fault = Fault::usage});
+    CGX_CHECK(find_program());
     if (call_.on("by-rules")) return prepare_by_rules();
     if (call_.on("policy"))
       return std::unexpected(
@@ -157,6 +159,20 @@ class Exec {
     if (call_.on("report"))
       for (const Controller c : {Controller::cpu, Controller::memory, Controller::io, Controller::pids})
         desired_.need.add(c);
+    return {};
+  }
+
+  // The namespaces are made by a helper, in the group: what they cost is the group's.
+  Result<> find_program() {
+    program_ = call_.program;
+    if (!isolates(call_)) return {};
+    const auto words = CGX_TRY(isolation_words(call_));
+    program_ = {CGX_TRY(sys::helper_path("cgx-isolate")),
+                call_.words.empty() ? "" : call_.words[0],
+                call_.json ? "json" : "text",
+                std::to_string(words.size() / 2)};
+    program_.insert(program_.end(), words.begin(), words.end());
+    program_.insert(program_.end(), call_.program.begin(), call_.program.end());
     return {};
   }
 
@@ -183,7 +199,7 @@ class Exec {
     if (call_.on("report"))
       say("cgx: exec: note: no rule is about this command, so that there is no group to report on\n");
     std::vector<char*> argv;
-    for (const std::string& word : call_.program) argv.push_back(const_cast<char*>(word.c_str()));
+    for (const std::string& word : program_) argv.push_back(const_cast<char*>(word.c_str()));
     argv.push_back(nullptr);
     (void)execvp(argv[0], argv.data());
     const int code = errno;
@@ -230,7 +246,7 @@ class Exec {
       words.push_back(flag.knob != nullptr ? fmt::format("--{}", flag.knob->flag) : flag.file);
       words.push_back(flag.text);
     }
-    words.insert(words.end(), call_.program.begin(), call_.program.end());
+    words.insert(words.end(), program_.begin(), program_.end());
     if (call_.dry_run) {
       std::string text = fmt::format("systemd: a scope in {}\n", slice_);
       for (const LimitFlag& flag : call_.limits)
@@ -260,7 +276,7 @@ class Exec {
 
   std::string exec_line() const {
     std::string text = "exec";
-    for (const std::string& word : call_.program) text += ' ' + word;
+    for (const std::string& word : program_) text += ' ' + word;
     return text + '\n';
   }
 
@@ -296,7 +312,7 @@ class Exec {
   }
 
   int finish_failed(const Cgroup& group, const SpawnError& failed) {
-    (void)report(told(group, failed, call_.program[0]), "exec", call_.json);
+    (void)report(told(group, failed, program_[0]), "exec", call_.json);
     clean(group);
     return status_of(failed);
   }
@@ -306,7 +322,7 @@ class Exec {
     if (call_.on("report"))
       report_start = CGX_TRY(start_report(
           hierarchies_, desired_.group, transaction_.made(desired_.group) ? Counted::from_zero : Counted::from_now));
-    const auto child = spawn_in(group, call_.program, signals.before());
+    const auto child = spawn_in(group, program_, signals.before());
     if (!child) {
       const SpawnError& failed = child.error();
       const bool gone =
@@ -366,8 +382,9 @@ class Exec {
   bool unplaced_ = false;  // no rule is about the command
   bool keep_ = false;      // a group of rules stays
   bool remove_ = false;
-  std::string slice_;         // a unit of systemd, in which the command becomes a scope
-  bool clear_below_ = false;  // no group was below it before the command ran
+  std::vector<std::string> program_;  // the command, or the helper that isolates it
+  std::string slice_;                 // a unit of systemd, in which the command becomes a scope
+  bool clear_below_ = false;          // no group was below it before the command ran
 };
 
 }  // namespace

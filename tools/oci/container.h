@@ -84,8 +84,4 @@ class GroupMaker {
 // As runc does: written beside it and renamed.
 [[nodiscard]] Result<> write_pid_file(std::string_view file, pid_t pid);
 
-// Waits for the process, hands signals on to it, and carries its terminal where `terminal` is the master of one.
-// Answers its exit status, 128 + N for a signal.
-[[nodiscard]] Result<int> wait_for_process(const container::Launched& launched);
-
 }  // namespace cgx::oci

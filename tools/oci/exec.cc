@@ -9,6 +9,7 @@
 #include "cgx/sys/text.h"
 
 #include "container.h"
+#include "foreground.h"
 
 namespace cgx::oci {
 namespace {
@@ -137,7 +138,7 @@ Result<int> run_exec(const Invocation& call) {
   const container::Launched launched = CGX_TRY(container::enter(request));
   for (const std::string& warning : launched.warnings) call.log->warning(warning);
   if (call.on("detach")) return 0;
-  return wait_for_process(launched);
+  return tool::wait_in_foreground(launched);
 }
 
 }  // namespace cgx::oci

@@ -93,7 +93,7 @@ Result<int> run_run(const Invocation& call) {
   }
   made.container.entry.unlock();
   if (detach) return 0;
-  const auto status = wait_for_process(made.launched);
+  const auto status = tool::wait_in_foreground(made.launched);
   if (call.on("keep") && status) return status;
   // Somebody else may have deleted it meanwhile, or be about to.
   auto again = find_container(call, made.container.state.id, Store::How::change);

@@ -15,9 +15,9 @@
 
 #include <fmt/format.h>
 
-#include "container.h"
+#include "foreground.h"
 
-namespace cgx::oci {
+namespace cgx::tool {
 namespace {
 
 // The caller's terminal lets every byte through while this lives: the container's own terminal interprets them.
@@ -153,6 +153,6 @@ class Waiter {
 
 }  // namespace
 
-Result<int> wait_for_process(const container::Launched& launched) { return Waiter(launched).run(); }
+Result<int> wait_in_foreground(const container::Launched& launched) { return Waiter(launched).run(); }
 
-}  // namespace cgx::oci
+}  // namespace cgx::tool

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// The parent of a process in the foreground: hands on its signals and its terminal, and waits for its end.
+#pragma once
+
+#include "cgx/container/launch.h"
+
+namespace cgx::tool {
+
+// Returns when the process has ended: its status, or 128 and the signal that ended it. Signals that this process gets
+// go to it, and with launched.terminal what is typed and printed.
+[[nodiscard]] Result<int> wait_in_foreground(const container::Launched& launched);
+
+}  // namespace cgx::tool
