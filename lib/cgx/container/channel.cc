@@ -151,7 +151,7 @@ Result<std::optional<Message>> Channel::receive() const {
   return told;
 }
 
-Result<> Channel::ask_plainly(Word word, Stage stage, int value) const {
+Result<> Channel::ask_plainly(Notice word, Stage stage, int value) const {
   Header header{.word = word, .stage = stage, .value = value};
   if (write(fd_.get(), &header, sizeof header) != static_cast<ssize_t>(sizeof header))
     return fail_errno(errno, "write");

@@ -70,7 +70,7 @@ class Channel {
   // No message: the other side is gone.
   [[nodiscard]] Result<std::optional<Message>> receive() const;
   // Sends without text and waits for the answer, by write(2) and read(2) alone. EPIPE: the other side is gone.
-  [[nodiscard]] Result<> ask_plainly(Word word, Stage stage, int value) const;
+  [[nodiscard]] Result<> ask_plainly(Notice word, Stage stage, int value) const;
   // Whether the other side is gone already; does not wait.
   [[nodiscard]] bool ended() const;
   void close() { fd_.reset(-1); }

@@ -104,7 +104,7 @@ class ContainerProcess {
 };
 
 void ContainerProcess::refuse(Stage stage, const Error& error) {
-  if (plan_.channel->send(Word::failed, stage, error.code, error.what)) _exit(255);
+  if (plan_.channel->send(Notice::failed, stage, error.code, error.what)) _exit(255);
   // The launcher is gone. Who starts a created container reads the fifo.
   if (fifo_.valid()) {
     const std::string line = error.what + "\n";
@@ -178,7 +178,7 @@ Result<> ContainerProcess::pivot_root() {
   // with it the stage that enters it says.
   if (process_.cwd == "/") return {};
   (void)umask(usual_umask);
-  (void)make_in_root(plan_.rootfs->root.get(), process_.cwd, Kind::directory);
+  (void)make_in_root(plan_.rootfs->root.get(), process_.cwd, NewKind::directory);
   return {};
 }
 
@@ -227,7 +227,7 @@ Result<> ContainerProcess::label() { return set_labels(plan_.proc, process_); }
 Result<> ContainerProcess::load_filter() {
   const sys::Fd listener = CGX_TRY(load_seccomp(*plan_.seccomp));
   // By its number and with plain calls: the filter may already stop at sendmsg(2), and wait for who gets the listener.
-  if (listener.valid()) return plan_.channel->ask_plainly(Word::listener, plan_.progress->stage, listener.get());
+  if (listener.valid()) return plan_.channel->ask_plainly(Notice::listener, plan_.progress->stage, listener.get());
   return {};
 }
 

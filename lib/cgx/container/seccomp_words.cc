@@ -28,25 +28,25 @@ constexpr std::array<Word, 7> operators = {{{"SCMP_CMP_EQ", SCMP_CMP_EQ},
                                             {"SCMP_CMP_MASKED_EQ", SCMP_CMP_MASKED_EQ},
                                             {"SCMP_CMP_NE", SCMP_CMP_NE}}};
 
-constexpr std::array<Word, 19> architectures = {{{"SCMP_ARCH_AARCH64", SCMP_ARCH_AARCH64},
-                                                 {"SCMP_ARCH_ARM", SCMP_ARCH_ARM},
-                                                 {"SCMP_ARCH_MIPS", SCMP_ARCH_MIPS},
-                                                 {"SCMP_ARCH_MIPS64", SCMP_ARCH_MIPS64},
-                                                 {"SCMP_ARCH_MIPS64N32", SCMP_ARCH_MIPS64N32},
-                                                 {"SCMP_ARCH_MIPSEL", SCMP_ARCH_MIPSEL},
-                                                 {"SCMP_ARCH_MIPSEL64", SCMP_ARCH_MIPSEL64},
-                                                 {"SCMP_ARCH_MIPSEL64N32", SCMP_ARCH_MIPSEL64N32},
-                                                 {"SCMP_ARCH_PARISC", SCMP_ARCH_PARISC},
-                                                 {"SCMP_ARCH_PARISC64", SCMP_ARCH_PARISC64},
-                                                 {"SCMP_ARCH_PPC", SCMP_ARCH_PPC},
-                                                 {"SCMP_ARCH_PPC64", SCMP_ARCH_PPC64},
-                                                 {"SCMP_ARCH_PPC64LE", SCMP_ARCH_PPC64LE},
-                                                 {"SCMP_ARCH_RISCV64", SCMP_ARCH_RISCV64},
-                                                 {"SCMP_ARCH_S390", SCMP_ARCH_S390},
-                                                 {"SCMP_ARCH_S390X", SCMP_ARCH_S390X},
-                                                 {"SCMP_ARCH_X32", SCMP_ARCH_X32},
-                                                 {"SCMP_ARCH_X86", SCMP_ARCH_X86},
-                                                 {"SCMP_ARCH_X86_64", SCMP_ARCH_X86_64}}};
+constexpr std::array<Word, 19> architecture_words = {{{"SCMP_ARCH_AARCH64", SCMP_ARCH_AARCH64},
+                                                      {"SCMP_ARCH_ARM", SCMP_ARCH_ARM},
+                                                      {"SCMP_ARCH_MIPS", SCMP_ARCH_MIPS},
+                                                      {"SCMP_ARCH_MIPS64", SCMP_ARCH_MIPS64},
+                                                      {"SCMP_ARCH_MIPS64N32", SCMP_ARCH_MIPS64N32},
+                                                      {"SCMP_ARCH_MIPSEL", SCMP_ARCH_MIPSEL},
+                                                      {"SCMP_ARCH_MIPSEL64", SCMP_ARCH_MIPSEL64},
+                                                      {"SCMP_ARCH_MIPSEL64N32", SCMP_ARCH_MIPSEL64N32},
+                                                      {"SCMP_ARCH_PARISC", SCMP_ARCH_PARISC},
+                                                      {"SCMP_ARCH_PARISC64", SCMP_ARCH_PARISC64},
+                                                      {"SCMP_ARCH_PPC", SCMP_ARCH_PPC},
+                                                      {"SCMP_ARCH_PPC64", SCMP_ARCH_PPC64},
+                                                      {"SCMP_ARCH_PPC64LE", SCMP_ARCH_PPC64LE},
+                                                      {"SCMP_ARCH_RISCV64", SCMP_ARCH_RISCV64},
+                                                      {"SCMP_ARCH_S390", SCMP_ARCH_S390},
+                                                      {"SCMP_ARCH_S390X", SCMP_ARCH_S390X},
+                                                      {"SCMP_ARCH_X32", SCMP_ARCH_X32},
+                                                      {"SCMP_ARCH_X86", SCMP_ARCH_X86},
+                                                      {"SCMP_ARCH_X86_64", SCMP_ARCH_X86_64}}};
 
 constexpr std::array<Word, 4> flags = {{{"SECCOMP_FILTER_FLAG_TSYNC", SECCOMP_FILTER_FLAG_TSYNC},
                                         {"SECCOMP_FILTER_FLAG_SPEC_ALLOW", SECCOMP_FILTER_FLAG_SPEC_ALLOW},
@@ -57,7 +57,7 @@ constexpr std::array<Word, 4> flags = {{{"SECCOMP_FILTER_FLAG_TSYNC", SECCOMP_FI
 
 std::span<const Word> seccomp_actions() { return actions; }
 std::span<const Word> seccomp_operators() { return operators; }
-std::span<const Word> seccomp_architectures() { return architectures; }
+std::span<const Word> seccomp_architectures() { return architecture_words; }
 std::span<const Word> seccomp_flags() { return flags; }
 bool takes_errno(std::string_view action) { return action == "SCMP_ACT_ERRNO" || action == "SCMP_ACT_TRACE"; }
 
