@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The end of a process in the foreground: its status, the signals on the way to it, its terminal.
+#include "foreground.h"
+
 #include <array>
 #include <cerrno>
 #include <optional>
@@ -9,13 +11,12 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
-
-#include "foreground.h"
 
 namespace cgx::tool {
 namespace {
@@ -113,7 +114,7 @@ class Waiter {
       if (signal == SIGWINCH && master_ >= 0)
         copy_size(master_);
       else
-        (void)send_signal(process_.pidfd, signal);  // ESRCH: it has just ended
+        (void)syscall(SYS_pidfd_send_signal, process_.pidfd.get(), signal, nullptr, 0);  // ESRCH: it has just ended
     }
   }
 

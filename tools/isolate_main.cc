@@ -185,14 +185,16 @@ int status_of(const Error& error) {
 }
 
 int run_main(std::span<char* const> words) {
-  const auto count = words.size() > 3 ? sys::parse_u64(words[3], 0, 10'000) : std::nullopt;
+  const auto count =
+      words.size() > 3 ? sys::parse_u64(words[3], 0, 10'000) : Result<std::uint64_t>(fail(EINVAL, "is no count"));
   if (!count || words.size() < 5 + 2 * *count) return 125;
   std::vector<std::pair<std::string, std::string>> flags;
   for (std::size_t i = 0; i < *count; ++i) flags.emplace_back(words[4 + 2 * i], words[5 + 2 * i]);
   const auto rest = words.subspan(4 + 2 * *count);
   auto wanted = parse_isolation(flags);
-  const auto status = wanted ? Isolate(*std::move(wanted), {rest.begin(), rest.end()}).run()
-                             : Result<int>(std::unexpected(wanted.error()));
+  std::vector<std::string> command(rest.begin(), rest.end());
+  const auto status =
+      wanted ? Isolate(*std::move(wanted), std::move(command)).run() : Result<int>(std::unexpected(wanted.error()));
   if (status) return *status;
   Error error = status.error();
   if (error.group.empty()) error.group = words[1];

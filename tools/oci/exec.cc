@@ -9,7 +9,7 @@
 #include "cgx/sys/text.h"
 
 #include "container.h"
-#include "foreground.h"
+#include "tools/foreground.h"
 
 namespace cgx::oci {
 namespace {

@@ -13,6 +13,7 @@
 #include "cgx/sys/text.h"
 
 #include "create.h"
+#include "tools/foreground.h"
 #include "tools/signals.h"
 
 namespace cgx::oci {
