@@ -72,6 +72,11 @@ def share(config, namespace):
     config["linux"]["namespaces"] = [n for n in config["linux"]["namespaces"] if n["type"] != namespace]
 
 
+def grant(config, *capabilities):
+    for name, had in config["process"]["capabilities"].items():
+        config["process"]["capabilities"][name] = [*had, *capabilities]
+
+
 def user_namespace(config, mappings):
     config["linux"]["namespaces"].append({"type": "user"})
     config["linux"]["uidMappings"] = config["linux"]["gidMappings"] = [

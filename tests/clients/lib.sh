@@ -141,9 +141,9 @@ expect_no_groups() {
   [ -z "$left" ]
   _expected $? "cgroups are left: $left"
 }
-expect_no_state() {  # DIR: where the runtime keeps the state of containers
+expect_no_state() {  # DIR: where the runtime keeps the state of containers; @ begins no id, but a cache of the runtime
   local left
-  left=$(ls "$1" 2>/dev/null | head -n 3 | tr '\n' ' ')
+  left=$(ls "$1" 2>/dev/null | grep -v '^@' | head -n 3 | tr '\n' ' ')
   [ -z "$left" ]
   _expected $? "$1 has still $left"
 }
