@@ -65,13 +65,8 @@ const char* const namespaces =
 
 }  // namespace
 
-#define NEEDS_ROOT(root)                      \
-  if (geteuid() != 0) CGX_SKIP("needs root"); \
-  const BusyboxRoot root;                     \
-  if (!(root).found()) CGX_SKIP("needs busybox-static")
-
 TEST_CASE("kernel container enter: a further process is where the first one is, with no more than it was given") {
-  NEEDS_ROOT(root);
+  CGX_BUSYBOX(root);
   Spec spec = cgx::test::spec_for(root.path(), "sleep 100");
   bool user_namespace = false;
   SUBCASE("plain") {}
@@ -130,7 +125,7 @@ TEST_CASE("kernel container enter: a further process is where the first one is, 
 }
 
 TEST_CASE("kernel container enter: errors are the caller's to read, and leave no process") {
-  NEEDS_ROOT(root);
+  CGX_BUSYBOX(root);
   const Spec spec = cgx::test::spec_for(root.path(), "sleep 100");
   const Running running(spec);
   const auto error_of = [&](auto&& change) {
@@ -152,7 +147,7 @@ TEST_CASE("kernel container enter: errors are the caller's to read, and leave no
 }
 
 TEST_CASE("kernel container enter: it gets a terminal of the container, and CPUs as it is told") {
-  NEEDS_ROOT(root);
+  CGX_BUSYBOX(root);
   const Spec spec = cgx::test::spec_for(root.path(), "sleep 100");
   const Running running(spec);
   EnterRequest request = request_for(spec, running.pid, "tty; grep Cpus_allowed_list /proc/self/status");

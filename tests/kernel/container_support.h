@@ -5,11 +5,14 @@
 #include <string>
 #include <vector>
 
+#include <unistd.h>
+
 #include "cgx/cgroupfs/hierarchy.h"
 #include "cgx/container/launch.h"
 #include "cgx/container/spec.h"
 
 #include "scratch.h"
+#include "skip.h"
 
 namespace cgx::test {
 
@@ -66,3 +69,9 @@ class Streams {
 };
 
 }  // namespace cgx::test
+
+// A BusyboxRoot of that name; the test case is skipped where there cannot be one.
+#define CGX_BUSYBOX(root)                     \
+  if (geteuid() != 0) CGX_SKIP("needs root"); \
+  const ::cgx::test::BusyboxRoot root;        \
+  if (!(root).found()) CGX_SKIP("needs busybox-static")

@@ -136,7 +136,7 @@ Result<std::string> become(const User& user, const std::optional<Capabilities>& 
 
 std::string home_of(uid_t uid) {
   constexpr std::size_t most = 1U << 20U;
-  const std::string root = "/";
+  std::string root = "/";
   const sys::Fd file(open("/etc/passwd", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
   struct stat st{};
   if (!file.valid() || fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode)) return root;

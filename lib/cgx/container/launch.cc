@@ -100,7 +100,7 @@ class Launch {
   [[nodiscard]] bool other_user() const { return namespaces_.has(CLONE_NEWUSER); }
 
   void fill_birth() {
-    const Linux& linux_ = spec_.linux_;
+    const Linux& config = spec_.linux_;
     // Of the cgroup namespace the child makes its own when it is in all groups; clone has no bit for the time
     // namespace.
     plan_.flags = namespaces_.create & ~static_cast<unsigned>(CLONE_NEWCGROUP | CLONE_NEWTIME);
@@ -116,10 +116,10 @@ class Launch {
     const bool joins_pid = !plan_.intermediate && pid != namespaces_.joined.end();
     const bool makes_time = !plan_.intermediate && !new_user() && namespaces_.makes(CLONE_NEWTIME);
     if (joins_pid || makes_time) {
-      plan_.before = [this, &linux_, joins_pid, makes_time, pid]() -> Result<> {
+      plan_.before = [this, &config, joins_pid, makes_time, pid]() -> Result<> {
         if (joins_pid) CGX_CHECK(for_children_.close_to_others());
         if (joins_pid) CGX_CHECK(for_children_.join_pid(proc_.get(), pid->fd.get()));
-        if (makes_time) CGX_CHECK(for_children_.make_time(proc_.get(), linux_));
+        if (makes_time) CGX_CHECK(for_children_.make_time(proc_.get(), config));
         return {};
       };
       plan_.after = [this] { return for_children_.restore(); };

@@ -50,7 +50,8 @@ struct Launched {
 };
 
 // Returns when the child has executed its program, or (start_fifo) waits to be started. On an error nothing of it is
-// left: no process; the group and its limits are the caller's.
+// left: no process; the group and its limits are the caller's. The caller has no other threads: the child is a copy of
+// its memory, in which a lock of another thread would stay locked.
 [[nodiscard]] Result<Launched> launch(LaunchRequest& request);
 
 struct EnterRequest {

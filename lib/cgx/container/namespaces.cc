@@ -86,9 +86,9 @@ bool NamespacePlan::needs_intermediate() const {
   return joins(CLONE_NEWUSER) || (makes(CLONE_NEWUSER) && !joined.empty());
 }
 
-Result<NamespacePlan> plan_namespaces(const Linux& linux_) {
+Result<NamespacePlan> plan_namespaces(const Linux& config) {
   NamespacePlan plan;
-  for (const Namespace& ns : linux_.namespaces) {
+  for (const Namespace& ns : config.namespaces) {
     const int flag = namespace_flag(ns.type);
     if (plan.has(flag)) return fail(EINVAL, fmt::format("the {} namespace is named twice", namespace_file(ns.type)));
     if (ns.path.empty()) {
@@ -136,11 +136,11 @@ Result<> ForChildren::join_pid(int proc, int fd) {
   return {};
 }
 
-Result<> ForChildren::make_time(int proc, const Linux& linux_) {
+Result<> ForChildren::make_time(int proc, const Linux& config) {
   time_.reset(openat(proc, "self/ns/time", O_RDONLY | O_CLOEXEC));
   if (!time_.valid()) return fail(ENOTSUP, "this kernel has no time namespaces (CONFIG_TIME_NS)");
   if (unshare(CLONE_NEWTIME) != 0) return fail_errno(errno, "unshare of the time namespace");
-  return write_time_offsets(proc, getpid(), linux_);
+  return write_time_offsets(proc, getpid(), config);
 }
 
 Result<> ForChildren::restore() {
@@ -152,10 +152,10 @@ Result<> ForChildren::restore() {
   return {};
 }
 
-Result<> write_time_offsets(int proc, pid_t pid, const Linux& linux_) {
-  if (linux_.time_offsets.empty()) return {};
+Result<> write_time_offsets(int proc, pid_t pid, const Linux& config) {
+  if (config.time_offsets.empty()) return {};
   std::string text;
-  for (const auto& [clock, offset] : linux_.time_offsets)
+  for (const auto& [clock, offset] : config.time_offsets)
     text += fmt::format("{} {} {}\n", clock, offset.first, offset.second);
   if (auto written = sys::write_file(proc, fmt::format("{}/timens_offsets", pid), text); !written)
     return fail_errno(written.error().code, "timens_offsets");

@@ -30,7 +30,7 @@ struct NamespacePlan {
 };
 
 // Opens what is joined, and sees that each is of its kind. A user namespace that is the caller's own is left out.
-[[nodiscard]] Result<NamespacePlan> plan_namespaces(const Linux& linux_);
+[[nodiscard]] Result<NamespacePlan> plan_namespaces(const Linux& config);
 
 // Joins them for the calling process (pid: for its children). What the rights of the caller do not suffice for is tried
 // again after its user namespace was joined. `except`: flags that are left out.
@@ -47,7 +47,7 @@ class ForChildren {
   // Not dumpable: no process that is not the caller's better can look into the child.
   [[nodiscard]] Result<> close_to_others();
   [[nodiscard]] Result<> join_pid(int proc, int fd);
-  [[nodiscard]] Result<> make_time(int proc, const Linux& linux_);
+  [[nodiscard]] Result<> make_time(int proc, const Linux& config);
   [[nodiscard]] Result<> restore();
 
  private:
@@ -56,7 +56,7 @@ class ForChildren {
 };
 
 // Lines of /proc/PID/timens_offsets. Written before the first process enters.
-[[nodiscard]] Result<> write_time_offsets(int proc, pid_t pid, const Linux& linux_);
+[[nodiscard]] Result<> write_time_offsets(int proc, pid_t pid, const Linux& config);
 // A new network namespace has a loopback interface that is down.
 [[nodiscard]] Result<> loopback_up();
 // Writes linux.sysctl through `proc`, a descriptor of the caller's /proc; only those that belong to namespaces of the

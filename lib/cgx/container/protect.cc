@@ -74,8 +74,8 @@ Result<sys::Fd> sealed_copy() {
 Result<> fill_standard_streams() {
   for (int fd = 0; fd < 3; ++fd) {
     if (fcntl(fd, F_GETFD) >= 0) continue;
-    if (open("/dev/null", O_RDWR) != fd)
-      return fail_errno(errno != 0 ? errno : EBADF, "/dev/null");  // NOLINT: inherited
+    // NOLINTNEXTLINE(android-cloexec-open): the program that is started gets it.
+    if (open("/dev/null", O_RDWR) != fd) return fail_errno(errno != 0 ? errno : EBADF, "/dev/null");
   }
   return {};
 }
