@@ -253,7 +253,13 @@ Result<int> import_files(const Options& o) {
       text.error().fault = cgx::Fault::usage;
       return std::unexpected(text.error());
     }
-    texts.push_back(CGX_TRY(cgx::policy::import_text(*text, name, problems)));
+    auto made = cgx::policy::import_text(*text, name, problems);
+    if (!made) {
+      if (made.error().value.empty()) made.error().value = name;
+      made.error().fault = cgx::Fault::usage;
+      return std::unexpected(made.error());
+    }
+    texts.push_back(*std::move(made));
   }
   note_warnings(problems, o);
   if (std::ranges::any_of(problems, [](const Problem& p) { return !p.warning; })) return report_problems(problems, o);

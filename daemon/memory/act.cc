@@ -36,7 +36,7 @@ Look Thread::look(Run& run) {
     return {.waiting = run.fill.usage >= policy::early_mark(run.fill.limit)};
   // Tasks that were woken show as waiting until they have run; so room comes first, and then who waits.
   if (node.version == Version::v1 && run.pauses)
-    return {.waiting = (run.stuck || has_no_room(node, run.fill)) && read_oom(node).under_oom};
+    return {.waiting = (run.stuck || has_no_room(run.fill, charged_ahead_)) && read_oom(node).under_oom};
   return {.waiting = run.fill.full};
 }
 

@@ -108,9 +108,9 @@ std::uint64_t limit_above(const Node& node) {
   return least;
 }
 
-bool has_no_room(const Node& node, const Fill& fill) {
+bool has_no_room(const Fill& fill, std::uint64_t charged_ahead) {
   return fill.full ||
-         (fill.limit != sys::unlimited && fill.usage + std::min(node.charged_ahead, fill.limit / 8) > fill.limit);
+         (fill.limit != sys::unlimited && fill.usage + std::min(charged_ahead, fill.limit / 8) > fill.limit);
 }
 
 bool stuck(const Node& node, Micros now) { return node.waits_since != never && now - node.waits_since >= second; }

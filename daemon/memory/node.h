@@ -39,7 +39,6 @@ class Node : public std::enable_shared_from_this<Node> {
   ino_t freezer_inode = 0;  // of the one with the freezer
   std::string place;        // its path in the lines of the memory hierarchy in /proc/PID/cgroup, with the colon before
   bool registered = false;  // false: a group above a watched one, which is looked at only
-  std::uint64_t charged_ahead = 0;  // at most, by all CPUs
   Files files;
   Source source{.kind = Source::Kind::memory, .node = this, .pressure = nullptr};
   Source threshold_source{.kind = Source::Kind::threshold, .node = this, .pressure = nullptr};
@@ -111,9 +110,9 @@ struct Counts {
 [[nodiscard]] std::uint64_t limit_above(const Node& node);
 // The group at or above `node` that is topmost under OOM (v1); nullptr: none.
 [[nodiscard]] Node* oom_root(Node& node);
-// v1: whether tasks may have to wait for what is left. Each CPU charges ahead, and gives it back when the group is at
-// its limit: late, and without waking who waits already.
-[[nodiscard]] bool has_no_room(const Node& node, const Fill& fill);
+// v1: whether tasks may have to wait for what is left. Each CPU charges ahead, `charged_ahead` in all at most, and
+// gives it back when the group is at its limit: late, and without waking who waits already.
+[[nodiscard]] bool has_no_room(const Fill& fill, std::uint64_t charged_ahead);
 // v1: tasks have waited for a second and nobody acted: those that were only woken would have run. There may seem to be
 // room, since what the kernel had charged ahead, for other things too, has come back.
 [[nodiscard]] bool stuck(const Node& node, Micros now);

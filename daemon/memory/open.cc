@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Opening of groups and triggers, and registering with the kernel.
-#include <algorithm>
 #include <cerrno>
 
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -119,9 +117,6 @@ Result<std::shared_ptr<Node>> open_node(const Hierarchies& hierarchies, const st
   node->name = name;
   node->version = h->version();
   node->registered = registered;
-  // MEMCG_CHARGE_BATCH of the kernel is 64 pages.
-  node->charged_ahead = 64 * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)) *
-                        static_cast<std::uint64_t>(std::max(sysconf(_SC_NPROCESSORS_CONF), 1L));
   const std::string root = h->mount().root == "/" ? "" : h->mount().root;
   node->place = fmt::format("{}:{}/{}", h->version() == Version::v1 ? "memory" : "", root, name);
   node->files.dir = CGX_TRY(located(sys::open_beneath(CGX_TRY(h->root()), name, O_RDONLY | O_DIRECTORY), name));

@@ -38,6 +38,8 @@ Thread::Thread(const ThreadOptions& options, FrozenLog frozen, int decided)
 Thread::~Thread() { stop(); }
 
 Result<> Thread::start(Worker& quick, Worker& slow) {
+  charged_ahead_ = 64 * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)) *
+                   static_cast<std::uint64_t>(std::max(sysconf(_SC_NPROCESSORS_CONF), 1L));
   quick_ = &quick;
   slow_ = &slow;
   if (!epoll_.valid() || !wake_.valid()) return fail_errno(EMFILE, "epoll");

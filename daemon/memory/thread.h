@@ -144,6 +144,9 @@ class Thread {
   std::atomic<std::uint64_t> heartbeat_{0};
   std::atomic<std::uint64_t> available_{0}, total_{0};
 
+  // What all CPUs may have charged ahead: MEMCG_CHARGE_BATCH of the kernel is 64 pages.
+  std::uint64_t charged_ahead_ = 0;
+
   // The memory thread's alone.
   Set set_;
   std::uint64_t tokens_ = 0;

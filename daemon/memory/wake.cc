@@ -190,7 +190,7 @@ void Thread::settle(Node& node, Micros now) {
       node.waits_since = now;
     if (waits && node.pauses() && node.run.progress.idle()) {
       Node* root = oom_root(node);
-      if (root == &node && (stuck(node, now) || has_no_room(node, read_fill(node))))
+      if (root == &node && (stuck(node, now) || has_no_room(read_fill(node), charged_ahead_)))
         begin(node.run, node.program->oom, policy::Trigger::oom, node, &node, now);
     }
   } else {

@@ -198,7 +198,7 @@ TEST_CASE("memory: killed while a group waits, and taken over by the next start"
   NEEDS_MEMORY_EVENTS();
   const MemoryGroup g;
   const ScratchDir state;
-  Life life = live(g, state.path(), {exec({"/bin/sleep", "20"})}, -1);
+  Life life = live(g, state.path(), {exec({"/bin/sleep", "5"})}, -1);
   char c = 0;
   REQUIRE(read(life.ready.get(), &c, 1) == 1);
   Eater eater(g, "touch", 30);
@@ -229,7 +229,7 @@ TEST_CASE("memory: what was paused and no policy names any more is given back at
   NEEDS_MEMORY_EVENTS();
   const MemoryGroup g;
   const ScratchDir state;
-  Life life = live(g, state.path(), {exec({"/bin/sleep", "20"})}, -1);
+  Life life = live(g, state.path(), {exec({"/bin/sleep", "5"})}, -1);
   char c = 0;
   REQUIRE(read(life.ready.get(), &c, 1) == 1);
   kill(life.pid, SIGKILL);
