@@ -29,6 +29,7 @@ enum class Takes : std::uint8_t {
   dry_run = 2,  // --dry-run
   limits = 4,   // the flags of the knobs, --set and --force
   program = 8,  // `-- CMD...`, or options end at the second word
+  stops_at_word = 16,  // options end at the last of its words; what follows is the program
 };
 constexpr unsigned operator|(Takes a, Takes b) { return static_cast<unsigned>(a) | static_cast<unsigned>(b); }
 constexpr unsigned operator|(unsigned a, Takes b) { return a | static_cast<unsigned>(b); }
@@ -50,6 +51,7 @@ struct Call {
   std::vector<std::pair<std::string, std::string>> options;  // in order; flags without argument have an empty text
   std::vector<LimitFlag> limits;
   std::vector<std::string> program;  // after `--`
+  std::vector<std::string> arguments;  // all of it, as it was given
   bool has_program = false;          // `--` was there
   bool json = false;
   bool dry_run = false;
@@ -79,6 +81,14 @@ inline constexpr std::size_t any_number = static_cast<std::size_t>(-1);
 
 [[nodiscard]] std::span<const Command> commands();
 [[nodiscard]] const Command* find_command(std::string_view name);
+// The command that the first word, or the first two, name; `words` is how many. nullptr and 0: none.
+struct Found {
+  const Command* command = nullptr;
+  std::size_t words = 0;
+};
+[[nodiscard]] Found find_command(std::span<const std::string_view> arguments);
+// The commands whose first word `name` is, as `container`.
+[[nodiscard]] std::vector<const Command*> commands_below(std::string_view name);
 // What to say of a name that find_command() does not find: that it is planned, or which one is near.
 [[nodiscard]] Error no_command(std::string_view name);
 // Options that every command with the matching Takes has, for help and completion.
@@ -89,6 +99,8 @@ inline constexpr std::size_t any_number = static_cast<std::size_t>(-1);
 // --help of one command, and of cgx.
 [[nodiscard]] std::string help_text(const Command& command);
 [[nodiscard]] std::string help_text();
+// Of a name that several commands begin with.
+[[nodiscard]] std::string help_text(std::string_view name, const std::vector<const Command*>& below);
 
 // Writes to stdout at once. Where it cannot, ends the program with status 1, and says why but for EPIPE (`| head`).
 void print(std::string_view text);
@@ -126,6 +138,9 @@ Result<int> run_snapshot(const Call&);
 Result<int> run_import(const Call&);
 Result<int> run_doctor(const Call&);
 Result<int> run_daemon(const Call&);
+Result<int> run_run(const Call&);
+Result<int> run_container(const Call&);
+Result<int> run_gc(const Call&);
 Result<int> run_completion(const Call&);
 Result<int> run_help(const Call&);
 

@@ -7,6 +7,7 @@
 #include "cgx/sys/text.h"
 
 #include "command.h"
+#include "container_rows.h"
 #include "isolation.h"
 
 namespace cgx::tool {
@@ -73,7 +74,7 @@ constexpr Option state{"state", 0, "DIR", "where it is recorded what is managed 
 constexpr std::array plan_options{Option{"exit-code", 0, "", "end with status 3 where there is something to do"}, keep, state};
 constexpr std::array apply_options{keep, state};
 
-constexpr std::array rows{
+constexpr std::array first_rows{
     Command{.name = "create", .words = "NAME... [LIMITS]", .doc = "make groups and set their limits",
         .details = "Makes each group, with its parents, in every mounted controller hierarchy (v1 and hybrid) or in the one tree of v2, "
                    "enables the controllers that the limits need, and sets the limits. It is a transaction: if anything fails, all that it made is gone again.",
@@ -200,9 +201,15 @@ constexpr std::array rows{
         .example = "cgx completion bash >/etc/bash_completion.d/cgx", .options = {}, .takes = 0, .least = 1, .most = 1, .run = run_completion},
     Command{.name = "help", .words = "[COMMAND]", .doc = "show help",
         .details = "Shows the commands, or the help of one.",
-        .example = "cgx help create", .options = {}, .takes = 0, .least = 0, .most = 1, .run = run_help},
+        .example = "cgx help create\ncgx help container stop", .options = {}, .takes = 0, .least = 0, .most = 2, .run = run_help},
 };
 // clang-format on
+
+constexpr auto rows = [] {
+  std::array<Command, first_rows.size() + container_rows.size()> all{};
+  std::ranges::copy(container_rows, std::ranges::copy(first_rows, all.begin()).out);
+  return all;
+}();
 
 consteval bool well_formed() {
   for (const Command& c : rows) {
@@ -220,10 +227,12 @@ static_assert(well_formed());
 std::span<const Command> commands() { return rows; }
 
 Error no_command(std::string_view name) {
-  constexpr std::array<std::string_view, 5> planned{"run", "container", "image", "volume", "network"};
+  constexpr std::array<std::string_view, 12> planned{"image", "volume", "network", "container restart", "container start",
+                                                     "container rename", "container cp", "container diff",
+                                                     "container commit", "container export", "container create", "checkpoint"};
   if (std::ranges::find(planned, name) != planned.end()) {
     Error error = bad_value(name, "is not supported yet").error();
-    error.hint = "cgx exec runs a command in a group";
+    error.hint = "cgx run runs a command in a container, cgx exec in a group";
     return error;
   }
   Error error = bad_value(name, "is not a command").error();
@@ -238,6 +247,22 @@ const Command* find_command(std::string_view name) {
   for (const Command& c : rows)
     if (c.name == name || (!c.alias.empty() && c.alias == name)) return &c;
   return nullptr;
+}
+
+Found find_command(std::span<const std::string_view> arguments) {
+  if (arguments.empty()) return {};
+  if (arguments.size() > 1)
+    if (const Command* two = find_command(std::string(arguments[0]) + ' ' + std::string(arguments[1])); two != nullptr)
+      return {two, 2};
+  const Command* one = find_command(arguments[0]);
+  return {one, one != nullptr ? std::size_t{1} : std::size_t{0}};
+}
+
+std::vector<const Command*> commands_below(std::string_view name) {
+  std::vector<const Command*> found;
+  for (const Command& c : rows)
+    if (c.name.size() > name.size() && c.name.starts_with(name) && c.name[name.size()] == ' ') found.push_back(&c);
+  return found;
 }
 
 }  // namespace cgx::tool

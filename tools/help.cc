@@ -81,8 +81,23 @@ std::string help_text() {
   std::string out =
       "cgx: limit, watch and control groups of processes (cgroups v1, hybrid and v2)\n\nUsage: cgx COMMAND "
       "[ARGS]\n\nCommands:\n";
-  for (const Command& c : commands()) out += fmt::format("  {:<13}{}\n", c.name, c.doc);
+  bool below = false;
+  for (const Command& c : commands()) {
+    const std::size_t space = c.name.find(' ');
+    if (space == std::string_view::npos) {
+      out += fmt::format("  {:<13}{}\n", c.name, c.doc);
+    } else if (!below) {
+      out += fmt::format("  {:<13}{}\n", c.name.substr(0, space), "look at containers and change them; cgx container lists how");
+      below = true;
+    }
+  }
   return out + "\ncgx help COMMAND shows the flags and an example. cgx --version shows the version.\n";
+}
+
+std::string help_text(std::string_view name, const std::vector<const Command*>& below) {
+  std::string out = fmt::format("Usage: cgx {} COMMAND [ARGS]\n\nCommands:\n", name);
+  for (const Command* c : below) out += fmt::format("  {:<13}{}\n", c->name.substr(name.size() + 1), c->doc);
+  return out + fmt::format("\ncgx {} COMMAND --help shows the flags and an example.\n", name);
 }
 
 Result<int> run_help(const Call& call) {
@@ -90,8 +105,16 @@ Result<int> run_help(const Call& call) {
     print(help_text());
     return 0;
   }
-  const Command* command = find_command(call.words[0]);
-  if (command == nullptr) return std::unexpected(no_command(call.words[0]));
+  const std::vector<std::string_view> words(call.words.begin(), call.words.end());
+  const auto [command, used] = find_command(words);
+  if (command != nullptr && used < words.size()) return bad_value(words[used], "is one word too many");
+  if (command == nullptr) {
+    if (const auto below = commands_below(words[0]); !below.empty() && words.size() == 1) {
+      print(help_text(words[0], below));
+      return 0;
+    }
+    return std::unexpected(no_command(call.words[0]));
+  }
   print(help_text(*command));
   return 0;
 }

@@ -17,7 +17,7 @@ namespace {
 // Before the command starts, `exec` fails with 125 whatever the reason: 1 and 2 would be mistaken for its own status.
 int failed(const Error& error, std::string_view command, bool json) {
   const int status = report(error, command, json);
-  return command == "exec" ? 125 : status;
+  return command == "exec" || command == "run" || command == "container exec" ? 125 : status;
 }
 
 // A file that is opened later must not become standard output: what cgx prints would be written into it. Such a
@@ -28,6 +28,17 @@ void hold_standard_files() {
   if (poll(files.data(), files.size(), 0) <= 0) return;
   for (const pollfd& f : files)
     if ((f.revents & POLLNVAL) != 0) (void)open("/dev/null", (f.fd == 0 ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
+}
+
+// `cgx container`, and what is none of its commands.
+int run_incomplete(std::string_view name,
+                   const std::vector<const Command*>& below,
+                   std::span<const std::string_view> rest) {
+  if (rest.empty() || rest[0] == "--help" || rest[0] == "-h") {
+    print(help_text(name, below));
+    return rest.empty() ? 2 : 0;
+  }
+  return report(no_command(std::string(name) + ' ' + std::string(rest[0])), "", false);
 }
 
 int run_main(std::span<const std::string_view> arguments) {
@@ -44,9 +55,12 @@ int run_main(std::span<const std::string_view> arguments) {
     print(help_text());
     return 0;
   }
-  const Command* command = find_command(name);
-  if (command == nullptr) return report(no_command(name), "", false);
-  const Result<Call> call = parse_call(*command, arguments.subspan(1));
+  const auto [command, words] = find_command(arguments);
+  if (command == nullptr) {
+    if (const auto below = commands_below(name); !below.empty()) return run_incomplete(name, below, arguments.subspan(1));
+    return report(no_command(name), "", false);
+  }
+  const Result<Call> call = parse_call(*command, arguments.subspan(words));
   if (!call) {
     bool json = false;
     for (const std::string_view word : arguments) {

@@ -50,6 +50,7 @@ class Parser {
   Parser(const Command& command, std::span<const std::string_view> arguments)
       : command_(command), rest_(arguments), options_(common_options(command)) {
     call_.command = &command;
+    for (const std::string_view word : arguments) call_.arguments.emplace_back(word);
   }
 
   Result<Call> run() {
@@ -65,24 +66,36 @@ class Parser {
         continue;
       }
       if (has(command_.takes, Takes::program) && call_.words.size() == command_.most) {
-        for (const std::string_view w : rest_) call_.program.emplace_back(w);
-        call_.has_program = true;
+        take_program();
         break;
       }
       call_.words.emplace_back(word);
       rest_ = rest_.subspan(1);
+      if (has(command_.takes, Takes::stops_at_word) && call_.words.size() == command_.most) {
+        take_program();
+        break;
+      }
     }
     return finish();
   }
 
  private:
+  void take_program() {
+    for (const std::string_view w : rest_) call_.program.emplace_back(w);
+    call_.has_program = true;
+    rest_ = {};
+  }
+
   static bool is_number(std::string_view word) { return word[1] >= '0' && word[1] <= '9'; }
 
   Result<> after_dashes() {
     rest_ = rest_.subspan(1);
-    if (has(command_.takes, Takes::program)) {
-      call_.has_program = true;
-      for (const std::string_view w : rest_) call_.program.emplace_back(w);
+    if (has(command_.takes, Takes::stops_at_word)) {
+      for (; !rest_.empty() && call_.words.size() < command_.most; rest_ = rest_.subspan(1))
+        call_.words.emplace_back(rest_.front());
+      take_program();
+    } else if (has(command_.takes, Takes::program)) {
+      take_program();
     } else {
       for (const std::string_view w : rest_) call_.words.emplace_back(w);
     }

@@ -176,6 +176,12 @@ Result<> Store::Entry::write(const State& state) {
   return replace_file(dir_.get(), state_file, state_text(state));
 }
 
+Result<std::string> Store::Entry::read_text(const std::string& name) const { return sys::read_file(dir_.get(), name); }
+
+Result<> Store::Entry::write_text(const std::string& name, std::string_view text) const {
+  return replace_file(dir_.get(), name.c_str(), text);
+}
+
 Result<> Store::Entry::make_start_fifo(uid_t owner) {
   if (mkfifoat(dir_.get(), fifo_file, 0622) != 0) return fail_errno(errno, "exec.fifo");
   // The umask may have taken bits; the container's root opens it by descriptor.

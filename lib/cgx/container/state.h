@@ -62,6 +62,10 @@ class Store::Entry {
   // ENOENT: what `create` was ended before it wrote a state.
   [[nodiscard]] Result<State> read() const;
   [[nodiscard]] Result<> write(const State& state);
+  // Further files of the container, by their owner's names. Written as the state is; ENOENT where there is none.
+  [[nodiscard]] Result<std::string> read_text(const std::string& name) const;
+  [[nodiscard]] Result<> write_text(const std::string& name, std::string_view text) const;
+  [[nodiscard]] int directory() const { return dir_.get(); }
   [[nodiscard]] Result<> make_start_fifo(uid_t owner);
   [[nodiscard]] Result<sys::Fd> open_start_fifo(int flags) const;  // O_PATH, O_WRONLY, O_RDONLY|O_NONBLOCK
   [[nodiscard]] bool has_start_fifo() const;

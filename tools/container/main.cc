@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// cgx-container COMMAND ARGS...: what cgx becomes for run, container and gc.
+#include <cerrno>
+#include <cstdlib>
+#include <span>
+
+#include <signal.h>
+
+#include "cgx/container/launch.h"
+#include "cgx/sys/program.h"
+
+#include "commands.h"
+
+namespace cgx::launcher {
+namespace {
+
+struct Row {
+  std::string_view name;
+  Result<int> (*fn)(const Call&);
+  bool starts = false;  // programs of containers: is to be safe from being written to by them
+};
+constexpr Row rows[] = {
+    {"run", run, true},
+    {"container ls", ls},
+    {"container inspect", inspect},
+    {"container stop", stop},
+    {"container kill", kill},
+    {"container rm", rm},
+    {"container pause", pause},
+    {"container unpause", unpause},
+    {"container wait", wait},
+    {"container exec", exec, true},
+    {"container attach", attach},
+    {"container logs", logs},
+    {"container top", top},
+    {"container stats", stats},
+    {"container update", update},
+    {"container prune", prune},
+    {"gc", gc},
+};
+
+// Helpers are looked for beside the program's file, which is another one once the program has protected itself.
+void remember_helpers() {
+  const auto helper = sys::helper_path("cgx-bus");
+  if (helper) (void)setenv("CGX_LIBEXEC", helper->substr(0, helper->rfind('/')).c_str(), 0);
+}
+
+int failed(const Error& error, std::string_view command, bool json) {
+  const int status = tool::report(error, command, json);
+  return command == "run" || command == "container exec" ? 125 : status;
+}
+
+int run_main(std::span<const std::string_view> words, char** argv) {
+  if (words.empty()) return 2;
+  const Row* row = nullptr;
+  for (const Row& r : rows)
+    if (r.name == words[0]) row = &r;
+  const tool::Command* command = tool::find_command(words[0]);
+  if (row == nullptr || command == nullptr) return 2;
+  const auto call = tool::parse_call(*command, words.subspan(1));
+  if (!call) return failed(call.error(), command->name, false);
+  if (row->starts && !call->dry_run) {
+    remember_helpers();
+    if (auto safe = container::protect_program(argv); !safe) return failed(safe.error(), command->name, call->json);
+  }
+  const auto status = row->fn(*call);
+  return status ? *status : failed(status.error(), command->name, call->json);
+}
+
+}  // namespace
+}  // namespace cgx::launcher
+
+int main(int argc, char** argv) {
+  (void)signal(SIGPIPE, SIG_IGN);
+  std::vector<std::string_view> words;
+  for (int i = 1; i < argc; ++i) words.emplace_back(argv[i]);
+  return cgx::launcher::run_main(words, argv);
+}

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "record.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <ctime>
+
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/container/json_tree.h"
+#include "cgx/sys/json.h"
+#include "cgx/sys/text.h"
+
+namespace cgx::launcher {
+namespace {
+
+constexpr const char* record_file = "run.json";
+constexpr const char* ending_file = "exit.json";
+constexpr std::array<std::string_view, 4> restart_words{"no", "on-failure", "always", "unless-stopped"};
+
+std::unexpected<Error> damaged(std::string_view id, std::string_view file, const Error& error) {
+  return fail(EBADMSG, fmt::format("{} of container {} is damaged: {}", file, id, error.text()));
+}
+
+void write_pairs(sys::JsonWriter& json, std::string_view key, const Pairs& pairs) {
+  json.key(key).open_array();
+  for (const auto& [name, value] : pairs) json.string(name).string(value);
+  json.close_array();
+}
+
+void write_list(sys::JsonWriter& json, std::string_view key, const std::vector<std::string>& list) {
+  json.key(key).open_array();
+  for (const std::string& text : list) json.string(text);
+  json.close_array();
+}
+
+Result<Pairs> read_pairs(const container::json::Value& value) {
+  std::vector<std::string> flat;
+  CGX_CHECK(container::json::fill(flat, value));
+  if (flat.size() % 2 != 0) return value.wrong("has an odd number of texts");
+  Pairs pairs;
+  for (std::size_t i = 0; i < flat.size(); i += 2) pairs.emplace_back(std::move(flat[i]), std::move(flat[i + 1]));
+  return pairs;
+}
+
+Result<std::string> top_of(const char* variable, std::string_view of_root, const char* base, std::string_view home) {
+  if (const char* given = std::getenv(variable); given != nullptr && *given == '/') return std::string(given);
+  if (geteuid() == 0) return std::string(of_root);
+  if (const char* dir = std::getenv(base); dir != nullptr && *dir == '/') return fmt::format("{}/cgx", dir);
+  if (home.empty()) return fmt::format("/tmp/cgx-{}", geteuid());
+  const char* top = std::getenv("HOME");
+  if (top == nullptr || *top != '/')
+    return fail(ENOENT, fmt::format("neither {} nor HOME names a directory for containers", base));
+  return fmt::format("{}/{}/cgx", top, home);
+}
+
+std::string ago(std::int64_t usec) {
+  const std::int64_t seconds = std::max<std::int64_t>(0, usec / 1'000'000);
+  const auto say = [](std::int64_t n, std::string_view unit) {
+    return fmt::format("{} {}{}", n, unit, n == 1 ? "" : "s");
+  };
+  if (seconds < 60) return say(seconds, "second");
+  if (seconds < 3600) return say(seconds / 60, "minute");
+  if (seconds < 86400 * 2) return say(seconds / 3600, "hour");
+  return say(seconds / 86400, "day");
+}
+
+}  // namespace
+
+std::string_view restart_word(Restart restart) { return restart_words.at(static_cast<std::size_t>(restart)); }
+
+Result<std::string> run_root() {
+  return CGX_TRY(top_of("CGX_RUN", "/run/cgx", "XDG_RUNTIME_DIR", "")) + "/containers";
+}
+Result<std::string> data_root() { return top_of("CGX_DATA", "/var/lib/cgx", "XDG_DATA_HOME", ".local/share"); }
+
+std::string record_text(const Record& r) {
+  sys::JsonWriter json;
+  json.open_object().key("id").string(r.id).key("image").string(r.image);
+  write_list(json, "layers", r.layers);
+  write_list(json, "command", r.command);
+  json.key("created").string(r.created).key("started").string(r.started).key("data").string(r.data);
+  json.key("network").string(r.network).key("remove").boolean(r.remove).key("terminal").boolean(r.terminal);
+  json.key("interactive").boolean(r.interactive).key("restart").string(restart_word(r.restart));
+  json.key("restartMost").number(r.restart_most).key("restarts").number(r.restarts);
+  json.key("stopSignal").integer(r.stop_signal).key("stopTimeout").number(r.stop_timeout);
+  write_pairs(json, "labels", r.labels);
+  write_pairs(json, "limits", r.limits);
+  json.key("monitor").integer(r.monitor).key("monitorStart").number(r.monitor_start).close_object();
+  return json.take() + "\n";
+}
+
+Result<Record> parse_record(std::string_view text) {
+  using container::json::fill;
+  const auto tree = CGX_TRY(container::json::parse(text));
+  const container::json::Value top(tree, 0);
+  Record r;
+  CGX_CHECK(container::json::need(r.id, top["id"]));
+  CGX_CHECK(fill(r.image, top["image"]));
+  CGX_CHECK(fill(r.layers, top["layers"]));
+  CGX_CHECK(fill(r.command, top["command"]));
+  CGX_CHECK(fill(r.created, top["created"]));
+  CGX_CHECK(fill(r.started, top["started"]));
+  CGX_CHECK(fill(r.data, top["data"]));
+  CGX_CHECK(fill(r.network, top["network"]));
+  CGX_CHECK(fill(r.remove, top["remove"]));
+  CGX_CHECK(fill(r.terminal, top["terminal"]));
+  CGX_CHECK(fill(r.interactive, top["interactive"]));
+  std::string word;
+  CGX_CHECK(fill(word, top["restart"]));
+  const auto found = std::ranges::find(restart_words, word);
+  if (found == restart_words.end()) return top["restart"].wrong("is no restart policy");
+  r.restart = static_cast<Restart>(found - restart_words.begin());
+  CGX_CHECK(fill(r.restart_most, top["restartMost"]));
+  CGX_CHECK(fill(r.restarts, top["restarts"]));
+  CGX_CHECK(container::json::fill_within(r.stop_signal, top["stopSignal"], 1, 64));
+  CGX_CHECK(fill(r.stop_timeout, top["stopTimeout"]));
+  r.labels = CGX_TRY(read_pairs(top["labels"]));
+  r.limits = CGX_TRY(read_pairs(top["limits"]));
+  CGX_CHECK(fill(r.monitor, top["monitor"]));
+  CGX_CHECK(fill(r.monitor_start, top["monitorStart"]));
+  return r;
+}
+
+std::string ending_text(const Ending& e) {
+  sys::JsonWriter json;
+  json.open_object().key("status").integer(e.status).key("signal").integer(e.signal).key("ended").string(e.ended);
+  json.key("error").string(e.error).key("why").string(e.why).key("oomKills").number(e.oom_kills);
+  json.key("oomGroup").string(e.oom_group).key("oomLimit").string(e.oom_limit);
+  json.key("pidsRefused").number(e.pids_refused).key("pidsGroup").string(e.pids_group);
+  json.key("pidsLimit").string(e.pids_limit).key("policy").string(e.policy).close_object();
+  return json.take() + "\n";
+}
+
+Result<Ending> parse_ending(std::string_view text) {
+  using container::json::fill;
+  const auto tree = CGX_TRY(container::json::parse(text));
+  const container::json::Value top(tree, 0);
+  Ending e;
+  CGX_CHECK(container::json::need(e.status, top["status"]));
+  CGX_CHECK(fill(e.signal, top["signal"]));
+  CGX_CHECK(fill(e.ended, top["ended"]));
+  CGX_CHECK(fill(e.error, top["error"]));
+  CGX_CHECK(fill(e.why, top["why"]));
+  CGX_CHECK(fill(e.oom_kills, top["oomKills"]));
+  CGX_CHECK(fill(e.oom_group, top["oomGroup"]));
+  CGX_CHECK(fill(e.oom_limit, top["oomLimit"]));
+  CGX_CHECK(fill(e.pids_refused, top["pidsRefused"]));
+  CGX_CHECK(fill(e.pids_group, top["pidsGroup"]));
+  CGX_CHECK(fill(e.pids_limit, top["pidsLimit"]));
+  CGX_CHECK(fill(e.policy, top["policy"]));
+  return e;
+}
+
+Result<> write_record(const Store::Entry& entry, const Record& record) {
+  return entry.write_text(record_file, record_text(record));
+}
+Result<> write_ending(const Store::Entry& entry, const Ending& ending) {
+  return entry.write_text(ending_file, ending_text(ending));
+}
+Result<Record> read_record(const Store::Entry& entry) {
+  const std::string text = CGX_TRY(entry.read_text(record_file));
+  auto record = parse_record(text);
+  if (!record) return damaged(entry.id(), record_file, record.error());
+  return record;
+}
+Result<Ending> read_ending(const Store::Entry& entry) {
+  const std::string text = CGX_TRY(entry.read_text(ending_file));
+  auto ending = parse_ending(text);
+  if (!ending) return damaged(entry.id(), ending_file, ending.error());
+  return ending;
+}
+
+bool process_alive(pid_t pid, std::uint64_t start) {
+  if (pid <= 0) return false;
+  const auto now = container::start_time_of(pid);
+  return now && *now == start;
+}
+
+namespace {
+
+Result<Known> load(Store::Entry entry) {
+  auto record = read_record(entry);
+  if (!record && record.error().code == ENOENT)
+    return fail(ENOENT, fmt::format("container {} is being made, or its making was cut off", entry.id()));
+  if (!record) return std::unexpected(record.error());
+  Known known{.entry = std::move(entry), .record = std::move(*record), .state = {}, .ending = {}};
+  known.monitored = process_alive(known.record.monitor, known.record.monitor_start);
+  if (auto ending = read_ending(known.entry))
+    known.ending = std::move(*ending);
+  else if (ending.error().code != ENOENT)
+    return std::unexpected(ending.error());
+  auto state = known.entry.read();
+  if (state) {
+    known.state = std::move(*state);
+    known.status = CGX_TRY(container::status_of(known.state, known.entry));
+  } else if (state.error().code != ENOENT) {
+    return fail(EBADMSG, fmt::format("container {}: {}", known.record.id, state.error().text()));
+  } else {
+    known.status = known.monitored ? Status::creating : Status::stopped;
+  }
+  return known;
+}
+
+}  // namespace
+
+Result<Known> find(std::string_view name, Store::How how) {
+  const auto no_such = [&](std::string hint) {
+    Error e = bad_value(name, "is no container").error();
+    e.code = ENOENT;
+    e.hint = std::move(hint);
+    e.fault = Fault::system;
+    return std::unexpected(std::move(e));
+  };
+  if (!Store::check_id(name)) return no_such("cgx container ls -a lists them");
+  Store store = CGX_TRY(Store::open(CGX_TRY(run_root())));
+  auto entry = store.find(std::string(name), how);
+  if (!entry && entry.error().code == ENOENT) {
+    const auto ids = CGX_TRY(store.ids());
+    std::vector<std::string_view> begins;
+    std::ranges::copy_if(ids, std::back_inserter(begins), [&](const std::string& id) { return id.starts_with(name); });
+    if (begins.size() > 1) return no_such(fmt::format("several begin with it: {}, {}", begins[0], begins[1]));
+    if (begins.empty()) {
+      const std::string_view near = sys::nearest(name, {ids.begin(), ids.end()});
+      return no_such(near.empty() ? std::string("cgx container ls -a lists them") : fmt::format("did you mean {}?", near));
+    }
+    entry = store.find(std::string(begins[0]), how);
+  }
+  if (!entry && entry.error().code == ENOENT) return no_such("cgx container ls -a lists them");
+  return load(CGX_TRY(std::move(entry)));
+}
+
+Result<std::vector<Known>> all() {
+  Store store = CGX_TRY(Store::open(CGX_TRY(run_root())));
+  std::vector<Known> found;
+  for (const std::string& id : CGX_TRY(store.ids())) {
+    auto entry = store.find(id, Store::How::look);
+    if (!entry) continue;  // removed meanwhile
+    if (auto known = load(std::move(*entry))) found.push_back(std::move(*known));
+  }
+  std::ranges::stable_sort(found, {}, [](const Known& k) { return k.record.created; });
+  return found;
+}
+
+std::string time_now() {
+  timespec ts{};
+  (void)clock_gettime(CLOCK_REALTIME, &ts);
+  tm parts{};
+  (void)gmtime_r(&ts.tv_sec, &parts);
+  std::array<char, 40> text{};
+  const std::size_t n = strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &parts);
+  return fmt::format("{}.{:09}Z", std::string_view(text.data(), n), ts.tv_nsec);
+}
+
+Result<std::int64_t> parse_rfc3339(std::string_view text) {
+  const auto bad = [&] { return bad_value(text, "is no time like 2026-01-31T12:00:00Z"); };
+  const auto number = [&](std::size_t at, std::size_t n, std::uint64_t high) -> Result<std::uint64_t> {
+    if (at + n > text.size()) return bad();
+    const auto value = sys::parse_u64(text.substr(at, n), 0, high);
+    if (!value) return bad();
+    return *value;
+  };
+  if (text.size() < 20 || text[4] != '-' || text[7] != '-' || (text[10] != 'T' && text[10] != ' ') || text[13] != ':' ||
+      text[16] != ':')
+    return bad();
+  tm parts{};
+  parts.tm_year = static_cast<int>(CGX_TRY(number(0, 4, 9999))) - 1900;
+  parts.tm_mon = static_cast<int>(CGX_TRY(number(5, 2, 12))) - 1;
+  parts.tm_mday = static_cast<int>(CGX_TRY(number(8, 2, 31)));
+  parts.tm_hour = static_cast<int>(CGX_TRY(number(11, 2, 23)));
+  parts.tm_min = static_cast<int>(CGX_TRY(number(14, 2, 59)));
+  parts.tm_sec = static_cast<int>(CGX_TRY(number(17, 2, 60)));
+  std::int64_t usec = static_cast<std::int64_t>(timegm(&parts)) * 1'000'000;
+  std::size_t at = 19;
+  if (text[at] == '.') {
+    std::int64_t unit = 100'000;
+    for (++at; at < text.size() && text[at] >= '0' && text[at] <= '9'; ++at, unit /= 10)
+      usec += (text[at] - '0') * unit;
+  }
+  const std::string_view zone = text.substr(at);
+  if (zone == "Z" || zone == "z") return usec;
+  if (zone.size() != 6 || (zone[0] != '+' && zone[0] != '-') || zone[3] != ':') return bad();
+  const auto hours = static_cast<std::int64_t>(CGX_TRY(number(at + 1, 2, 23)));
+  const auto minutes = static_cast<std::int64_t>(CGX_TRY(number(at + 4, 2, 59)));
+  const std::int64_t offset = (hours * 60 + minutes) * 60'000'000;
+  return zone[0] == '+' ? usec - offset : usec + offset;
+}
+
+std::string status_text(const Known& known, std::int64_t now_usec) {
+  const auto since = [&](const std::string& time) {
+    const auto usec = parse_rfc3339(time);
+    return ago(usec ? now_usec - *usec : 0);
+  };
+  switch (known.status) {
+    case Status::creating:
+      return "Creating";
+    case Status::created:
+    case Status::running:
+      return fmt::format("Up {}{}", since(known.record.started), known.monitored ? "" : " (its monitor was killed)");
+    case Status::paused:
+      return fmt::format("Up {} (Paused)", since(known.record.started));
+    case Status::stopped:
+      break;
+  }
+  if (known.monitored && known.ending && known.record.restart != Restart::no)
+    return fmt::format("Restarting ({}) {} ago", known.ending->status, since(known.ending->ended));
+  if (!known.ending) return "Dead (its monitor was killed)";
+  std::string text = fmt::format("Exited ({}) {} ago", known.ending->status, since(known.ending->ended));
+  if (!known.ending->error.empty())
+    text += ": " + known.ending->error;
+  else if (!known.ending->why.empty())
+    text += ": " + known.ending->why;
+  return text;
+}
+
+}  // namespace cgx::launcher

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rows of run, container and gc, for commands.cc. What they do is in tools/container/: cgx becomes the helper
+// cgx-container, which parses by the same rows.
+#pragma once
+
+#include <array>
+
+#include "command.h"
+
+namespace cgx::tool {
+
+// clang-format off
+inline constexpr std::array run_options{
+    Option{"detach", 'd', "", "print the name and end; the container runs on"},
+    Option{"interactive", 'i', "", "hand on standard input"},
+    Option{"tty", 't', "", "give it a terminal"},
+    Option{"rm", 0, "", "remove it at its end"},
+    Option{"name", 0, "CONTAINER", "its name (twelve hexadecimal digits if not given)"},
+    Option{"env", 'e', "NAME[=VALUE]", "set a variable, or hand on the caller's", true},
+    Option{"env-file", 0, "FILE", "variables from a file, NAME=VALUE a line", true},
+    Option{"workdir", 'w', "DIR", "the directory that the command starts in, made if it is missing"},
+    Option{"user", 'u', "USER[:GROUP]", "run as this user of the image, by name or number"},
+    Option{"entrypoint", 0, "CMD", "in place of the image's"},
+    Option{"volume", 'v', "SRC:DST[:ro]", "show SRC of the host, made if it is missing, as DST", true},
+    Option{"mount", 0, "KEY=VALUE,...", "type=bind,src=,dst=[,ro] or type=tmpfs,dst=[,tmpfs-size=,tmpfs-mode=]", true},
+    Option{"tmpfs", 0, "DST[:OPTIONS]", "an empty file system in memory as DST", true},
+    Option{"read-only", 0, "", "it cannot write to its root file system"},
+    Option{"network", 0, "MODE", "none (if not given): a loopback interface alone; host: the host's; container:NAME: that one's"},
+    Option{"ip", 0, "ADDRESS", "not supported yet"},
+    Option{"publish", 'p', "PORTS", "not supported yet", true},
+    Option{"publish-all", 'P', "", "not supported yet"},
+    Option{"hostname", 0, "HOST", "the name of the host that it sees (its own name if not given)"},
+    Option{"init", 0, "", "a first process that hands on signals and reaps orphans"},
+    Option{"cap-add", 0, "CAP", "give this capability, or all", true},
+    Option{"cap-drop", 0, "CAP", "take this capability, or all", true},
+    Option{"security-opt", 0, "OPTION", "seccomp=FILE|default|unconfined, no-new-privileges, systempaths=unconfined, apparmor=PROFILE, label=LABEL", true},
+    Option{"ulimit", 0, "NAME=SOFT[:HARD]", "a resource limit: nofile=1024:4096", true},
+    Option{"sysctl", 0, "NAME=VALUE", "a kernel setting of its own namespaces", true},
+    Option{"shm-size", 0, "SIZE", "of /dev/shm (64M if not given)"},
+    Option{"device", 0, "SRC[:DST[:rwm]]", "give it a device node of the host", true},
+    Option{"userns", 0, "MODE", "host (if not given), or auto: its root is nobody of the host"},
+    Option{"restart", 0, "POLICY", "no (if not given), on-failure[:N], always, unless-stopped"},
+    Option{"label", 'l', "NAME=VALUE", "a note, for ls and inspect", true},
+    Option{"stop-signal", 0, "SIG", "what stop sends (the image's, or TERM, if not given)"},
+    Option{"stop-timeout", 0, "SECONDS", "how long stop waits before it kills (10 if not given)"},
+    Option{"pull", 0, "missing|always|never", "images of this host are never pulled"}};
+inline constexpr std::array ls_options_c{
+    Option{"all", 'a', "", "also those that have ended"},
+    Option{"quiet", 'q', "", "names alone"}};
+inline constexpr std::array stop_options_c{Option{"time", 't', "SECONDS", "how long to wait before it is killed (as its run said)"}};
+inline constexpr std::array kill_options_c{Option{"signal", 's', "SIG", "this signal (KILL if not given): a name or a number"}};
+inline constexpr std::array rm_options_c{Option{"force", 'f', "", "kill it first where it runs; one that is not there is no error"}};
+inline constexpr std::array exec_options_c{
+    Option{"detach", 'd', "", "do not wait for its end"},
+    Option{"interactive", 'i', "", "hand on standard input"},
+    Option{"tty", 't', "", "give it a terminal"},
+    Option{"env", 'e', "NAME[=VALUE]", "set a variable, or hand on the caller's", true},
+    Option{"workdir", 'w', "DIR", "the directory that the command starts in"},
+    Option{"user", 'u', "USER[:GROUP]", "run as this user of the container, by name or number"}};
+inline constexpr std::array attach_options_c{
+    Option{"no-stdin", 0, "", "do not hand on standard input"}};
+inline constexpr std::array logs_options_c{
+    Option{"follow", 'f', "", "go on as it writes, until it ends"},
+    Option{"tail", 'n', "N", "the last N lines alone"},
+    Option{"since", 0, "WHEN", "what came after: a time of RFC 3339, or how long ago (10m)"},
+    Option{"until", 0, "WHEN", "what came before"},
+    Option{"timestamps", 't', "", "with the time of each line"}};
+inline constexpr std::array stats_options_c{
+    Option{"no-stream", 0, "", "print once"},
+    Option{"interval", 0, "TIME", "print again after each TIME (1s if not given)"}};
+inline constexpr std::array prune_options_c{Option{"force", 'f', "", "do not ask"}};
+
+inline constexpr std::array container_rows{
+    Command{.name = "run", .words = "[LIMITS] IMAGE [CMD [ARG...]]", .doc = "run a command in a container",
+        .details = "Runs CMD in namespaces and a file system of its own, in a group with LIMITS. IMAGE is dir:PATH, a directory that is a root file system, or "
+                   "oci:LAYOUT[:TAG], an image in a directory as the OCI lays it out. Neither is written to: what the container writes goes to a layer of its own. "
+                   "Options stop at IMAGE. The limits are in force before the first instruction.\n\n"
+                   "A process of cgx stays with each container: it holds the terminal, writes the log, keeps the exit status and starts the container again where --restart "
+                   "says so. It needs no daemon, and the container survives the end of this command. The exit status is CMD's, 128+N if it died of signal N, 126 if it cannot be executed, "
+                   "127 if it was not found, 125 if cgx itself failed before it started.\n\n"
+                   "--cpus is a list of CPUs, as everywhere in cgx; a number of CPUs is --cpu-quota 1.5.",
+        .example = "cgx run --rm dir:/srv/alpine echo hello\ncgx run -it --mem 512M --cpus 0 oci:images/debian:12 bash\n"
+                   "cgx run -d --name web --pids 200 --read-only --tmpfs /tmp -v /srv/www:/www:ro dir:/srv/alpine httpd -f -h /www",
+        .options = run_options, .takes = Takes::limits | Takes::program | Takes::stops_at_word | Takes::dry_run | Takes::json, .least = 1, .most = 1, .run = run_run},
+    Command{.name = "container ls", .words = "", .doc = "list containers",
+        .details = "Lists the containers that run, with how long they do; with --all also those that have ended, and why.",
+        .example = "cgx container ls -a\ncgx container ls --json", .options = ls_options_c, .takes = static_cast<unsigned>(Takes::json), .least = 0, .most = 0, .run = run_container, .alias = "container ps"},
+    Command{.name = "container inspect", .words = "CONTAINER...", .doc = "show all that is known of containers",
+        .details = "Prints JSON: how it was started, its state, group and limits, and of one that has ended why it died: exit status or signal, the memory limit that killed it "
+                   "and whose it is, how often the pids limit refused it a process, what cgxd did to it.",
+        .example = "cgx container inspect web", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
+    Command{.name = "container stop", .words = "CONTAINER...", .doc = "end containers, and kill them where they do not",
+        .details = "Sends the stop signal and waits; what still runs then is killed. A container that is stopped is not started again by --restart.",
+        .example = "cgx container stop web\ncgx container stop -t 2 web db", .options = stop_options_c, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
+    Command{.name = "container kill", .words = "CONTAINER...", .doc = "send a signal to the first process of containers",
+        .details = "Sends the signal to the first process. The kernel drops signals for which that process has no handler, but for KILL and STOP; cgx run --init has one that hands them on.",
+        .example = "cgx container kill web\ncgx container kill -s HUP web", .options = kill_options_c, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
+    Command{.name = "container rm", .words = "CONTAINER...", .doc = "remove containers that have ended",
+        .details = "Removes what is left of a container: its layer, its log, its record.",
+        .example = "cgx container rm web\ncgx container rm -f web", .options = rm_options_c, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
+    Command{.name = "container pause", .words = "CONTAINER...", .doc = "stop all processes of containers for a while",
+        .details = "Freezes the group of the container; returns when all its processes have stopped.",
+        .example = "cgx container pause web", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
+    Command{.name = "container unpause", .words = "CONTAINER...", .doc = "let paused containers go on",
+        .details = "Thaws the group of the container.",
+        .example = "cgx container unpause web", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
+    Command{.name = "container wait", .words = "CONTAINER...", .doc = "wait for the end of containers and print their exit statuses",
+        .details = "Returns when all have ended, and prints the exit status of each, a line each.",
+        .example = "cgx container wait web", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
+    Command{.name = "container exec", .words = "CONTAINER CMD [ARG...]", .doc = "run a further command in a container",
+        .details = "Runs CMD in the namespaces, the group and with the rights of a container that runs. Options stop at CONTAINER. The exit status is as that of cgx run.",
+        .example = "cgx container exec -it web sh", .options = exec_options_c, .takes = Takes::program | Takes::stops_at_word | Takes::json, .least = 1, .most = 1, .run = run_container},
+    Command{.name = "container attach", .words = "CONTAINER", .doc = "see what a container writes, and write to it",
+        .details = "Joins the streams of a container that runs; what came before is in cgx container logs. The keys ctrl-p ctrl-q leave it running; so does the end of this command. "
+                   "Signals are handed on. The exit status is the container's.",
+        .example = "cgx container attach web", .options = attach_options_c, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = 1, .run = run_container},
+    Command{.name = "container logs", .words = "CONTAINER", .doc = "print what a container has written",
+        .details = "Its standard output and error, each to that of this command. The log keeps the last 20 MiB or more of it.",
+        .example = "cgx container logs -n 20 -f web\ncgx container logs --since 10m -t web", .options = logs_options_c, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = 1, .run = run_container},
+    Command{.name = "container top", .words = "CONTAINER", .doc = "list the processes of a container",
+        .details = "Lists what runs in the group of the container, as the host sees it; nothing of the container is executed for it.",
+        .example = "cgx container top web", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = 1, .run = run_container},
+    Command{.name = "container stats", .words = "[CONTAINER...]", .doc = "show what containers use",
+        .details = "CPU, memory and its limit, processes and IO of those named, or of all that run, refreshed each second.",
+        .example = "cgx container stats --no-stream\ncgx container stats web --json --no-stream", .options = stats_options_c, .takes = static_cast<unsigned>(Takes::json), .least = 0, .most = any_number, .run = run_container},
+    Command{.name = "container update", .words = "CONTAINER... LIMITS", .doc = "change limits of containers that run",
+        .details = "Takes every limit that cgx set takes, and is the same transaction: on a failure every value is put back.",
+        .example = "cgx container update web --mem 2G --cpu-quota 150%", .options = {}, .takes = Takes::limits | Takes::dry_run | Takes::json, .least = 1, .most = any_number, .run = run_container},
+    Command{.name = "container prune", .words = "", .doc = "remove all containers that have ended",
+        .details = "Removes all containers that do not run, and prints their names. Asks before, where standard input is a terminal.",
+        .example = "cgx container prune -f", .options = prune_options_c, .takes = static_cast<unsigned>(Takes::json), .least = 0, .most = 0, .run = run_container},
+    Command{.name = "gc", .words = "", .doc = "clean up after a crash",
+        .details = "Removes what a killed cgx or a power cut has left: groups, layers and records of containers that nobody looks after, and layers that were unpacked by half. "
+                   "Containers that run, or have ended as they should, stay. Prints what it removes.",
+        .example = "cgx gc\ncgx gc --dry-run", .options = {}, .takes = Takes::dry_run | Takes::json, .least = 0, .most = 0, .run = run_gc},
+};
+// clang-format on
+
+}  // namespace cgx::tool
