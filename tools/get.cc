@@ -168,8 +168,24 @@ void say_why_missing(const Cgroup& group, std::string_view asked, Error& e) {
   e.hint = "a limit of it enables it, as does cgx create --exist-ok --controllers " + std::string(name);
 }
 
+// What is in force, of every knob that this host has.
+std::vector<Entry> entries_in_force(const Cgroup& group, bool all) {
+  std::vector<Entry> entries;
+  for_each_knob([&](const Knob& k) {
+    if (!all && (k.kind == Kind::stat || k.kind == Kind::command)) return;
+    const auto home = home_of(group.hierarchies(), k);
+    if (!home) return;
+    // A file that two rows share is shown under the row that it belongs to.
+    const std::string_view file = home->backing->files[0];
+    if (!file.starts_with('@') && knob_of_file(file, home->hierarchy->version()) != &k) return;
+    (void)collect(group, k, entries, false);
+  });
+  return entries;
+}
+
 Result<std::vector<Entry>> entries_of(const Call& call, const Cgroup& group) {
   CGX_CHECK(group.require());
+  if (call.words.size() == 1) return entries_in_force(group, call.on("all"));
   std::vector<Entry> entries;
   for (std::size_t i = 1; i < call.words.size(); ++i) {
     auto done = collect_named(group, call.words[i], entries);
@@ -181,17 +197,6 @@ Result<std::vector<Entry>> entries_of(const Call& call, const Cgroup& group) {
       return std::unexpected(std::move(e));
     }
   }
-  if (call.words.size() > 1) return entries;
-  const bool all = call.on("all");
-  for_each_knob([&](const Knob& k) {
-    if (!all && (k.kind == Kind::stat || k.kind == Kind::command)) return;
-    const auto home = home_of(group.hierarchies(), k);
-    if (!home) return;
-    // A file that two rows share is shown under the row that it belongs to.
-    const std::string_view file = home->backing->files[0];
-    if (!file.starts_with('@') && knob_of_file(file, home->hierarchy->version()) != &k) return;
-    (void)collect(group, k, entries, false);
-  });
   return entries;
 }
 
@@ -213,9 +218,8 @@ std::string human(const std::vector<Entry>& entries) {
   return out;
 }
 
-void json_group(sys::JsonWriter& json, const Cgroup& group, const std::vector<Entry>& entries) {
-  json.open_object().key("name").string(shown(group.name())).key("version").string(group.hierarchies().layout());
-  json.key("knobs").open_object();
+void json_entries(sys::JsonWriter& json, const std::vector<Entry>& entries) {
+  json.open_object();
   for (auto entry = entries.begin(); entry != entries.end(); ++entry) {
     const Entry& e = *entry;
     // Asked for by two names it is still one member.
@@ -234,10 +238,18 @@ void json_group(sys::JsonWriter& json, const Cgroup& group, const std::vector<En
       json.string(e.path);
     json.close_object();
   }
-  json.close_object().close_object();
+  json.close_object();
+}
+
+void json_group(sys::JsonWriter& json, const Cgroup& group, const std::vector<Entry>& entries) {
+  json.open_object().key("name").string(shown(group.name())).key("version").string(group.hierarchies().layout());
+  json_entries(json.key("knobs"), entries);
+  json.close_object();
 }
 
 }  // namespace
+
+void write_knobs(sys::JsonWriter& json, const Cgroup& group) { json_entries(json, entries_in_force(group, false)); }
 
 Result<int> run_get(const Call& call) {
   const std::string name = CGX_TRY(parse_group_name(call.words[0]));

@@ -55,6 +55,8 @@ Result<std::uint32_t> id_of(const char* database, std::string_view text) {
   return look_up(database, text);
 }
 
+}  // namespace
+
 bool adds(Format format) {
   switch (format) {
     case Format::io_max:
@@ -71,8 +73,6 @@ bool adds(Format format) {
       return false;
   }
 }
-
-}  // namespace
 
 Result<std::vector<Limit>> limits_of(const Call& call) {
   const DeviceNames names{.disk = disk_of, .node = device_node};

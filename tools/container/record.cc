@@ -58,24 +58,11 @@ Result<std::string> top_of(const char* variable, std::string_view of_root, const
   return fmt::format("{}/{}/cgx", top, home);
 }
 
-std::string ago(std::int64_t usec) {
-  const std::int64_t seconds = std::max<std::int64_t>(0, usec / 1'000'000);
-  const auto say = [](std::int64_t n, std::string_view unit) {
-    return fmt::format("{} {}{}", n, unit, n == 1 ? "" : "s");
-  };
-  if (seconds < 60) return say(seconds, "second");
-  if (seconds < 3600) return say(seconds / 60, "minute");
-  if (seconds < 86400 * 2) return say(seconds / 3600, "hour");
-  return say(seconds / 86400, "day");
-}
-
 }  // namespace
 
 std::string_view restart_word(Restart restart) { return restart_words.at(static_cast<std::size_t>(restart)); }
 
-Result<std::string> run_root() {
-  return CGX_TRY(top_of("CGX_RUN", "/run/cgx", "XDG_RUNTIME_DIR", "")) + "/containers";
-}
+Result<std::string> run_root() { return CGX_TRY(top_of("CGX_RUN", "/run/cgx", "XDG_RUNTIME_DIR", "")) + "/containers"; }
 Result<std::string> data_root() { return top_of("CGX_DATA", "/var/lib/cgx", "XDG_DATA_HOME", ".local/share"); }
 
 std::string record_text(const Record& r) {
@@ -226,7 +213,8 @@ Result<Known> find(std::string_view name, Store::How how) {
     if (begins.size() > 1) return no_such(fmt::format("several begin with it: {}, {}", begins[0], begins[1]));
     if (begins.empty()) {
       const std::string_view near = sys::nearest(name, {ids.begin(), ids.end()});
-      return no_such(near.empty() ? std::string("cgx container ls -a lists them") : fmt::format("did you mean {}?", near));
+      return no_such(near.empty() ? std::string("cgx container ls -a lists them")
+                                  : fmt::format("did you mean {}?", near));
     }
     entry = store.find(std::string(begins[0]), how);
   }
@@ -290,10 +278,21 @@ Result<std::int64_t> parse_rfc3339(std::string_view text) {
   return zone[0] == '+' ? usec - offset : usec + offset;
 }
 
+std::string ago_text(std::int64_t usec) {
+  const std::int64_t seconds = std::max<std::int64_t>(0, usec / 1'000'000);
+  const auto say = [](std::int64_t n, std::string_view unit) {
+    return fmt::format("{} {}{}", n, unit, n == 1 ? "" : "s");
+  };
+  if (seconds < 60) return say(seconds, "second");
+  if (seconds < 3600) return say(seconds / 60, "minute");
+  if (seconds < 86400 * 2) return say(seconds / 3600, "hour");
+  return say(seconds / 86400, "day");
+}
+
 std::string status_text(const Known& known, std::int64_t now_usec) {
   const auto since = [&](const std::string& time) {
     const auto usec = parse_rfc3339(time);
-    return ago(usec ? now_usec - *usec : 0);
+    return ago_text(usec ? now_usec - *usec : 0);
   };
   switch (known.status) {
     case Status::creating:

@@ -1,16 +1,83 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "commands.h"
+#include "view.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+
+#include <time.h>
+
+#include <fmt/format.h>
 
 namespace cgx::launcher {
 
-Result<int> ls(const Call&) { return fail(ENOTSUP, "is not supported yet"); }
-Result<int> inspect(const Call&) { return fail(ENOTSUP, "is not supported yet"); }
-Result<int> pause(const Call&) { return fail(ENOTSUP, "is not supported yet"); }
-Result<int> unpause(const Call&) { return fail(ENOTSUP, "is not supported yet"); }
-Result<int> logs(const Call&) { return fail(ENOTSUP, "is not supported yet"); }
-Result<int> top(const Call&) { return fail(ENOTSUP, "is not supported yet"); }
-Result<int> stats(const Call&) { return fail(ENOTSUP, "is not supported yet"); }
-Result<int> update(const Call&) { return fail(ENOTSUP, "is not supported yet"); }
-Result<int> prune(const Call&) { return fail(ENOTSUP, "is not supported yet"); }
+Result<Listing> list_containers() {
+  const Store store = CGX_TRY(Store::open(CGX_TRY(run_root())));
+  Listing listing;
+  for (const std::string& id : CGX_TRY(store.ids())) {
+    auto known = find_exactly(id, Store::How::look);
+    if (known)
+      listing.containers.push_back(std::move(*known));
+    else if (known.error().code != ENOENT)  // removed meanwhile, or being made
+      listing.damaged.push_back(std::move(known).error());
+  }
+  std::ranges::stable_sort(
+      listing.containers, {}, [](const Known& k) -> const std::string& { return k.record.created; });
+  return listing;
+}
+
+Result<Known> find_exactly(const std::string& name, Store::How how) {
+  auto known = find(name, how);
+  // find() takes the beginning of another one's name where this one has gone meanwhile.
+  if (known && known->entry.id() != name) return fail(ENOENT, fmt::format("container {} has gone", name));
+  return known;
+}
+
+Result<> needs_to_run(const Known& known) {
+  if (runs(known)) return {};
+  return fail(ESRCH, fmt::format("container {} does not run: {}", known.record.id, status_text(known, now_usec())));
+}
+
+Result<> needs_group(const Known& known, std::string_view verb) {
+  if (!known.state.group.empty()) return {};
+  Error e{.code = ENOTSUP,
+          .what = fmt::format("container {} has no cgroup, without which there is no {}", known.record.id, verb),
+          .hint = "cgx doctor says why none could be made"};
+  return std::unexpected(std::move(e));
+}
+
+std::int64_t now_usec() {
+  timespec now{};
+  (void)clock_gettime(CLOCK_REALTIME, &now);
+  return static_cast<std::int64_t>(now.tv_sec) * 1'000'000 + now.tv_nsec / 1000;
+}
+
+void write_optional(sys::JsonWriter& json, std::string_view text) {
+  if (text.empty())
+    json.null();
+  else
+    json.string(text);
+}
+
+void write_process(sys::JsonWriter& json, const Known& known) {
+  json.key("pid");
+  if (runs(known))
+    json.integer(known.state.pid);
+  else
+    json.null();
+  json.key("exit_status");
+  if (!runs(known) && known.ending)
+    json.integer(known.ending->status);
+  else
+    json.null();
+}
+
+void write_labels(sys::JsonWriter& json, const Pairs& labels) {
+  std::map<std::string_view, std::string_view> last;
+  for (const auto& [name, value] : labels) last.insert_or_assign(name, value);
+  json.key("labels").open_object();
+  for (const auto& [name, value] : last) json.key(name).string(value);
+  json.close_object();
+}
 
 }  // namespace cgx::launcher

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// container inspect: JSON, in lines that people can read. What is not known, or not so, is null.
+//   [{"id": "web", "image": "oci:images/debian:12", "layers": ["/..."], "command": ["httpd", "-f"],
+//     "created": TIME, "started": TIME|null, "ended": TIME|null,        of the last run
+//     "status": {"word": "running", "text": "Up 3 minutes", "pid": 17|null, "exit_status": 137|null,
+//                "signal": 9|null, "error": "..."|null},
+//     "death": null|{"why": "..."|null,                                 of a container that has ended
+//                    "oom": null|{"kills": 1, "group": "cgx/web", "limit": "memory.max"},
+//                    "pids": null|{"refused": 3, "group": "cgx/web", "limit": "..."},
+//                    "policy": "..."|null},
+//     "group": "cgx/web"|null, "systemd_scope": "..."|null,
+//     "limits": {"given": [{"flag": "mem", "value": "1G"}],             as on the command line; `flag` may be a file
+//                "in_force": null|{FILE: {"value": V, "flag": "mem"|null, "file": PATH}}},     as `cgx get` shows them
+//     "network": "none", "labels": {...}, "remove": false, "terminal": false, "interactive": false,
+//     "restart": {"policy": "on-failure", "most": 3, "count": 0}, "stop": {"signal": 15, "timeout": 10},
+//     "paths": {"data": "/...", "log": "/...", "layer": "/...", "bundle": "/..."|null, "rootfs": "/..."|null},
+//     "monitor": {"pid": 16|null}}]
+#include <cerrno>
+
+#include "cgx/sys/json.h"
+
+#include "commands.h"
+#include "tools/groups.h"
+#include "tools/oci/oci.h"
+#include "view.h"
+
+namespace cgx::launcher {
+namespace {
+
+void write_texts(sys::JsonWriter& json, std::string_view key, const std::vector<std::string>& texts) {
+  json.key(key).open_array();
+  for (const std::string& text : texts) json.string(text);
+  json.close_array();
+}
+
+void write_status(sys::JsonWriter& json, const Known& known, std::int64_t now) {
+  const Ending* ending = known.ending && !runs(known) ? &*known.ending : nullptr;
+  json.key("status").open_object().key("word").string(container::status_word(known.status));
+  json.key("text").string(status_text(known, now));
+  write_process(json, known);
+  json.key("signal");
+  if (ending != nullptr && ending->signal != 0)
+    json.integer(ending->signal);
+  else
+    json.null();
+  write_optional(json.key("error"), ending != nullptr ? std::string_view(ending->error) : std::string_view());
+  json.close_object();
+}
+
+void write_death(sys::JsonWriter& json, const Known& known) {
+  json.key("death");
+  if (!known.ending || runs(known)) {
+    json.null();
+    return;
+  }
+  const Ending& e = *known.ending;
+  write_optional(json.open_object().key("why"), e.why);
+  json.key("oom");
+  if (e.oom_kills == 0 && e.oom_group.empty() && e.oom_limit.empty()) {
+    json.null();
+  } else {
+    write_optional(json.open_object().key("kills").number(e.oom_kills).key("group"), e.oom_group);
+    write_optional(json.key("limit"), e.oom_limit);
+    json.close_object();
+  }
+  json.key("pids");
+  if (e.pids_refused == 0) {
+    json.null();
+  } else {
+    write_optional(json.open_object().key("refused").number(e.pids_refused).key("group"), e.pids_group);
+    write_optional(json.key("limit"), e.pids_limit);
+    json.close_object();
+  }
+  write_optional(json.key("policy"), e.policy);
+  json.close_object();
+}
+
+void write_limits(sys::JsonWriter& json, const Known& known, const Hierarchies* hierarchies) {
+  json.key("limits").open_object().key("given").open_array();
+  for (const auto& [flag, value] : known.record.limits)
+    json.open_object().key("flag").string(flag).key("value").string(value).close_object();
+  json.close_array().key("in_force");
+  bool there = false;
+  if (hierarchies != nullptr && !known.state.group.empty()) {
+    const Cgroup group(*hierarchies, known.state.group);
+    there = !group.present().empty();
+    if (there) tool::write_knobs(json, group);
+  }
+  if (!there) json.null();
+  json.close_object();
+}
+
+void write_known(sys::JsonWriter& json, const Known& known, const Hierarchies* hierarchies, std::int64_t now) {
+  const Record& r = known.record;
+  json.open_object().key("id").string(r.id).key("image").string(r.image);
+  write_texts(json, "layers", r.layers);
+  write_texts(json, "command", r.command);
+  json.key("created").string(r.created);
+  write_optional(json.key("started"), r.started);
+  write_optional(json.key("ended"), known.ending && !runs(known) ? known.ending->ended : "");
+  write_status(json, known, now);
+  write_death(json, known);
+  write_optional(json.key("group"), known.state.group);
+  write_optional(json.key("systemd_scope"), known.state.systemd_scope);
+  write_limits(json, known, hierarchies);
+  json.key("network").string(r.network);
+  write_labels(json, r.labels);
+  json.key("remove").boolean(r.remove).key("terminal").boolean(r.terminal).key("interactive").boolean(r.interactive);
+  json.key("restart").open_object().key("policy").string(restart_word(r.restart)).key("most").number(r.restart_most);
+  json.key("count").number(r.restarts).close_object();
+  json.key("stop").open_object().key("signal").integer(r.stop_signal).key("timeout").number(r.stop_timeout);
+  json.close_object().key("paths").open_object().key("data").string(r.data).key("log").string(r.data + "/log");
+  json.key("layer").string(r.data + "/upper");
+  write_optional(json.key("bundle"), known.state.bundle);
+  write_optional(json.key("rootfs"), known.state.rootfs);
+  json.close_object().key("monitor").open_object().key("pid");
+  if (known.monitored)
+    json.integer(r.monitor);
+  else
+    json.null();
+  json.close_object().close_object();
+}
+
+}  // namespace
+
+Result<int> inspect(const Call& call) {
+  const std::int64_t now = now_usec();
+  // Where the hierarchies cannot be read, all else still can.
+  const auto hierarchies = Hierarchies::discover();
+  sys::JsonWriter json;
+  json.open_array();
+  const int status = for_each_name(call, [&](const std::string& name) -> Result<> {
+    const Known known = CGX_TRY(find(name));
+    write_known(json, known, hierarchies ? &*hierarchies : nullptr, now);
+    return {};
+  });
+  json.close_array();
+  tool::print(oci::pretty_json(json.take()) + "\n");
+  return status;
+}
+
+}  // namespace cgx::launcher

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// container pause, unpause, update: a container's group while it runs.
+//
+// pause, unpause --json: {"containers": [{"name": "web", "paused": true}, ...]}
+// update --json: as that of cgx set, whose transaction it is.
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+
+#include <fmt/format.h>
+
+#include "cgx/cgroupfs/tasks.h"
+#include "cgx/change/explain.h"
+
+#include "commands.h"
+#include "tools/groups.h"
+#include "view.h"
+
+namespace cgx::launcher {
+namespace {
+
+Result<std::string> set_paused(const Hierarchies& hierarchies, const std::string& name, bool paused) {
+  const Known known = CGX_TRY(find(name));
+  CGX_CHECK(needs_to_run(known));
+  CGX_CHECK(needs_group(known, paused ? "pause" : "unpause"));
+  const Cgroup group(hierarchies, known.state.group);
+  // Not known.status: a container that has not executed its program yet may be frozen too.
+  if (CGX_TRY(frozen(group)) == paused)
+    return fail(EINVAL, fmt::format("container {} is {}paused", known.record.id, paused ? "already " : "not "));
+  const Deadline deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  const auto done = paused ? freeze(group, deadline) : thaw(group, deadline);
+  if (!done) return std::unexpected(explain_rights(group, done.error()));
+  return known.record.id;
+}
+
+Result<int> set_all_paused(const Call& call, bool paused) {
+  const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
+  sys::JsonWriter json;
+  json.open_object().key("containers").open_array();
+  const int status = for_each_name(call, [&](const std::string& name) -> Result<> {
+    const std::string id = CGX_TRY(set_paused(hierarchies, name, paused));
+    json.open_object().key("name").string(id).key("paused").boolean(paused).close_object();
+    return {};
+  });
+  json.close_array().close_object();
+  if (call.json) tool::print(json.take() + "\n");
+  return status;
+}
+
+// What tells a row of a limit from another one of the same flag: its text without its numbers after `=` or, where it
+// has none, without what follows its last colon. So that a limit changed each minute does not fill the record.
+std::string row_of_limit(const Knob& knob, std::string_view text) {
+  if (knob.format == Format::device_rules) return std::string(text);
+  const std::size_t equals = text.find('=');
+  if (equals == std::string_view::npos) {
+    const std::size_t colon = text.rfind(':');
+    return std::string(text.substr(0, colon == std::string_view::npos ? 0 : colon));
+  }
+  std::string row;
+  bool value = false;
+  for (const char c : text) {
+    if (c == '=' || c == ',') value = c == '=';
+    if (!value) row += c;
+  }
+  return row;
+}
+
+void take_limits(Pairs& limits, const std::vector<tool::LimitFlag>& given) {
+  const auto flag_of = [](const tool::LimitFlag& f) { return f.knob != nullptr ? std::string(f.knob->flag) : f.file; };
+  const auto replaces = [&](const tool::LimitFlag& f, const std::pair<std::string, std::string>& old) {
+    if (old.first != flag_of(f)) return false;
+    if (f.knob == nullptr || !tool::adds(f.knob->format)) return true;
+    return row_of_limit(*f.knob, old.second) == row_of_limit(*f.knob, f.text);
+  };
+  for (const tool::LimitFlag& f : given) std::erase_if(limits, [&](const auto& old) { return replaces(f, old); });
+  for (const tool::LimitFlag& f : given) limits.emplace_back(flag_of(f), f.text);
+}
+
+// Their locks are taken in the order of names, as every update does, so that two of them do not wait for each other.
+// Each once: an Entry that goes takes the lock of this process with it.
+Result<std::vector<Known>> find_all_to_change(const Call& call) {
+  std::vector<std::string> names;
+  for (const std::string& word : call.words) names.push_back(CGX_TRY(find(word)).entry.id());
+  std::ranges::sort(names);
+  const auto twice = std::ranges::unique(names);
+  names.erase(twice.begin(), twice.end());
+  std::vector<Known> found;
+  for (const std::string& name : names) {
+    found.push_back(CGX_TRY(find_exactly(name, call.dry_run ? Store::How::look : Store::How::change)));
+    CGX_CHECK(needs_to_run(found.back()));
+    CGX_CHECK(needs_group(found.back(), "update"));
+  }
+  return found;
+}
+
+}  // namespace
+
+Result<int> pause(const Call& call) { return set_all_paused(call, true); }
+Result<int> unpause(const Call& call) { return set_all_paused(call, false); }
+
+Result<int> update(const Call& call) {
+  if (call.limits.empty()) {
+    Error e{.code = EINVAL, .what = "no limit is given", .hint = "cgx container update --help lists them"};
+    e.fault = Fault::usage;
+    return std::unexpected(std::move(e));
+  }
+  CGX_CHECK(tool::limits_of(call));  // a value that is wrong is so before it is asked whether there are such containers
+  std::vector<Known> containers = CGX_TRY(find_all_to_change(call));
+  Call set = call;
+  set.words.clear();
+  for (const Known& known : containers) set.words.push_back(known.state.group);
+  const int status = CGX_TRY(tool::run_set(set));
+  if (status != 0 || call.dry_run) return status;
+  for (Known& known : containers) {
+    take_limits(known.record.limits, call.limits);
+    const auto written = write_record(known.entry, known.record);
+    if (!written) {
+      Error e = written.error();
+      e.what = fmt::format(
+          "the limits are in force, but run.json of container {} does not say so: {}", known.record.id, e.text());
+      return std::unexpected(std::move(e));
+    }
+  }
+  return 0;
+}
+
+}  // namespace cgx::launcher
