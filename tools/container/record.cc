@@ -73,9 +73,7 @@ std::string ago(std::int64_t usec) {
 
 std::string_view restart_word(Restart restart) { return restart_words.at(static_cast<std::size_t>(restart)); }
 
-Result<std::string> run_root() {
-  return CGX_TRY(top_of("CGX_RUN", "/run/cgx", "XDG_RUNTIME_DIR", "")) + "/containers";
-}
+Result<std::string> run_root() { return CGX_TRY(top_of("CGX_RUN", "/run/cgx", "XDG_RUNTIME_DIR", "")) + "/containers"; }
 Result<std::string> data_root() { return top_of("CGX_DATA", "/var/lib/cgx", "XDG_DATA_HOME", ".local/share"); }
 
 std::string record_text(const Record& r) {
@@ -226,7 +224,8 @@ Result<Known> find(std::string_view name, Store::How how) {
     if (begins.size() > 1) return no_such(fmt::format("several begin with it: {}, {}", begins[0], begins[1]));
     if (begins.empty()) {
       const std::string_view near = sys::nearest(name, {ids.begin(), ids.end()});
-      return no_such(near.empty() ? std::string("cgx container ls -a lists them") : fmt::format("did you mean {}?", near));
+      return no_such(near.empty() ? std::string("cgx container ls -a lists them")
+                                  : fmt::format("did you mean {}?", near));
     }
     entry = store.find(std::string(begins[0]), how);
   }

@@ -35,14 +35,14 @@ struct Record {
   bool terminal = false;
   bool interactive = false;
   Restart restart = Restart::no;
-  std::uint64_t restart_most = 0;    // of on-failure; 0: no bound
-  std::uint64_t restarts = 0;        // so far
+  std::uint64_t restart_most = 0;  // of on-failure; 0: no bound
+  std::uint64_t restarts = 0;      // so far
   int stop_signal = 15;
-  std::uint64_t stop_timeout = 10;   // seconds
+  std::uint64_t stop_timeout = 10;  // seconds
   Pairs labels;
-  Pairs limits;                      // flag or file, text, as given
+  Pairs limits;  // flag or file, text, as given
   pid_t monitor = 0;
-  std::uint64_t monitor_start = 0;   // as State::pid_start
+  std::uint64_t monitor_start = 0;  // as State::pid_start
 };
 
 // exit.json: how its last run ended.
@@ -72,7 +72,7 @@ struct Known {
   State state;                   // ready == false: it is being made, or was ended while it was
   std::optional<Ending> ending;  // of its last run
   Status status = Status::stopped;
-  bool monitored = false;        // its monitor is there
+  bool monitored = false;  // its monitor is there
 };
 // ENOENT: `no such container`, with a hint at a name that is near. `name` may be the first letters of the name of one
 // alone. What is damaged is EBADMSG and names the file.

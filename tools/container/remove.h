@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// The end of a container.
+#pragma once
+
+#include "record.h"
+
+namespace cgx::launcher {
+
+// Takes away all that is left of a container that does not run: group, layer, log, record. `known` was found with
+// Store::How::change.
+[[nodiscard]] Result<> remove_container(Known&& known);
+// The group above those of containers, where it has become empty.
+[[nodiscard]] Result<> remove_left_group();
+
+}  // namespace cgx::launcher
