@@ -26,6 +26,7 @@ inline constexpr std::array run_options{
     Option{"tmpfs", 0, "DST[:OPTIONS]", "an empty file system in memory as DST", true},
     Option{"read-only", 0, "", "it cannot write to its root file system"},
     Option{"network", 0, "MODE", "none (if not given): a loopback interface alone; host: the host's; container:NAME: that one's"},
+    Option{"cgroup-parent", 0, "NAME", "its group is below this one (cgx if not given; machine.slice where systemd makes groups)"},
     Option{"ip", 0, "ADDRESS", "not supported yet"},
     Option{"publish", 'p', "PORTS", "not supported yet", true},
     Option{"publish-all", 'P', "", "not supported yet"},
@@ -44,31 +45,31 @@ inline constexpr std::array run_options{
     Option{"stop-signal", 0, "SIG", "what stop sends (the image's, or TERM, if not given)"},
     Option{"stop-timeout", 0, "SECONDS", "how long stop waits before it kills (10 if not given)"},
     Option{"pull", 0, "missing|always|never", "images of this host are never pulled"}};
-inline constexpr std::array ls_options_c{
+inline constexpr std::array container_ls_options{
     Option{"all", 'a', "", "also those that have ended"},
     Option{"quiet", 'q', "", "names alone"}};
-inline constexpr std::array stop_options_c{Option{"time", 't', "SECONDS", "how long to wait before it is killed (as its run said)"}};
-inline constexpr std::array kill_options_c{Option{"signal", 's', "SIG", "this signal (KILL if not given): a name or a number"}};
-inline constexpr std::array rm_options_c{Option{"force", 'f', "", "kill it first where it runs; one that is not there is no error"}};
-inline constexpr std::array exec_options_c{
+inline constexpr std::array container_stop_options{Option{"time", 't', "SECONDS", "how long to wait before it is killed (as its run said)"}};
+inline constexpr std::array container_kill_options{Option{"signal", 's', "SIG", "this signal (KILL if not given): a name or a number"}};
+inline constexpr std::array container_rm_options{Option{"force", 'f', "", "kill it first where it runs; one that is not there is no error"}};
+inline constexpr std::array container_exec_options{
     Option{"detach", 'd', "", "do not wait for its end"},
     Option{"interactive", 'i', "", "hand on standard input"},
     Option{"tty", 't', "", "give it a terminal"},
     Option{"env", 'e', "NAME[=VALUE]", "set a variable, or hand on the caller's", true},
     Option{"workdir", 'w', "DIR", "the directory that the command starts in"},
     Option{"user", 'u', "USER[:GROUP]", "run as this user of the container, by name or number"}};
-inline constexpr std::array attach_options_c{
+inline constexpr std::array container_attach_options{
     Option{"no-stdin", 0, "", "do not hand on standard input"}};
-inline constexpr std::array logs_options_c{
+inline constexpr std::array container_logs_options{
     Option{"follow", 'f', "", "go on as it writes, until it ends"},
     Option{"tail", 'n', "N", "the last N lines alone"},
     Option{"since", 0, "WHEN", "what came after: a time of RFC 3339, or how long ago (10m)"},
     Option{"until", 0, "WHEN", "what came before"},
     Option{"timestamps", 't', "", "with the time of each line"}};
-inline constexpr std::array stats_options_c{
+inline constexpr std::array container_stats_options{
     Option{"no-stream", 0, "", "print once"},
     Option{"interval", 0, "TIME", "print again after each TIME (1s if not given)"}};
-inline constexpr std::array prune_options_c{Option{"force", 'f', "", "do not ask"}};
+inline constexpr std::array container_prune_options{Option{"force", 'f', "", "do not ask"}};
 
 inline constexpr std::array container_rows{
     Command{.name = "run", .words = "[LIMITS] IMAGE [CMD [ARG...]]", .doc = "run a command in a container",
@@ -84,20 +85,20 @@ inline constexpr std::array container_rows{
         .options = run_options, .takes = Takes::limits | Takes::program | Takes::stops_at_word | Takes::dry_run | Takes::json, .least = 1, .most = 1, .run = run_run},
     Command{.name = "container ls", .words = "", .doc = "list containers",
         .details = "Lists the containers that run, with how long they do; with --all also those that have ended, and why.",
-        .example = "cgx container ls -a\ncgx container ls --json", .options = ls_options_c, .takes = static_cast<unsigned>(Takes::json), .least = 0, .most = 0, .run = run_container, .alias = "container ps"},
+        .example = "cgx container ls -a\ncgx container ls --json", .options = container_ls_options, .takes = static_cast<unsigned>(Takes::json), .least = 0, .most = 0, .run = run_container, .alias = "container ps"},
     Command{.name = "container inspect", .words = "CONTAINER...", .doc = "show all that is known of containers",
         .details = "Prints JSON: how it was started, its state, group and limits, and of one that has ended why it died: exit status or signal, the memory limit that killed it "
                    "and whose it is, how often the pids limit refused it a process, what cgxd did to it.",
         .example = "cgx container inspect web", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
     Command{.name = "container stop", .words = "CONTAINER...", .doc = "end containers, and kill them where they do not",
         .details = "Sends the stop signal and waits; what still runs then is killed. A container that is stopped is not started again by --restart.",
-        .example = "cgx container stop web\ncgx container stop -t 2 web db", .options = stop_options_c, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
+        .example = "cgx container stop web\ncgx container stop -t 2 web db", .options = container_stop_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
     Command{.name = "container kill", .words = "CONTAINER...", .doc = "send a signal to the first process of containers",
         .details = "Sends the signal to the first process. The kernel drops signals for which that process has no handler, but for KILL and STOP; cgx run --init has one that hands them on.",
-        .example = "cgx container kill web\ncgx container kill -s HUP web", .options = kill_options_c, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
+        .example = "cgx container kill web\ncgx container kill -s HUP web", .options = container_kill_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
     Command{.name = "container rm", .words = "CONTAINER...", .doc = "remove containers that have ended",
         .details = "Removes what is left of a container: its layer, its log, its record.",
-        .example = "cgx container rm web\ncgx container rm -f web", .options = rm_options_c, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
+        .example = "cgx container rm web\ncgx container rm -f web", .options = container_rm_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
     Command{.name = "container pause", .words = "CONTAINER...", .doc = "stop all processes of containers for a while",
         .details = "Freezes the group of the container; returns when all its processes have stopped.",
         .example = "cgx container pause web", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
@@ -109,26 +110,26 @@ inline constexpr std::array container_rows{
         .example = "cgx container wait web", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
     Command{.name = "container exec", .words = "CONTAINER CMD [ARG...]", .doc = "run a further command in a container",
         .details = "Runs CMD in the namespaces, the group and with the rights of a container that runs. Options stop at CONTAINER. The exit status is as that of cgx run.",
-        .example = "cgx container exec -it web sh", .options = exec_options_c, .takes = Takes::program | Takes::stops_at_word | Takes::json, .least = 1, .most = 1, .run = run_container},
+        .example = "cgx container exec -it web sh", .options = container_exec_options, .takes = Takes::program | Takes::stops_at_word | Takes::json, .least = 1, .most = 1, .run = run_container},
     Command{.name = "container attach", .words = "CONTAINER", .doc = "see what a container writes, and write to it",
         .details = "Joins the streams of a container that runs; what came before is in cgx container logs. The keys ctrl-p ctrl-q leave it running; so does the end of this command. "
                    "Signals are handed on. The exit status is the container's.",
-        .example = "cgx container attach web", .options = attach_options_c, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = 1, .run = run_container},
+        .example = "cgx container attach web", .options = container_attach_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = 1, .run = run_container},
     Command{.name = "container logs", .words = "CONTAINER", .doc = "print what a container has written",
         .details = "Its standard output and error, each to that of this command. The log keeps the last 20 MiB or more of it.",
-        .example = "cgx container logs -n 20 -f web\ncgx container logs --since 10m -t web", .options = logs_options_c, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = 1, .run = run_container},
+        .example = "cgx container logs -n 20 -f web\ncgx container logs --since 10m -t web", .options = container_logs_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = 1, .run = run_container},
     Command{.name = "container top", .words = "CONTAINER", .doc = "list the processes of a container",
         .details = "Lists what runs in the group of the container, as the host sees it; nothing of the container is executed for it.",
         .example = "cgx container top web", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = 1, .run = run_container},
     Command{.name = "container stats", .words = "[CONTAINER...]", .doc = "show what containers use",
         .details = "CPU, memory and its limit, processes and IO of those named, or of all that run, refreshed each second.",
-        .example = "cgx container stats --no-stream\ncgx container stats web --json --no-stream", .options = stats_options_c, .takes = static_cast<unsigned>(Takes::json), .least = 0, .most = any_number, .run = run_container},
+        .example = "cgx container stats --no-stream\ncgx container stats web --json --no-stream", .options = container_stats_options, .takes = static_cast<unsigned>(Takes::json), .least = 0, .most = any_number, .run = run_container},
     Command{.name = "container update", .words = "CONTAINER... LIMITS", .doc = "change limits of containers that run",
         .details = "Takes every limit that cgx set takes, and is the same transaction: on a failure every value is put back.",
         .example = "cgx container update web --mem 2G --cpu-quota 150%", .options = {}, .takes = Takes::limits | Takes::dry_run | Takes::json, .least = 1, .most = any_number, .run = run_container},
     Command{.name = "container prune", .words = "", .doc = "remove all containers that have ended",
         .details = "Removes all containers that do not run, and prints their names. Asks before, where standard input is a terminal.",
-        .example = "cgx container prune -f", .options = prune_options_c, .takes = static_cast<unsigned>(Takes::json), .least = 0, .most = 0, .run = run_container},
+        .example = "cgx container prune -f", .options = container_prune_options, .takes = static_cast<unsigned>(Takes::json), .least = 0, .most = 0, .run = run_container},
     Command{.name = "gc", .words = "", .doc = "clean up after a crash",
         .details = "Removes what a killed cgx or a power cut has left: groups, layers and records of containers that nobody looks after, and layers that were unpacked by half. "
                    "Containers that run, or have ended as they should, stay. Prints what it removes.",

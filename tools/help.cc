@@ -87,7 +87,8 @@ std::string help_text() {
     if (space == std::string_view::npos) {
       out += fmt::format("  {:<13}{}\n", c.name, c.doc);
     } else if (!below) {
-      out += fmt::format("  {:<13}{}\n", c.name.substr(0, space), "look at containers and change them; cgx container lists how");
+      out += fmt::format(
+          "  {:<13}{}\n", c.name.substr(0, space), "look at containers and change them; cgx container lists how");
       below = true;
     }
   }

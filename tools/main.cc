@@ -57,7 +57,8 @@ int run_main(std::span<const std::string_view> arguments) {
   }
   const auto [command, words] = find_command(arguments);
   if (command == nullptr) {
-    if (const auto below = commands_below(name); !below.empty()) return run_incomplete(name, below, arguments.subspan(1));
+    if (const auto below = commands_below(name); !below.empty())
+      return run_incomplete(name, below, arguments.subspan(1));
     return report(no_command(name), "", false);
   }
   const Result<Call> call = parse_call(*command, arguments.subspan(words));

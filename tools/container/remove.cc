@@ -1,9 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "remove.h"
 
+#include "making.h"
+
 namespace cgx::launcher {
 
-// TODO: its layer, its log and its group are left.
-Result<> remove_container(Known&& known) { return known.entry.remove(); }
+Result<> remove_container(Known&& known) {
+  CGX_CHECK(oci::end_processes(known.state));
+  CGX_CHECK(oci::remove_groups(known.state));
+  CGX_CHECK(remove_left_group());
+  // The record last: who is killed here finds it again.
+  CGX_CHECK(remove_tree(known.record.data));
+  return known.entry.remove();
+}
+
+Result<> remove_left_group() {
+  const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
+  const Cgroup top(hierarchies, std::string(group_top));
+  if (top.present().empty()) return {};
+  const auto used = populated(top);
+  const auto below = children_of(top);
+  if (!used || *used || !below || !below->empty()) return {};
+  (void)remove_group(top, Below::keep);  // somebody has come in between
+  return {};
+}
 
 }  // namespace cgx::launcher

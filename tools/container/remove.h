@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The removal of a container that has ended: what it wrote, what is left of its group and mounts, its record.
+// The end of a container.
 #pragma once
 
 #include "record.h"
 
 namespace cgx::launcher {
 
-// `known` was found with Store::How::change, does not run and has no monitor.
+// Takes away all that is left of a container that does not run: group, layer, log, record. `known` was found with
+// Store::How::change.
 [[nodiscard]] Result<> remove_container(Known&& known);
+// The group above those of containers, where it has become empty.
+[[nodiscard]] Result<> remove_left_group();
 
 }  // namespace cgx::launcher

@@ -54,6 +54,11 @@ class GroupMaker {
   GroupMaker(const Invocation& call, const Spec& spec) : call_(call), spec_(spec) {}
   // Writes what it is about to make into `state` first, by `save`.
   [[nodiscard]] Result<> make(State& state, const std::function<Result<>()>& save);
+  // Limits of flags, beside those of the specification. Before make().
+  void add(std::vector<Limit> limits, bool force) {
+    more_ = std::move(limits);
+    desired_.force = force;
+  }
   // nullptr: the container has no group of its own.
   [[nodiscard]] const Cgroup* group() const { return group_.get(); }
   [[nodiscard]] const Hierarchies* hierarchies() const { return hierarchies_ ? &*hierarchies_ : nullptr; }
@@ -70,6 +75,7 @@ class GroupMaker {
   const Spec& spec_;
   std::optional<Hierarchies> hierarchies_;
   Desired desired_;
+  std::vector<Limit> more_;
   std::unique_ptr<Transaction> transaction_;
   std::unique_ptr<Cgroup> group_;
   std::shared_ptr<void> placeholder_;  // keeps a scope of systemd until the container is in it

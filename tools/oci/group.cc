@@ -72,7 +72,7 @@ bool GroupMaker::may_do_without(const Error& error) const {
   if (error.code != EACCES && error.code != EPERM && error.code != EROFS && error.code != ENOENT) return false;
   const std::string_view rootless = call_.global("rootless", "auto");
   if (rootless == "true") return true;
-  if (rootless == "false" || geteuid() == 0 || !spec_.linux_.cgroups_path.empty()) return false;
+  if (rootless == "false" || geteuid() == 0 || !spec_.linux_.cgroups_path.empty() || !more_.empty()) return false;
   return std::ranges::all_of(desired_.limits,
                              [](const Limit& limit) { return limit.knob != nullptr && limit.knob->name == "devices"; });
 }
@@ -87,6 +87,7 @@ Result<> GroupMaker::make(State& state, const std::function<Result<>()>& save) {
   }
   hierarchies_ = std::move(*found);
   desired_.limits = CGX_TRY(wanted_limits(call_, spec_, *hierarchies_));
+  desired_.limits.insert(desired_.limits.end(), more_.begin(), more_.end());
   if (manager == "systemd") return make_scope(state, save);
   if (spec_.linux_.cgroups_path.find(':') != std::string::npos &&
       spec_.linux_.cgroups_path.find('/') == std::string::npos)

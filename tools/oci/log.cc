@@ -90,6 +90,10 @@ Result<> Log::open(std::string_view file, std::string_view format, std::string_v
 }
 
 void Log::line(int level, std::string_view word, std::string_view message) const {
+  if (take_) {
+    if (level <= 3) take_(message);
+    return;
+  }
   if (level <= most_) {
     std::string text;
     if (json_) {

@@ -3,6 +3,7 @@
 // flags are those of runc, and what crun has beside them.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -47,12 +48,15 @@ class Log {
   void error(std::string_view message) const { line(2, "error", message); }
   void warning(std::string_view message) const { line(3, "warning", message); }
   void debug(std::string_view message) const { line(5, "debug", message); }
+  // Instead of all that: `take` gets what is at least a warning.
+  void redirect(std::function<void(std::string_view message)> take) { take_ = std::move(take); }
 
  private:
   void line(int level, std::string_view word, std::string_view message) const;
   int fd_ = 2;
   bool json_ = false;
   int most_ = 4;
+  std::function<void(std::string_view)> take_;
 };
 
 using Options = std::vector<std::pair<std::string_view, std::string>>;

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// attach and exec: into a container that runs.
+#include <cerrno>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/container/proc_fd.h"
+#include "cgx/container/root_dir.h"
+#include "cgx/sys/text.h"
+
+#include "commands.h"
+#include "making.h"
+#include "options.h"
+#include "relay.h"
+
+namespace cgx::launcher {
+namespace {
+
+// The container's root as its first process has it; the process is the one of the state before and after.
+Result<sys::Fd> root_of(const State& state) {
+  sys::Fd root(open(fmt::format("/proc/{}/root", state.pid).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!root.valid()) return fail_errno(errno, "the container's root");
+  if (!container::init_alive(state)) return fail(ESRCH, "does not run");
+  return root;
+}
+
+Result<Known> running(const std::string& name) {
+  Known known = CGX_TRY(find(name));
+  if (known.status == Status::paused) {
+    Error e{.code = EBUSY, .what = "is paused", .group = known.record.id};
+    e.hint = "cgx container unpause " + known.record.id;
+    return std::unexpected(std::move(e));
+  }
+  if (known.status != Status::running) {
+    Error e{.code = ESRCH, .what = "does not run", .group = known.record.id};
+    e.hint = "cgx container ls -a shows how it ended";
+    return std::unexpected(std::move(e));
+  }
+  return known;
+}
+
+}  // namespace
+
+Result<int> attach(const Call& call) {
+  const Known known = CGX_TRY(running(call.words[0]));
+  const auto monitor = connect_in(known.entry.directory());
+  if (!monitor)
+    return fail(ECONNREFUSED,
+                fmt::format("the monitor of {} was killed; cgx container logs has what it wrote", known.record.id));
+  CGX_CHECK(send_packet(monitor->get(), Word::watch));
+  const Foreground foreground{.socket = monitor->get(),
+                              .input = known.record.interactive && !call.on("no-stdin"),
+                              .terminal = known.record.terminal,
+                              .directory = fmt::format("{}/{}", CGX_TRY(run_root()), known.record.id)};
+  const int status = CGX_TRY(stay(foreground));
+  return status < 0 ? 0 : status;
+}
+
+Result<int> exec(const Call& call) {
+  if (call.program.empty()) {
+    Error e{.code = EINVAL, .what = "no command is given", .hint = "cgx container exec CONTAINER CMD [ARG...]"};
+    e.fault = Fault::usage;
+    return std::unexpected(std::move(e));
+  }
+  const Known known = CGX_TRY(running(call.words[0]));
+  RuntimeCall runtime(CGX_TRY(run_root()), "container exec");
+  oci::Invocation& inner = runtime.call();
+  for (const oci::Command& row : oci::commands())
+    if (row.name == "exec") inner.command = &row;
+  if (call.on("tty")) inner.options.emplace_back("tty", "");
+  if (call.on("detach")) inner.options.emplace_back("detach", "");
+  if (!call.get("workdir").empty()) inner.options.emplace_back("cwd", std::string(call.get("workdir")));
+  for (const std::string_view text : call.all("env")) {
+    auto variable = located(parse_env(text), "", "--env");
+    if (!variable) return std::unexpected(variable.error());
+    if (*variable) inner.options.emplace_back("env", **std::move(variable));
+  }
+  if (const std::string_view user = call.get("user"); !user.empty()) {
+    const sys::Fd root = CGX_TRY(located(root_of(known.state), known.record.id));
+    const ImageUser found = CGX_TRY(located(find_user(root.get(), user), known.record.id, "--user"));
+    inner.options.emplace_back("user", fmt::format("{}:{}", found.uid, found.gid));
+    for (const std::uint32_t gid : found.groups) inner.options.emplace_back("additional-gids", std::to_string(gid));
+  }
+  inner.words.push_back(known.record.id);
+  inner.words.insert(inner.words.end(), call.program.begin(), call.program.end());
+  if (!call.on("interactive") && !call.on("tty")) {
+    const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (null >= 0) (void)dup2(null, STDIN_FILENO);
+  }
+  const auto status = oci::run_exec(inner);
+  if (status) return *status;
+  Error error = status.error();
+  if (error.group.empty()) error.group = known.record.id;
+  if (!error.what.starts_with("exec")) return std::unexpected(std::move(error));
+  (void)tool::report(error, call.command->name, call.json);
+  return error.code == ENOENT ? 127 : 126;
+}
+
+}  // namespace cgx::launcher

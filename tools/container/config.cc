@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <initializer_list>
+
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include <fmt/format.h>
+
+#include "cgx/container/seccomp.h"
+#include "cgx/sys/json.h"
+#include "cgx/sys/text.h"
+
+namespace cgx::launcher {
+namespace {
+
+using sys::JsonWriter;
+
+// As the field has it, without NET_RAW: ping needs none (net.ipv4.ping_group_range).
+constexpr std::string_view default_capabilities =
+    "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE SETFCAP SETGID SETPCAP SETUID SYS_CHROOT";
+
+constexpr std::array<std::string_view, 12> masked{"/proc/acpi",
+                                                  "/proc/asound",
+                                                  "/proc/interrupts",
+                                                  "/proc/kcore",
+                                                  "/proc/keys",
+                                                  "/proc/latency_stats",
+                                                  "/proc/sched_debug",
+                                                  "/proc/scsi",
+                                                  "/proc/timer_list",
+                                                  "/proc/timer_stats",
+                                                  "/sys/devices/virtual/powercap",
+                                                  "/sys/firmware"};
+constexpr std::array<std::string_view, 5> readonly_ones{
+    "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
+
+template <class Words>
+void put_list(JsonWriter& json, std::string_view key, const Words& words) {
+  json.key(key).open_array();
+  for (const auto& word : words) json.string(word);
+  json.close_array();
+}
+
+void put_mount(JsonWriter& json,
+               std::string_view destination,
+               std::string_view type,
+               std::string_view source,
+               const std::vector<std::string>& options) {
+  json.open_object().key("destination").string(destination).key("type").string(type).key("source").string(source);
+  put_list(json, "options", options);
+  json.close_object();
+}
+
+std::uint64_t bit_of(std::string_view name) {
+  const int number = container::capability_number(name);
+  return number < 0 ? 0 : std::uint64_t{1} << static_cast<unsigned>(number);
+}
+
+std::uint64_t all_capabilities() {
+  std::uint64_t bits = 0;
+  for (int i = 0; !container::capability_name(i).empty(); ++i) bits |= std::uint64_t{1} << static_cast<unsigned>(i);
+  return bits;
+}
+
+// The last one that names a variable counts, in the place of the first.
+std::vector<std::string> merged(const std::vector<std::string>& first, const std::vector<std::string>& then) {
+  std::vector<std::string> all;
+  for (const auto* list : {&first, &then})
+    for (const std::string& variable : *list) {
+      const std::string_view name = std::string_view(variable).substr(0, variable.find('='));
+      const auto same = std::ranges::find_if(
+          all, [&](const std::string& v) { return std::string_view(v).substr(0, v.find('=')) == name; });
+      if (same == all.end())
+        all.push_back(variable);
+      else
+        *same = variable;
+    }
+  return all;
+}
+
+void put_seccomp(JsonWriter& json, const container::Seccomp& rules) {
+  json.key("seccomp").open_object().key("defaultAction").string(rules.default_action);
+  if (rules.default_errno_ret) json.key("defaultErrnoRet").number(*rules.default_errno_ret);
+  put_list(json, "architectures", rules.architectures);
+  put_list(json, "flags", rules.flags);
+  json.key("syscalls").open_array();
+  for (const container::SeccompSyscall& call : rules.syscalls) {
+    json.open_object();
+    put_list(json, "names", call.names);
+    json.key("action").string(call.action);
+    if (call.errno_ret) json.key("errnoRet").number(*call.errno_ret);
+    if (!call.args.empty()) {
+      json.key("args").open_array();
+      for (const container::SeccompArg& arg : call.args)
+        json.open_object()
+            .key("index")
+            .number(arg.index)
+            .key("value")
+            .number(arg.value)
+            .key("valueTwo")
+            .number(arg.value_two)
+            .key("op")
+            .string(arg.op)
+            .close_object();
+      json.close_array();
+    }
+    json.close_object();
+  }
+  json.close_array().close_object();
+}
+
+class ConfigWriter {
+ public:
+  explicit ConfigWriter(const ConfigParts& parts) : p_(parts), o_(*parts.options) {}
+
+  Result<std::string> run() {
+    json_.open_object().key("ociVersion").string("1.3.0");
+    CGX_CHECK(process());
+    json_.key("root").open_object().key("path").string(p_.root).key("readonly").boolean(o_.readonly).close_object();
+    json_.key("hostname").string(o_.hostname.empty() ? p_.id.substr(0, 64) : o_.hostname);
+    CGX_CHECK(mounts());
+    CGX_CHECK(linux_part());
+    json_.close_object();
+    return json_.take();
+  }
+
+ private:
+  Result<> process() {
+    json_.key("process").open_object().key("terminal").boolean(o_.terminal);
+    json_.key("user").open_object().key("uid").number(p_.user.uid).key("gid").number(p_.user.gid);
+    json_.key("umask").number(022).key("additionalGids").open_array();
+    for (const std::uint32_t gid : p_.user.groups) json_.number(gid);
+    json_.close_array().close_object();
+    std::vector<std::string> args = CGX_TRY(command_of(o_, *p_.image));
+    if (!p_.init.empty()) args.insert(args.begin(), {init_path, "--"});
+    put_list(json_, "args", args);
+    put_list(json_, "env", environment());
+    json_.key("cwd").string(workdir_of(o_, *p_.image));
+    const std::uint64_t kept = capabilities_of(o_);
+    json_.key("capabilities").open_object();
+    for (const std::string_view set : {"bounding", "effective", "permitted"}) put_capabilities(set, kept);
+    json_.close_object();
+    if (!o_.rlimits.empty()) {
+      json_.key("rlimits").open_array();
+      for (const container::Rlimit& r : o_.rlimits)
+        json_.open_object()
+            .key("type")
+            .string(r.type)
+            .key("soft")
+            .number(r.soft)
+            .key("hard")
+            .number(r.hard)
+            .close_object();
+      json_.close_array();
+    }
+    json_.key("noNewPrivileges").boolean(o_.no_new_privileges);
+    if (!o_.apparmor.empty()) json_.key("apparmorProfile").string(o_.apparmor);
+    if (!o_.label.empty()) json_.key("selinuxLabel").string(o_.label);
+    json_.close_object();
+    return {};
+  }
+
+  void put_capabilities(std::string_view set, std::uint64_t kept) {
+    json_.key(set).open_array();
+    for (int i = 0; !container::capability_name(i).empty(); ++i)
+      if ((kept >> static_cast<unsigned>(i) & 1U) != 0) {
+        std::string name = "CAP_";
+        const std::string_view word = container::capability_name(i);
+        name += word.starts_with("CAP_") ? word.substr(4) : word;
+        json_.string(name);
+      }
+    json_.close_array();
+  }
+
+  [[nodiscard]] std::vector<std::string> environment() const {
+    std::vector<std::string> usual{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                                   "HOSTNAME=" + (o_.hostname.empty() ? p_.id : o_.hostname)};
+    if (o_.terminal) usual.emplace_back("TERM=xterm");
+    usual.push_back("HOME=" + (p_.user.home.empty() ? "/" : p_.user.home));
+    return merged(merged(usual, p_.image->env), o_.env);
+  }
+
+  Result<> mounts() {
+    using Words = std::vector<std::string>;
+    json_.key("mounts").open_array();
+    put_mount(json_, "/proc", "proc", "proc", Words{"nosuid", "noexec", "nodev"});
+    put_mount(json_, "/dev", "tmpfs", "tmpfs", Words{"nosuid", "strictatime", "mode=755", "size=65536k"});
+    put_mount(json_,
+              "/dev/pts",
+              "devpts",
+              "devpts",
+              p_.nested && p_.maps.gids.empty()
+                  ? Words{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"}
+                  : Words{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"});
+    put_mount(json_,
+              "/dev/shm",
+              "tmpfs",
+              "shm",
+              Words{"nosuid", "noexec", "nodev", "mode=1777", fmt::format("size={}", o_.shm_size)});
+    put_mount(json_, "/dev/mqueue", "mqueue", "mqueue", Words{"nosuid", "noexec", "nodev"});
+    // The sysfs of a network namespace that is not the container's own cannot be mounted anew by its user namespace.
+    if (o_.network != "none" && (p_.nested || !p_.maps.uids.empty()))
+      put_mount(json_, "/sys", "none", "/sys", Words{"rbind", "nosuid", "noexec", "nodev", "rro"});
+    else
+      put_mount(json_, "/sys", "sysfs", "sysfs", Words{"nosuid", "noexec", "nodev", "ro"});
+    put_mount(json_, "/sys/fs/cgroup", "cgroup", "cgroup", Words{"nosuid", "noexec", "nodev", "relatime", "ro"});
+    for (const std::string_view file : {"hosts", "hostname", "resolv.conf"}) {
+      const std::string destination = fmt::format("/etc/{}", file);
+      if (std::ranges::find(o_.binds, destination, &Bind::destination) != o_.binds.end()) continue;
+      put_mount(json_, destination, "bind", fmt::format("{}/{}", p_.data, file), Words{"bind", "rprivate"});
+    }
+    if (!p_.init.empty()) put_mount(json_, init_path, "bind", p_.init, Words{"bind", "ro", "rprivate"});
+    for (const TmpfsMount& m : o_.tmpfs) put_mount(json_, m.destination, "tmpfs", "tmpfs", m.options);
+    for (const Bind& b : o_.binds) put_mount(json_, b.destination, "bind", b.source, b.options);
+    json_.close_array();
+    return {};
+  }
+
+  Result<> linux_part() {
+    json_.key("linux").open_object();
+    if (!p_.maps.uids.empty()) {
+      put_maps("uidMappings", p_.maps.uids);
+      put_maps("gidMappings", p_.maps.gids);
+    }
+    json_.key("namespaces").open_array();
+    for (const std::string_view type : {"pid", "ipc", "uts", "mount", "cgroup"})
+      json_.open_object().key("type").string(type).close_object();
+    if (!p_.maps.uids.empty()) json_.open_object().key("type").string("user").close_object();
+    if (!p_.network_path.empty())
+      json_.open_object().key("type").string("network").key("path").string(p_.network_path).close_object();
+    else if (o_.network == "none")
+      json_.open_object().key("type").string("network").close_object();
+    json_.close_array();
+    CGX_CHECK(devices());
+    if (!p_.group.empty()) json_.key("cgroupsPath").string(p_.group);
+    sysctls();
+    CGX_CHECK(seccomp());
+    if (o_.system_paths) {
+      put_list(json_, "maskedPaths", masked);
+      put_list(json_, "readonlyPaths", readonly_ones);
+    }
+    json_.close_object();
+    return {};
+  }
+
+  void put_maps(std::string_view key, const std::vector<container::IdMapping>& maps) {
+    json_.key(key).open_array();
+    for (const container::IdMapping& m : maps)
+      json_.open_object()
+          .key("containerID")
+          .number(m.container_id)
+          .key("hostID")
+          .number(m.host_id)
+          .key("size")
+          .number(m.size)
+          .close_object();
+    json_.close_array();
+  }
+
+  void sysctls() {
+    json_.key("sysctl").open_object();
+    // What an own network needs no capability for.
+    const auto usual = [&](std::string_view name, std::string_view value) {
+      if (o_.network != "none" || std::ranges::find(o_.sysctls, name, &Pairs::value_type::first) != o_.sysctls.end())
+        return;
+      json_.key(name).string(value);
+    };
+    usual("net.ipv4.ip_unprivileged_port_start", "0");
+    usual("net.ipv4.ping_group_range", p_.maps.uids.empty() && !p_.nested ? "0 2147483647" : "0 65535");
+    for (const auto& [name, value] : o_.sysctls) json_.key(name).string(value);
+    json_.close_object();
+  }
+
+  Result<> devices() {
+    json_.key("devices").open_array();
+    for (const DevicePath& d : o_.devices) {
+      struct stat st{};
+      const auto refuse_it = [&](int code, std::string what) {
+        Error e{.code = code, .what = std::move(what), .knob = "--device", .value = d.source};
+        return std::unexpected(std::move(e));
+      };
+      if (stat(d.source.c_str(), &st) != 0) return refuse_it(errno, errno_text(errno));
+      const bool block = S_ISBLK(st.st_mode);
+      if (!block && !S_ISCHR(st.st_mode)) return refuse_it(ENODEV, "is no device node");
+      json_.open_object().key("path").string(d.destination).key("type").string(block ? "b" : "c");
+      json_.key("major").number(major(st.st_rdev)).key("minor").number(minor(st.st_rdev));
+      json_.key("fileMode").number(st.st_mode & 0777).key("uid").number(st.st_uid).key("gid").number(st.st_gid);
+      json_.close_object();
+    }
+    json_.close_array().key("resources").open_object().key("devices").open_array();
+    json_.open_object().key("allow").boolean(false).key("access").string("rwm").close_object();
+    for (const DevicePath& d : o_.devices) {
+      struct stat st{};
+      if (stat(d.source.c_str(), &st) != 0) return fail_errno(errno, d.source);
+      json_.open_object().key("allow").boolean(true).key("type").string(S_ISBLK(st.st_mode) ? "b" : "c");
+      json_.key("major").number(major(st.st_rdev)).key("minor").number(minor(st.st_rdev));
+      json_.key("access").string(d.access).close_object();
+    }
+    json_.close_array().close_object();
+    return {};
+  }
+
+  Result<> seccomp() {
+    if (o_.seccomp == "unconfined") return {};
+    if (o_.seccomp == "default") {
+      put_seccomp(json_, container::default_seccomp(capabilities_of(o_)));
+      return {};
+    }
+    const auto refuse_it = [&](std::string what) {
+      Error e{.code = EINVAL, .what = std::move(what), .knob = "--security-opt", .value = "seccomp=" + o_.seccomp};
+      e.fault = Fault::usage;
+      return std::unexpected(std::move(e));
+    };
+    const auto text = sys::read_path(o_.seccomp);
+    if (!text) return refuse_it(fmt::format("cannot be read: {}", errno_text(text.error().code)));
+    const auto spec = container::read_spec(
+        fmt::format(R"({{"ociVersion":"1.3.0","root":{{"path":"/"}},"linux":{{"seccomp":{}}}}})", *text), "/");
+    if (!spec) return refuse_it(spec.error().text());
+    if (!spec->linux_.seccomp) return refuse_it("has no rules");
+    put_seccomp(json_, *spec->linux_.seccomp);
+    return {};
+  }
+
+  const ConfigParts& p_;
+  const RunOptions& o_;
+  JsonWriter json_;
+};
+
+}  // namespace
+
+Result<std::string> config_text(const ConfigParts& parts) { return ConfigWriter(parts).run(); }
+
+std::uint64_t capabilities_of(const RunOptions& options) {
+  std::uint64_t bits = 0;
+  const auto has_all = [](const std::vector<std::string>& list) {
+    return std::ranges::find(list, "ALL") != list.end();
+  };
+  if (has_all(options.cap_add))
+    bits = all_capabilities();
+  else if (!has_all(options.cap_drop))
+    for (const std::string_view name : sys::words(default_capabilities)) bits |= bit_of(name);
+  for (const std::string& name : options.cap_drop) bits &= ~bit_of(name);
+  for (const std::string& name : options.cap_add) bits |= bit_of(name);
+  return bits;
+}
+
+Result<std::vector<std::string>> command_of(const RunOptions& options, const Image& image) {
+  std::vector<std::string> command = image.entrypoint;
+  bool of_image = true;
+  if (options.entrypoint) {
+    command.clear();
+    if (!options.entrypoint->empty()) command.push_back(*options.entrypoint);
+    of_image = false;  // the image's arguments are for its own
+  }
+  if (!options.command.empty())
+    command.insert(command.end(), options.command.begin(), options.command.end());
+  else if (of_image)
+    command.insert(command.end(), image.command.begin(), image.command.end());
+  if (command.empty()) {
+    Error e{.code = EINVAL, .what = "no command is given, and the image has none", .value = image.name};
+    e.hint = fmt::format("cgx run {} CMD [ARG...]", image.name);
+    e.fault = Fault::usage;
+    return std::unexpected(std::move(e));
+  }
+  return command;
+}
+
+std::string workdir_of(const RunOptions& options, const Image& image) {
+  if (!options.workdir.empty()) return options.workdir;
+  if (image.workdir.empty()) return "/";
+  return image.workdir.starts_with('/') ? image.workdir : "/" + image.workdir;
+}
+
+}  // namespace cgx::launcher

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// gc: what a killed monitor has left.
+#include <algorithm>
+#include <cerrno>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/sys/json.h"
+#include "cgx/sys/program.h"
+#include "cgx/sys/text.h"
+
+#include "commands.h"
+#include "making.h"
+#include "remove.h"
+
+namespace cgx::launcher {
+namespace {
+
+class Collector {
+ public:
+  explicit Collector(const Call& call) : call_(call) {}
+
+  Result<int> run() {
+    run_root_ = CGX_TRY(run_root());
+    data_root_ = CGX_TRY(data_root());
+    Store store = CGX_TRY(Store::open(run_root_));
+    for (const std::string& id : CGX_TRY(store.ids())) look_at(store, id);
+    layers_without_record(store);
+    unpacked_by_half();
+    if (!call_.dry_run) (void)remove_left_group();
+    if (call_.json) {
+      sys::JsonWriter json;
+      json.open_object().key("removed").open_array();
+      for (const std::string& line : removed_) json.string(line);
+      tool::print(json.close_array().close_object().take() + "\n");
+    }
+    return status_;
+  }
+
+ private:
+  void tell(const std::string& what) {
+    removed_.push_back(what);
+    if (!call_.json) tool::print(what + "\n");
+  }
+  void check(const Result<>& done, const std::string& id) {
+    if (!done && done.error().code != ENOENT)
+      status_ = tool::report(located(Result<>(done), id).error(), "gc", call_.json);
+  }
+
+  void look_at(Store& store, const std::string& id) {
+    // Who makes or removes one has its lock, and is not disturbed.
+    if (auto seen = store.find(id, Store::How::look); !seen || seen->locked_by_another()) return;
+    auto known = find(id, Store::How::change);
+    if (!known) {
+      if (known.error().code == ENOENT || known.error().code == EBADMSG) remove_unknown(store, id, known.error());
+      return;
+    }
+    if (known->record.id != id || known->monitored) return;
+    const bool runs = container::init_alive(known->state);
+    if (runs && known->state.ready) return;  // by itself: its end will be nobody's, but it is no rubbish
+    if (known->ending && !known->record.remove && !has_group(known->state)) return;  // as it should be
+    if (!known->record.remove && known->state.ready) {
+      tell(fmt::format("{}group of container {}", would(), id));
+      if (call_.dry_run) return;
+      if (!known->ending) {
+        Ending ending{.status = 137, .ended = time_now(), .error = "its monitor was killed: nobody saw its end"};
+        check(write_ending(known->entry, ending), id);
+      }
+      check(oci::remove_groups(known->state), id);
+      return;
+    }
+    tell(fmt::format("{}container {}", would(), id));
+    if (!call_.dry_run) check(remove_container(std::move(*known)), id);
+  }
+
+  // A kill before run.json was written, or a file that no cgx has written.
+  void remove_unknown(Store& store, const std::string& id, const Error& why) {
+    auto entry = store.find(id, Store::How::change);
+    if (!entry) return;
+    if (why.code == EBADMSG) {
+      status_ = tool::report(why, "gc", call_.json);
+      return;
+    }
+    tell(fmt::format("{}container {}, which was never made", would(), id));
+    if (call_.dry_run) return;
+    if (auto state = entry->read()) {
+      check(oci::end_processes(*state), id);
+      check(oci::remove_groups(*state), id);
+    }
+    check(remove_tree(fmt::format("{}/containers/{}", data_root_, id)), id);
+    check(entry->remove(), id);
+  }
+
+  static bool has_group(const State& state) {
+    if (state.group.empty()) return false;
+    const auto hierarchies = Hierarchies::discover();
+    return hierarchies && !Cgroup(*hierarchies, state.group).present().empty();
+  }
+
+  void layers_without_record(Store& store) {
+    const std::string path = data_root_ + "/containers";
+    const auto dir = sys::open_path(path, O_RDONLY | O_DIRECTORY);
+    if (!dir) return;
+    const auto names = sys::list_dir(dir->get(), "", sys::Entries::directories);
+    if (!names) return;
+    for (const std::string& name : *names) {
+      if (!Store::check_id(name) || store.find(name, Store::How::look)) continue;
+      tell(fmt::format("{}layer {}/{}", would(), path, name));
+      if (!call_.dry_run) check(remove_tree(fmt::format("{}/{}", path, name)), name);
+    }
+  }
+
+  void unpacked_by_half() {
+    const auto helper = sys::helper_path("cgx-image");
+    if (!helper || call_.dry_run) return;
+    const auto text = sys::run_program(*helper, std::vector<std::string>{"clean", data_root_}, -1);
+    if (!text) return;
+    for (const std::string_view line : sys::lines(*text)) tell(std::string(line));
+  }
+
+  [[nodiscard]] std::string_view would() const { return call_.dry_run ? "would remove " : "removed "; }
+
+  const Call& call_;
+  std::string run_root_, data_root_;
+  std::vector<std::string> removed_;
+  int status_ = 0;
+};
+
+}  // namespace
+
+Result<int> gc(const Call& call) { return Collector(call).run(); }
+
+}  // namespace cgx::launcher

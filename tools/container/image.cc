@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "image.h"
+
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstdlib>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/container/json_tree.h"
+#include "cgx/sys/program.h"
+
+namespace cgx::launcher {
+namespace {
+
+std::unexpected<Error> no_image(std::string_view name, int code, std::string what, std::string hint = {}) {
+  Error e{.code = code, .what = std::move(what), .value = std::string(name), .hint = std::move(hint)};
+  e.fault = code == EINVAL ? Fault::usage : Fault::system;
+  return std::unexpected(std::move(e));
+}
+
+Result<Image> directory_image(const std::string& name, const std::string& path) {
+  std::array<char, PATH_MAX> real{};
+  if (path.empty()) return no_image(name, EINVAL, "names no directory");
+  if (realpath(path.c_str(), real.data()) == nullptr) return no_image(name, errno, errno_text(errno));
+  struct stat st{};
+  if (stat(real.data(), &st) != 0) return no_image(name, errno, errno_text(errno));
+  if (!S_ISDIR(st.st_mode)) return no_image(name, ENOTDIR, "is no directory");
+  Image image{.name = name};
+  image.layers.emplace_back(real.data());
+  return image;
+}
+
+Result<Image> parse_unpacked(const std::string& name, const std::string& text) {
+  using container::json::fill;
+  const auto tree = CGX_TRY(container::json::parse(text));
+  const container::json::Value top(tree, 0);
+  Image image{.name = name};
+  CGX_CHECK(container::json::need(image.layers, top["layers"]));
+  const auto config = top["config"];
+  CGX_CHECK(fill(image.env, config["Env"]));
+  CGX_CHECK(fill(image.entrypoint, config["Entrypoint"]));
+  CGX_CHECK(fill(image.command, config["Cmd"]));
+  CGX_CHECK(fill(image.workdir, config["WorkingDir"]));
+  CGX_CHECK(fill(image.user, config["User"]));
+  CGX_CHECK(fill(image.stop_signal, config["StopSignal"]));
+  return image;
+}
+
+Result<Image> layout_image(const std::string& name, const std::string& layout, const std::string& data) {
+  const std::string helper = CGX_TRY(sys::helper_path("cgx-image"));
+  std::vector<std::string> words{"unpack"};
+  if (geteuid() != 0) words.emplace_back("--userxattr");
+  words.insert(words.end(), {data, layout});
+  const std::string text = CGX_TRY(located(sys::run_program(helper, words, -1), "", {}, name));
+  return located(parse_unpacked(name, text), "", {}, name);
+}
+
+}  // namespace
+
+Result<Image> open_image(const std::string& name, const std::string& data) {
+  if (name.starts_with("dir:")) return directory_image(name, name.substr(4));
+  if (name.starts_with("oci:")) return layout_image(name, name.substr(4), data);
+  return no_image(name,
+                  ENOTSUP,
+                  "is the name of an image; pulling images is not supported yet",
+                  "dir:PATH is a directory, oci:LAYOUT:TAG an image in a directory as skopeo and umoci write it");
+}
+
+}  // namespace cgx::launcher

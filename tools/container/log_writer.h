@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// The log of a container, DATA/containers/NAME/log: a line an entry, as the CRI has it. The older half is log.1.
+#pragma once
+
+#include <array>
+#include <string>
+#include <string_view>
+
+#include "cgx/sys/fd.h"
+
+namespace cgx::launcher {
+
+class LogWriter {
+ public:
+  // Nothing is made before there is something to write.
+  explicit LogWriter(std::string path) : path_(std::move(path)) {}
+  enum class Stream : std::uint8_t { out, err };
+  // Whole lines are written at once; the rest waits for its end, up to 16 KiB. A disk that is full costs the entries,
+  // not the container.
+  void add(Stream stream, std::string_view bytes);
+  void finish();  // what waits
+
+ private:
+  void put(Stream stream, bool full, std::string_view text);
+  void flush();
+
+  std::string path_;
+  std::array<std::string, 2> rest_;
+  std::string pending_;
+  sys::Fd file_;
+  std::size_t size_ = 0;
+};
+
+}  // namespace cgx::launcher

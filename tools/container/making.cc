@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "making.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/change/slice.h"
+#include "cgx/container/root_dir.h"
+#include "cgx/sys/program.h"
+#include "cgx/sys/text.h"
+
+#include "remove.h"
+#include "tools/signals.h"
+
+namespace cgx::launcher {
+namespace {
+
+Result<> write_new(const std::string& path, std::string_view text, uid_t uid, gid_t gid) {
+  const sys::Fd file(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644));
+  if (!file.valid()) return fail_errno(errno, path);
+  if (write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) return fail_errno(errno, path);
+  if ((uid != geteuid() || gid != getegid()) && fchown(file.get(), uid, gid) != 0) return fail_errno(errno, path);
+  if (fchmod(file.get(), 0644) != 0) return fail_errno(errno, path);
+  return {};
+}
+
+Error staged(std::string_view stage, Error error) {
+  if (error.fault != Fault::usage) error.what = fmt::format("{}: {}", stage, error.what);
+  return error;
+}
+
+template <class T>
+Result<T> in_stage(std::string_view stage, Result<T> done) {
+  if (!done) return std::unexpected(staged(stage, std::move(done).error()));
+  return done;
+}
+
+// Ranges of host ids for `--userns auto`, one for each container, in the part that nobody else gives out on common
+// hosts: as systemd-nspawn chooses them.
+constexpr std::uint32_t first_base = 524288, bases = 28664, range = 65536;
+
+}  // namespace
+
+Result<std::string> group_path(const RunOptions& options, const std::string& id) {
+  const std::string& parent = options.cgroup_parent;
+  if (geteuid() == 0 && systemd_is_manager()) {
+    if (!parent.empty() && !parent.ends_with(".slice")) {
+      Error e{.code = EINVAL,
+              .what = "is no slice: systemd makes the groups here",
+              .knob = "--cgroup-parent",
+              .value = parent};
+      e.fault = Fault::usage;
+      return std::unexpected(std::move(e));
+    }
+    return fmt::format("{}:cgx:{}", parent.empty() ? "machine.slice" : parent.substr(parent.rfind('/') + 1), id);
+  }
+  if (!parent.empty()) return fmt::format("/{}/{}", parent, id);
+  return geteuid() == 0 ? fmt::format("/{}/{}", group_top, id) : std::string();
+}
+
+RuntimeCall::RuntimeCall(const std::string& run_root, std::string_view command) {
+  log_.redirect([command](std::string_view message) {
+    const std::string line = fmt::format("cgx: {}: warning: {}\n", command, message);
+    (void)!write(STDERR_FILENO, line.data(), line.size());
+  });
+  call_.program = "cgx-oci";
+  call_.log = &log_;
+  call_.globals.emplace_back("root", run_root);
+  call_.globals.emplace_back("rootless", geteuid() == 0 ? "false" : "auto");
+  if (geteuid() == 0 && systemd_is_manager()) call_.globals.emplace_back("systemd-cgroup", "");
+}
+
+Making::Making(const MonitorPlan& plan) : plan_(plan), runtime_(plan.run_root, "run") {
+  parts_.options = &plan.options;
+  parts_.image = &plan.image;
+  parts_.id = plan.id;
+  parts_.root = fmt::format("{}/{}/rootfs", plan.run_root, plan.id);
+  parts_.data = fmt::format("{}/containers/{}", plan.data_root, plan.id);
+}
+
+std::uint32_t Making::host_id(std::uint32_t id, const std::vector<container::IdMapping>& maps) {
+  for (const container::IdMapping& m : maps)
+    if (id >= m.container_id && id - m.container_id < m.size) return m.host_id + (id - m.container_id);
+  return id;
+}
+
+Result<> Making::prepare() {
+  Store store = CGX_TRY(Store::open(plan_.run_root));
+  auto entry = store.create(plan_.id);
+  if (!entry && entry.error().code == EEXIST) {
+    Error e{.code = EEXIST, .what = "is the name of a container that is there already", .value = plan_.id};
+    e.hint = fmt::format("cgx container rm {} removes it", plan_.id);
+    return std::unexpected(std::move(e));
+  }
+  entry_ = CGX_TRY(std::move(entry));
+  CGX_CHECK(in_stage("record", make_record()));
+  CGX_CHECK(in_stage("data", make_data()));
+  CGX_CHECK(choose_maps());
+  CGX_CHECK(choose_network());
+  first_root_ = CGX_TRY(in_stage("layers", mount_root()));
+  CGX_CHECK(in_stage("volumes", make_sources()));
+  CGX_CHECK(in_stage("config", make_config()));
+  return in_stage("cgroup", make_group());
+}
+
+Result<> Making::make_record() {
+  const RunOptions& o = plan_.options;
+  record_.id = plan_.id;
+  record_.image = o.image;
+  record_.layers = plan_.image.layers;
+  record_.command = CGX_TRY(command_of(o, plan_.image));
+  record_.created = time_now();
+  record_.data = parts_.data;
+  record_.network = o.network;
+  record_.remove = o.remove;
+  record_.terminal = o.terminal;
+  record_.interactive = o.interactive;
+  record_.restart = o.restart;
+  record_.restart_most = o.restart_most;
+  record_.stop_signal = SIGTERM;
+  if (!plan_.image.stop_signal.empty())
+    if (const auto signal = tool::parse_signal(plan_.image.stop_signal)) record_.stop_signal = *signal;
+  if (o.stop_signal) record_.stop_signal = *o.stop_signal;
+  record_.stop_timeout = o.stop_timeout;
+  record_.labels = o.labels;
+  record_.limits = o.limit_texts;
+  record_.monitor = getpid();
+  record_.monitor_start = CGX_TRY(container::start_time_of(getpid()));
+  return write_record(*entry_, record_);
+}
+
+Result<> Making::make_data() {
+  // Of the same name, and nobody's: this container is the one that has the name.
+  CGX_CHECK(remove_tree(parts_.data));
+  CGX_CHECK(make_directories(parts_.data, 0700));
+  return {};
+}
+
+Result<> Making::choose_maps() {
+  if (plan_.options.userns != "auto") return {};
+  if (geteuid() != 0)
+    return fail(EPERM, "--userns auto is for root: without it a container is in a user namespace anyway");
+  std::vector<std::string> used;
+  for (const Known& other : CGX_TRY(all())) {
+    const auto spec = container::read_spec(other.state.config, "/");
+    if (spec && !spec->linux_.uid_mappings.empty())
+      used.push_back(std::to_string(spec->linux_.uid_mappings[0].host_id));
+  }
+  std::uint32_t at = static_cast<std::uint32_t>(std::hash<std::string>{}(plan_.id) % bases);
+  for (std::uint32_t round = 0; round < bases; ++round, at = (at + 1) % bases) {
+    const std::uint32_t base = first_base + at * range;
+    if (std::ranges::find(used, std::to_string(base)) != used.end()) continue;
+    parts_.maps.uids = parts_.maps.gids = {{.container_id = 0, .host_id = base, .size = range}};
+    return {};
+  }
+  return fail(ENOSPC, "--userns auto: all ranges of ids are taken");
+}
+
+Result<> Making::choose_network() {
+  const std::string& network = plan_.options.network;
+  if (!network.starts_with("container:")) return {};
+  auto other = find(network.substr(10));
+  if (!other)
+    return std::unexpected(located(Result<>(std::unexpected(other.error())), "", "--network", network).error());
+  if (!container::init_alive(other->state)) {
+    Error e{.code = ESRCH, .what = "is of a container that does not run", .knob = "--network", .value = network};
+    return std::unexpected(std::move(e));
+  }
+  parts_.network_path = fmt::format("/proc/{}/ns/net", other->state.pid);
+  return {};
+}
+
+Result<sys::Fd> Making::mount_root() const {
+  LayerPlan layers{
+      .lower = plan_.image.layers, .data = parts_.data, .throw_away = plan_.options.remove, .maps = parts_.maps};
+  return mount_layers(layers);
+}
+
+// -v makes what is missing on the host, as users of the field expect.
+Result<> Making::make_sources() const {
+  for (const Bind& bind : plan_.options.binds) {
+    struct stat st{};
+    if (!bind.make_source || stat(bind.source.c_str(), &st) == 0) continue;
+    CGX_CHECK(make_directories(bind.source, 0755));
+  }
+  return {};
+}
+
+Result<> Making::make_config() {
+  const RunOptions& o = plan_.options;
+  const int root = first_root_.get();
+  parts_.user = CGX_TRY(find_user(root, o.user.empty() ? plan_.image.user : o.user));
+  const std::string workdir = workdir_of(o, plan_.image);
+  const mode_t mask = umask(022);
+  const auto made = container::make_in_root(root, workdir, container::NewKind::directory);
+  (void)umask(mask);
+  if (!made) {
+    Error e{.code = made.error().code, .what = made.error().text(), .knob = "--workdir", .value = workdir};
+    return std::unexpected(std::move(e));
+  }
+  if (made->made && (host_uid() != 0 || host_gid() != 0))
+    (void)fchownat(made->fd.get(), "", host_uid(), host_gid(), AT_EMPTY_PATH);
+  const std::string host = o.hostname.empty() ? plan_.id.substr(0, 64) : o.hostname;
+  const uid_t owner = parts_.maps.uids.empty() ? geteuid() : parts_.maps.uids[0].host_id;
+  const gid_t group = parts_.maps.gids.empty() ? getegid() : parts_.maps.gids[0].host_id;
+  CGX_CHECK(write_new(parts_.data + "/hostname", host + "\n", owner, group));
+  const auto of_host = [&](const char* path) {
+    auto text = o.network == "host" ? sys::read_path(path) : Result<std::string>(std::string());
+    return text ? std::move(*text) : std::string();
+  };
+  CGX_CHECK(write_new(
+      parts_.data + "/hosts",
+      o.network == "host" ? of_host("/etc/hosts") : fmt::format("127.0.0.1\tlocalhost {}\n::1\tlocalhost\n", host),
+      owner,
+      group));
+  CGX_CHECK(write_new(parts_.data + "/resolv.conf", of_host("/etc/resolv.conf"), owner, group));
+  if (o.init) parts_.init = CGX_TRY(sys::helper_path("cgx-init"));
+  parts_.group = CGX_TRY(group_path(o, plan_.id));
+  state_.id = plan_.id;
+  state_.bundle = parts_.data;
+  state_.rootfs = parts_.root;
+  state_.oci_version = "1.3.0";
+  state_.created = record_.created;
+  state_.owner = fmt::format("#{}", geteuid());
+  state_.config = CGX_TRY(config_text(parts_));
+  spec_ = std::make_unique<container::Spec>(CGX_TRY(container::read_spec(state_.config, parts_.data)));
+  if (spec_->linux_.seccomp)
+    seccomp_ = CGX_TRY(container::compile_seccomp(*spec_->linux_.seccomp, plan_.run_root + "/@seccomp"));
+  return {};
+}
+
+Result<> Making::make_group() {
+  groups_ = std::make_unique<oci::GroupMaker>(runtime_.call(), *spec_);
+  groups_->add(plan_.options.limits, plan_.options.force);
+  return groups_->make(state_, [&] { return entry_->write(state_); });
+}
+
+Result<container::Launched> Making::launch(const std::function<void()>& streams) {
+  container::LaunchRequest request;
+  request.spec = spec_.get();
+  request.id = plan_.id;
+  request.bundle = state_.bundle;
+  request.group = groups_->group();
+  request.rootfs.spec = spec_.get();
+  request.rootfs.root = first_root_.valid() ? std::move(first_root_) : CGX_TRY(in_stage("layers", mount_root()));
+  request.seccomp = seccomp_;
+  request.foreground_terminal = plan_.options.terminal;
+  request.state_json = [&](std::string_view status, pid_t pid) { return container::state_json(state_, status, pid); };
+  request.record = [&](pid_t pid) -> Result<> {
+    state_.pid = pid;
+    state_.pid_start = CGX_TRY(container::start_time_of(pid));
+    state_.ready = true;
+    record_.started = time_now();
+    CGX_CHECK(write_record(*entry_, record_));
+    return entry_->write(state_);
+  };
+  if (groups_->group() != nullptr) counters_ = count_now(*groups_->group());
+  streams();
+  auto launched = CGX_TRY(container::launch(request));
+  for (const std::string& warning : launched.warnings) runtime_.call().log->warning(warning);
+  entry_->unlock();
+  return launched;
+}
+
+void Making::explain(Ending& ending) const {
+  if (groups_->group() != nullptr)
+    explain_death(*groups_->group(), counters_, ending);
+  else
+    ending.why = plain_reason(ending);
+}
+
+void Making::write_ending(const Ending& ending) { (void)launcher::write_ending(*entry_, ending); }
+
+void Making::count_restart() {
+  ++record_.restarts;
+  (void)write_record(*entry_, record_);
+}
+
+void Making::kill_all() const { (void)oci::end_processes(state_); }
+
+void Making::give_up() {
+  if (!entry_) return;
+  (void)oci::end_processes(state_);
+  if (groups_) groups_->undo(state_);
+  (void)remove_left_group();
+  (void)remove_tree(parts_.data);
+  (void)entry_->remove();
+}
+
+// Somebody may be removing it at this moment: who has the lock does it.
+void Making::finish() {
+  auto known = find(plan_.id, Store::How::change);
+  if (!known || known->record.monitor != getpid()) return;
+  (void)oci::end_processes(known->state);
+  (void)oci::remove_groups(known->state);
+  (void)remove_left_group();
+  if (record_.remove) (void)remove_container(std::move(*known));
+}
+
+}  // namespace cgx::launcher

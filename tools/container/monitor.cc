@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "monitor.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <optional>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "death.h"
+#include "log_writer.h"
+#include "making.h"
+#include "relay.h"
+#include "remove.h"
+
+namespace cgx::launcher {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+Result<> make_pipe(sys::Fd& read_end, sys::Fd& write_end) {
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) return fail_errno(errno, "pipe");
+  read_end = sys::Fd(ends[0]);
+  write_end = sys::Fd(ends[1]);
+  return {};
+}
+
+void not_blocking(int fd) { (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
+
+// One command that is connected.
+struct Client {
+  sys::Fd socket;
+  bool watches = false;  // wants the output
+  std::string waiting;   // a packet that it does not take yet, with its word
+};
+
+class Monitor {
+ public:
+  explicit Monitor(const MonitorPlan& plan) : making_(plan) {
+    if (plan.client >= 0)
+      clients_.push_back({.socket = sys::Fd(plan.client), .watches = !plan.options.detach, .waiting = {}});
+  }
+
+  int run() {
+    sigset_t all;
+    sigfillset(&all);
+    (void)sigprocmask(SIG_BLOCK, &all, nullptr);
+    signals_ = sys::Fd(signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK));
+    if (const auto made = first_start(); !made) {
+      const Error error = made.error();
+      making_.give_up();
+      if (!clients_.empty()) (void)send_packet(clients_[0].socket.get(), Word::failed, error_data(error));
+      return 1;
+    }
+    (void)setsid();
+    // Nobody of the caller's waits for the end of a pipe that this process holds.
+    const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = 0; fd < 3; ++fd) (void)dup2(null, fd);
+    (void)close(null);
+    for (Client& client : clients_) {
+      (void)send_packet(client.socket.get(), Word::started, making_.id());
+      not_blocking(client.socket.get());
+    }
+    std::erase_if(clients_, [](const Client& c) { return !c.watches; });
+    while (!done_) step();
+    return 0;
+  }
+
+ private:
+  Result<> first_start() {
+    CGX_CHECK(making_.prepare());
+    listening_ = CGX_TRY(listen_in(making_.entry().directory()));
+    return launch();
+  }
+
+  // The program gets the ends of pipes as its standard streams by this process' own, which a child has.
+  Result<> launch() {
+    const Record& record = making_.record();
+    log_.emplace(record.data + "/log");
+    in_.reset(-1);
+    out_.reset(-1);
+    err_.reset(-1);
+    terminal_.reset(-1);
+    input_.clear();
+    input_ends_ = false;
+    std::array<sys::Fd, 3> before, theirs;
+    for (int fd = 0; fd < 3; ++fd) before[static_cast<std::size_t>(fd)] = sys::Fd(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+    if (!record.terminal) {
+      if (record.interactive)
+        CGX_CHECK(make_pipe(theirs[0], in_));
+      else
+        theirs[0] = sys::Fd(open("/dev/null", O_RDONLY | O_CLOEXEC));
+      CGX_CHECK(make_pipe(out_, theirs[1]));
+      CGX_CHECK(make_pipe(err_, theirs[2]));
+      // A program that opens /dev/stdout anew needs the right to it.
+      for (std::size_t fd = 0; fd < 3; ++fd)
+        if (fd > 0 || record.interactive) (void)fchown(theirs[fd].get(), making_.host_uid(), making_.host_gid());
+    }
+    auto launched = making_.launch([&] {
+      for (int fd = 0; fd < 3 && !record.terminal; ++fd) (void)dup2(theirs[static_cast<std::size_t>(fd)].get(), fd);
+    });
+    for (int fd = 0; fd < 3; ++fd) (void)dup2(before[static_cast<std::size_t>(fd)].get(), fd);
+    if (!launched) return std::unexpected(launched.error());
+    init_ = std::move(*launched);
+    terminal_ = std::move(init_->terminal);
+    for (const sys::Fd* fd : {&in_, &out_, &err_, &terminal_})
+      if (fd->valid()) not_blocking(fd->get());
+    if (terminal_.valid() && size_) (void)ioctl(terminal_.get(), TIOCSWINSZ, &*size_);
+    started_ = Clock::now();
+    return {};
+  }
+
+  void step() {
+    std::vector<pollfd> fds;
+    const bool stuck = std::ranges::any_of(clients_, [](const Client& c) { return !c.waiting.empty(); });
+    const auto watch = [&](int fd, short events) { fds.push_back({.fd = fd, .events = events, .revents = 0}); };
+    watch(init_ ? init_->pidfd.get() : -1, POLLIN);
+    watch(signals_.get(), POLLIN);
+    watch(listening_.get(), POLLIN);
+    watch(stuck ? -1 : out_.get(), POLLIN);
+    watch(stuck ? -1 : err_.get(), POLLIN);
+    const bool types = terminal_.valid() && !input_.empty();
+    watch(terminal_.get(), static_cast<short>((stuck ? 0 : POLLIN) | (types ? POLLOUT : 0)));
+    watch(!input_.empty() || input_ends_ ? in_.get() : -1, POLLOUT);
+    const std::size_t first = fds.size();
+    for (const Client& c : clients_) {
+      const bool full = input_.size() > most_input;
+      watch(c.socket.get(), static_cast<short>((full ? 0 : POLLIN) | (c.waiting.empty() ? 0 : POLLOUT)));
+    }
+    if (poll(fds.data(), fds.size(), wait_time()) < 0 && errno != EINTR) return;
+    for (std::size_t i = first; i < fds.size(); ++i)
+      if (fds[i].revents != 0) serve(clients_[i - first]);
+    std::erase_if(clients_, [](const Client& c) { return !c.socket.valid(); });
+    if (fds[2].revents != 0) accept_clients();
+    if (fds[1].revents != 0) take_signals();
+    if (fds[3].revents != 0) pass_output(out_, LogWriter::Stream::out);
+    if (fds[4].revents != 0) pass_output(err_, LogWriter::Stream::err);
+    if ((fds[5].revents & ~POLLOUT) != 0) pass_output(terminal_, LogWriter::Stream::out);
+    pass_input();
+    if (fds[0].revents != 0) ended();
+    if (kill_at_ && Clock::now() >= *kill_at_) {
+      kill_at_.reset();
+      making_.kill_all();
+    }
+    if (start_at_ && Clock::now() >= *start_at_) start_again();
+  }
+
+  [[nodiscard]] int wait_time() const {
+    int wait = -1;
+    for (const auto& at : {kill_at_, start_at_})
+      if (at) {
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(*at - Clock::now()).count();
+        const int ms = static_cast<int>(std::clamp<std::int64_t>(left, 0, 3'600'000));
+        wait = wait < 0 ? ms : std::min(wait, ms);
+      }
+    return wait;
+  }
+
+  void accept_clients() {
+    while (true) {
+      sys::Fd socket(accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+      if (!socket.valid()) return;
+      clients_.push_back({.socket = std::move(socket), .watches = false, .waiting = {}});
+      serve(clients_.back());  // what it has to say may be there: `stop` before the end that it brings about
+    }
+  }
+
+  void serve(Client& client) {
+    if (!client.waiting.empty()) {
+      const std::string packet = std::move(client.waiting);
+      client.waiting.clear();
+      send_to(client, static_cast<Word>(packet[0]), std::string_view(packet).substr(1));
+      if (!client.socket.valid()) return;
+    }
+    while (client.socket.valid() && input_.size() <= most_input) {
+      const auto packet = receive_packet(client.socket.get());
+      if (!packet && packet.error().code == EAGAIN) return;
+      if (!packet || !*packet) {
+        client.socket.reset(-1);
+        return;
+      }
+      take(client, **packet);
+    }
+  }
+
+  void take(Client& client, const Packet& packet) {
+    switch (packet.word) {
+      case Word::watch:
+        client.watches = true;
+        break;
+      case Word::in:
+        if (terminal_.valid() || in_.valid()) input_ += packet.data;
+        break;
+      case Word::in_end:
+        input_ends_ = in_.valid();
+        break;
+      case Word::size:
+        if (packet.data.size() == sizeof(winsize)) {
+          size_.emplace();
+          std::copy_n(packet.data.data(), sizeof(winsize), reinterpret_cast<char*>(&*size_));
+          if (terminal_.valid()) (void)ioctl(terminal_.get(), TIOCSWINSZ, &*size_);
+        }
+        break;
+      case Word::signal:
+        signal_init(data_number(packet.data));
+        break;
+      case Word::stop:
+        stopping_ = true;
+        if (start_at_) finish();
+        break;
+      default:
+        client.socket.reset(-1);
+    }
+  }
+
+  void signal_init(int signal) const {
+    if (init_ && signal > 0 && signal < 65)
+      (void)syscall(SYS_pidfd_send_signal, init_->pidfd.get(), signal, nullptr, 0);
+  }
+
+  // The host goes down, or somebody ends this process: as `stop` does.
+  void take_signals() {
+    signalfd_siginfo got{};
+    while (read(signals_.get(), &got, sizeof got) == static_cast<ssize_t>(sizeof got)) {
+      if (got.ssi_signo != SIGTERM) continue;
+      stopping_ = true;
+      if (start_at_) return finish();
+      signal_init(making_.record().stop_signal);
+      kill_at_ = Clock::now() + std::chrono::seconds(making_.record().stop_timeout);
+    }
+  }
+
+  void send_to(Client& client, Word word, std::string_view data) {
+    const auto sent = send_packet(client.socket.get(), word, data);
+    if (sent) return;
+    if (sent.error().code != EAGAIN || !client.waiting.empty()) {
+      client.socket.reset(-1);
+      return;
+    }
+    client.waiting = static_cast<char>(word);
+    client.waiting += data;
+  }
+
+  // False: nothing more comes now.
+  bool pass_output(sys::Fd& from, LogWriter::Stream stream) {
+    std::array<char, most_packet> buffer;
+    const ssize_t n = read(from.get(), buffer.data(), buffer.size());
+    if (n < 0 && (errno == EINTR || errno == EAGAIN)) return errno == EINTR;
+    if (n <= 0) {
+      if (&from != &terminal_) from.reset(-1);
+      return false;
+    }
+    const std::string_view text(buffer.data(), static_cast<std::size_t>(n));
+    log_->add(stream, text);
+    for (Client& client : clients_)
+      if (client.watches && client.socket.valid())
+        send_to(client, stream == LogWriter::Stream::out ? Word::out : Word::err, text);
+    return true;
+  }
+
+  void pass_input() {
+    const int to = terminal_.valid() ? terminal_.get() : in_.get();
+    while (to >= 0 && !input_.empty()) {
+      const ssize_t n = write(to, input_.data(), input_.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0 && errno == EAGAIN) return;
+      if (n < 0) {
+        input_.clear();
+        if (!terminal_.valid()) in_.reset(-1);
+        break;
+      }
+      input_.erase(0, static_cast<std::size_t>(n));
+    }
+    if (input_ends_ && input_.empty() && !terminal_.valid()) in_.reset(-1);
+  }
+
+  // With the first process all others of its pid namespace have ended: what they wrote is in the pipes.
+  void ended() {
+    siginfo_t info{};
+    if (waitid(P_PIDFD, static_cast<id_t>(init_->pidfd.get()), &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0)
+      return;
+    for (auto [fd, stream] : {std::pair(&out_, LogWriter::Stream::out),
+                              std::pair(&err_, LogWriter::Stream::err),
+                              std::pair(&terminal_, LogWriter::Stream::out)})
+      while (fd->valid() && drain_clients() && pass_output(*fd, stream)) continue;
+    log_->finish();
+    Ending ending;
+    ending.signal = info.si_code == CLD_EXITED ? 0 : info.si_status;
+    ending.status = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+    ending.ended = time_now();
+    making_.explain(ending);
+    init_.reset();
+    kill_at_.reset();
+    conclude(ending);
+  }
+
+  // Waits for those who are slow; a client that is stopped holds the end up, as it held the output.
+  bool drain_clients() {
+    for (Client& client : clients_)
+      while (client.socket.valid() && !client.waiting.empty()) {
+        pollfd one{.fd = client.socket.get(), .events = POLLOUT, .revents = 0};
+        (void)poll(&one, 1, -1);
+        const std::string packet = std::move(client.waiting);
+        client.waiting.clear();
+        send_to(client, static_cast<Word>(packet[0]), std::string_view(packet).substr(1));
+      }
+    return true;
+  }
+
+  void conclude(const Ending& ending) {
+    (void)drain_clients();
+    making_.write_ending(ending);
+    for (Client& client : clients_)
+      if (client.socket.valid()) {
+        send_to(client, Word::ended, number_data(ending.status));
+        (void)drain_clients();
+      }
+    const Record& record = making_.record();
+    bool again = !stopping_;
+    switch (record.restart) {
+      case Restart::no:
+        again = false;
+        break;
+      case Restart::on_failure:
+        again = again && ending.status != 0 && (record.restart_most == 0 || record.restarts < record.restart_most);
+        break;
+      case Restart::always:
+      case Restart::unless_stopped:
+        break;
+    }
+    if (!again) return finish();
+    // A container that ran for a while begins with the shortest pause again.
+    if (Clock::now() - started_ > std::chrono::seconds(10)) pause_ = shortest_pause;
+    start_at_ = Clock::now() + pause_;
+    pause_ = std::min(pause_ * 2, longest_pause);
+  }
+
+  void start_again() {
+    start_at_.reset();
+    making_.count_restart();
+    const auto started = launch();
+    if (started) return;
+    Ending ending{.status = 125, .ended = time_now(), .error = started.error().text()};
+    ending.why = "could not be started";
+    started_ = Clock::now();
+    conclude(ending);
+  }
+
+  void finish() {
+    done_ = true;
+    listening_.reset(-1);
+    making_.finish();
+    clients_.clear();  // who waits for the end of all goes on
+  }
+
+  static constexpr std::size_t most_input = 1U << 20U;
+  static constexpr std::chrono::milliseconds shortest_pause{100}, longest_pause{60'000};
+
+  Making making_;
+  std::vector<Client> clients_;
+  sys::Fd signals_, listening_, in_, out_, err_, terminal_;
+  std::optional<container::Launched> init_;
+  std::optional<LogWriter> log_;
+  std::string input_;  // what the container has not read yet
+  bool input_ends_ = false;
+  std::optional<winsize> size_;
+  Clock::time_point started_{};
+  std::optional<Clock::time_point> kill_at_, start_at_;
+  std::chrono::milliseconds pause_ = shortest_pause;
+  bool stopping_ = false, done_ = false;
+};
+
+}  // namespace
+
+Result<pid_t> start_monitor(const MonitorPlan& plan) {
+  const pid_t pid = fork();
+  if (pid < 0) return fail_errno(errno, "fork");
+  if (pid > 0) return pid;
+  const int status = Monitor(plan).run();
+  _exit(status);
+}
+
+}  // namespace cgx::launcher

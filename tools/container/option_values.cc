@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// Values of the flags of `cgx run` that have a form of their own.
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+
+#include <sys/resource.h>
+
+#include <fmt/format.h>
+
+#include "cgx/sys/text.h"
+
+#include "options.h"
+
+namespace cgx::launcher {
+namespace {
+
+struct UlimitName {
+  std::string_view name;
+  int resource;
+};
+constexpr std::array<UlimitName, 16> ulimit_names{{{"core", RLIMIT_CORE},
+                                                   {"cpu", RLIMIT_CPU},
+                                                   {"data", RLIMIT_DATA},
+                                                   {"fsize", RLIMIT_FSIZE},
+                                                   {"locks", RLIMIT_LOCKS},
+                                                   {"memlock", RLIMIT_MEMLOCK},
+                                                   {"msgqueue", RLIMIT_MSGQUEUE},
+                                                   {"nice", RLIMIT_NICE},
+                                                   {"nofile", RLIMIT_NOFILE},
+                                                   {"nproc", RLIMIT_NPROC},
+                                                   {"rss", RLIMIT_RSS},
+                                                   {"rtprio", RLIMIT_RTPRIO},
+                                                   {"rttime", RLIMIT_RTTIME},
+                                                   {"sigpending", RLIMIT_SIGPENDING},
+                                                   {"stack", RLIMIT_STACK},
+                                                   {"as", RLIMIT_AS}}};
+
+std::unexpected<Error> bad_mount(std::string_view text, std::string what) { return bad_value(text, std::move(what)); }
+
+}  // namespace
+
+Result<std::optional<std::string>> parse_env(std::string_view text) {
+  const std::size_t eq = text.find('=');
+  if (text.empty() || eq == 0 || text.find('\0') != std::string_view::npos)
+    return bad_value(text, "is not NAME=VALUE or NAME");
+  if (eq != std::string_view::npos) return std::string(text);
+  const char* value = std::getenv(std::string(text).c_str());
+  if (value == nullptr) return std::optional<std::string>();
+  return fmt::format("{}={}", text, value);
+}
+
+Result<Bind> parse_volume(std::string_view text) {
+  const auto parts = sys::split(text, ':');
+  if (parts.size() == 1 && text.starts_with('/')) {
+    Error e = bad_value(text, "is a volume without a name, which is not supported yet").error();
+    e.hint = "-v /path/of/the/host:/path";
+    return std::unexpected(std::move(e));
+  }
+  if (parts.size() < 2 || parts.size() > 3 || parts[0].empty() || !parts[1].starts_with('/'))
+    return bad_mount(text, "is not SRC:DST or SRC:DST:OPTIONS with absolute paths");
+  if (!parts[0].starts_with('/')) {
+    Error e = bad_value(text, "is a volume by name, which is not supported yet").error();
+    e.hint = fmt::format("for a directory: -v $PWD/{}:{}", parts[0], parts[1]);
+    return std::unexpected(std::move(e));
+  }
+  Bind bind{
+      .source = std::string(parts[0]), .destination = std::string(parts[1]), .options = {"rbind"}, .make_source = true};
+  bool propagation = false;
+  static constexpr std::array<std::string_view, 4> plain{"ro", "rw", "rro", "idmap"};
+  static constexpr std::array<std::string_view, 6> types{"private", "rprivate", "shared", "rshared", "slave", "rslave"};
+  if (parts.size() == 3)
+    for (const std::string_view option : sys::split(parts[2], ',')) {
+      if (std::ranges::find(types, option) != types.end())
+        propagation = true;
+      else if (std::ranges::find(plain, option) == plain.end() && !option.starts_with("idmap="))
+        return bad_mount(
+            text, fmt::format("has the option \"{}\", which is none of ro, rw, rro, idmap and propagation", option));
+      bind.options.emplace_back(option == "ro" ? "rro" : option);
+    }
+  if (!propagation) bind.options.emplace_back("rprivate");
+  return bind;
+}
+
+Result<> parse_mount(std::string_view text, RunOptions& into) {
+  std::string type = "volume", source, destination, propagation = "rprivate", size, mode;
+  bool readonly = false;
+  for (const std::string_view part : sys::split(text, ',')) {
+    const std::size_t eq = part.find('=');
+    const std::string_view key = part.substr(0, eq);
+    const std::string value(eq == std::string_view::npos ? std::string_view() : part.substr(eq + 1));
+    if (key == "type")
+      type = value;
+    else if (key == "src" || key == "source")
+      source = value;
+    else if (key == "dst" || key == "destination" || key == "target")
+      destination = value;
+    else if (key == "ro" || key == "readonly")
+      readonly = value.empty() || value == "true" || value == "1";
+    else if (key == "bind-propagation")
+      propagation = value;
+    else if (key == "tmpfs-size")
+      size = value;
+    else if (key == "tmpfs-mode")
+      mode = value;
+    else
+      return bad_mount(text, fmt::format("has the key \"{}\", which is not known", key));
+  }
+  if (!destination.starts_with('/')) return bad_mount(text, "has no dst=/PATH");
+  if (type == "tmpfs") {
+    TmpfsMount m{.destination = destination,
+                 .options = {"nosuid", "nodev", "noexec", "mode=" + (mode.empty() ? "1777" : mode)}};
+    if (!size.empty()) {
+      const auto bytes = sys::parse_size(size);
+      if (!bytes) return bad_mount(text, "has a tmpfs-size that is no size");
+      m.options.push_back(fmt::format("size={}", *bytes));
+    }
+    if (readonly) m.options.emplace_back("ro");
+    into.tmpfs.push_back(std::move(m));
+    return {};
+  }
+  if (type == "volume") {
+    Error e = bad_mount(text, "is a volume, which is not supported yet").error();
+    e.hint = "type=bind,src=/path/of/the/host,dst=" + destination;
+    return std::unexpected(std::move(e));
+  }
+  if (type != "bind") return bad_mount(text, fmt::format("has the type \"{}\", which is none of bind and tmpfs", type));
+  if (!source.starts_with('/')) return bad_mount(text, "has no src=/PATH");
+  into.binds.push_back(
+      {.source = source, .destination = destination, .options = {"rbind", readonly ? "rro" : "rw", propagation}});
+  return {};
+}
+
+Result<DevicePath> parse_device(std::string_view text) {
+  const auto parts = sys::split(text, ':');
+  DevicePath d{.source = std::string(parts[0]), .destination = {}, .access = "rwm"};
+  if (!d.source.starts_with('/') || parts.size() > 3)
+    return bad_mount(text, "is not SRC[:DST[:rwm]] with absolute paths");
+  const auto access = [](std::string_view word) {
+    return !word.empty() && word.find_first_not_of("rwm") == std::string_view::npos;
+  };
+  d.destination = d.source;
+  for (std::size_t i = 1; i < parts.size(); ++i) {
+    if (i == 1 && parts[i].starts_with('/'))
+      d.destination = parts[i];
+    else if (i == parts.size() - 1 && access(parts[i]))
+      d.access = parts[i];
+    else
+      return bad_mount(text, "is not SRC[:DST[:rwm]] with absolute paths");
+  }
+  return d;
+}
+
+Result<container::Rlimit> parse_ulimit(std::string_view text) {
+  const std::size_t eq = text.find('=');
+  const auto name = std::ranges::find(ulimit_names, text.substr(0, eq), &UlimitName::name);
+  if (eq == std::string_view::npos || name == ulimit_names.end())
+    return bad_mount(text, "is not NAME=SOFT[:HARD] with a name like nofile, nproc or core");
+  const auto number = [](std::string_view word) -> Result<std::uint64_t> {
+    if (word == "-1" || word == "unlimited") return sys::unlimited;
+    return sys::parse_u64(word);
+  };
+  const auto [soft, hard] = [&] {
+    const std::string_view values = text.substr(eq + 1);
+    const std::size_t colon = values.find(':');
+    return std::pair(values.substr(0, colon), colon == std::string_view::npos ? values : values.substr(colon + 1));
+  }();
+  const auto low = number(soft), high = number(hard);
+  if (!low || !high) return bad_mount(text, "is not NAME=SOFT[:HARD] with numbers");
+  if (*low > *high) return bad_mount(text, "has a soft limit above the hard one");
+  std::string type = "RLIMIT_";
+  for (const char c : name->name) type += static_cast<char>(c - 'a' + 'A');
+  return container::Rlimit{.resource = name->resource, .type = std::move(type), .soft = *low, .hard = *high};
+}
+
+}  // namespace cgx::launcher

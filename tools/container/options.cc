@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "options.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include <fmt/format.h>
+
+#include "cgx/sys/text.h"
+
+#include "tools/groups.h"
+#include "tools/signals.h"
+
+namespace cgx::launcher {
+namespace {
+
+std::unexpected<Error> wrong(std::string_view flag, std::string_view value, std::string what, std::string hint = {}) {
+  return std::unexpected(Error{.code = EINVAL,
+                               .what = std::move(what),
+                               .knob = fmt::format("--{}", flag),
+                               .value = std::string(value),
+                               .hint = std::move(hint),
+                               .fault = Fault::usage});
+}
+
+std::unexpected<Error> not_yet(std::string_view flag, std::string_view value, std::string what) {
+  Error e = wrong(flag, value, std::move(what)).error();
+  e.code = ENOTSUP;
+  return std::unexpected(std::move(e));
+}
+
+Result<std::string> capability_word(std::string_view flag, std::string_view text) {
+  std::string word;
+  for (const char c : text) word += static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
+  if (word.starts_with("CAP_")) word.erase(0, 4);
+  if (word != "ALL" && container::capability_number(word) < 0) return wrong(flag, text, "is no capability");
+  return word;
+}
+
+class OptionReader {
+ public:
+  explicit OptionReader(const tool::Call& call) : call_(call) {}
+
+  Result<RunOptions> run() {
+    out_.image = call_.words[0];
+    out_.command = call_.program;
+    out_.dry_run = call_.dry_run;
+    for (const auto& [name, text] : call_.options) CGX_CHECK(take(name, text));
+    out_.force = call_.on("force");
+    out_.limits = CGX_TRY(tool::limits_of(call_));
+    for (const tool::LimitFlag& flag : call_.limits)
+      out_.limit_texts.emplace_back(flag.knob != nullptr ? "--" + std::string(flag.knob->flag) : flag.file, flag.text);
+    return finish();
+  }
+
+ private:
+  using Take = Result<> (OptionReader::*)(std::string_view flag, const std::string& text);
+  struct Row {
+    std::string_view name;
+    Take take;
+  };
+
+  Result<RunOptions> finish() {
+    if (out_.detach && out_.remove && out_.restart != Restart::no)
+      return wrong("restart", tool_restart_, "and --rm contradict each other");
+    if (out_.remove && out_.restart != Restart::no)
+      return wrong("restart", tool_restart_, "and --rm contradict each other");
+    return std::move(out_);
+  }
+
+  Result<> take(const std::string& name, const std::string& text) {
+    static constexpr std::array<std::pair<std::string_view, bool RunOptions::*>, 6> switches{
+        {{"detach", &RunOptions::detach},
+         {"interactive", &RunOptions::interactive},
+         {"tty", &RunOptions::terminal},
+         {"rm", &RunOptions::remove},
+         {"read-only", &RunOptions::readonly},
+         {"init", &RunOptions::init}}};
+    for (const auto& [option, member] : switches)
+      if (option == name) return out_.*member = true, Result<>();
+    static constexpr std::array<Row, 28> rows{{{"name", &OptionReader::take_name},
+                                               {"env", &OptionReader::take_env},
+                                               {"env-file", &OptionReader::take_env_file},
+                                               {"workdir", &OptionReader::take_workdir},
+                                               {"user", &OptionReader::take_user},
+                                               {"entrypoint", &OptionReader::take_entrypoint},
+                                               {"volume", &OptionReader::take_volume},
+                                               {"mount", &OptionReader::take_mount},
+                                               {"tmpfs", &OptionReader::take_tmpfs},
+                                               {"network", &OptionReader::take_network},
+                                               {"cgroup-parent", &OptionReader::take_cgroup_parent},
+                                               {"ip", &OptionReader::refuse_network},
+                                               {"publish", &OptionReader::refuse_network},
+                                               {"publish-all", &OptionReader::refuse_network},
+                                               {"hostname", &OptionReader::take_hostname},
+                                               {"cap-add", &OptionReader::take_cap_add},
+                                               {"cap-drop", &OptionReader::take_cap_drop},
+                                               {"security-opt", &OptionReader::take_security},
+                                               {"ulimit", &OptionReader::take_ulimit},
+                                               {"sysctl", &OptionReader::take_sysctl},
+                                               {"shm-size", &OptionReader::take_shm_size},
+                                               {"device", &OptionReader::take_device},
+                                               {"userns", &OptionReader::take_userns},
+                                               {"restart", &OptionReader::take_restart},
+                                               {"label", &OptionReader::take_label},
+                                               {"stop-signal", &OptionReader::take_stop_signal},
+                                               {"stop-timeout", &OptionReader::take_stop_timeout},
+                                               {"pull", &OptionReader::take_pull}}};
+    for (const Row& row : rows)
+      if (row.name == name) return (this->*row.take)(name, text);
+    return {};  // those that every command has
+  }
+
+  Result<> take_name(std::string_view flag, const std::string& text) {
+    if (text.size() > 64 || !Store::check_id(text) || text.starts_with('.') || text.starts_with('-'))
+      return wrong(
+          flag, text, "is not a name of 1 to 64 letters, digits, _, +, - and . that begins with a letter or a digit");
+    out_.name = text;
+    return {};
+  }
+  Result<> take_env(std::string_view flag, const std::string& text) {
+    auto variable = located(parse_env(text), "", fmt::format("--{}", flag));
+    if (!variable) return std::unexpected(variable.error());
+    if (*variable) out_.env.push_back(**std::move(variable));
+    return {};
+  }
+  Result<> take_env_file(std::string_view flag, const std::string& text) {
+    const auto file = sys::read_path(text);
+    if (!file) return wrong(flag, text, fmt::format("cannot be read: {}", errno_text(file.error().code)));
+    int number = 0;
+    for (std::string_view line : sys::lines(*file)) {
+      ++number;
+      while (!line.empty() && (line.front() == ' ' || line.front() == '\t')) line.remove_prefix(1);
+      if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+      if (line.empty() || line.front() == '#') continue;
+      auto variable = parse_env(line);
+      if (!variable) return wrong(flag, text, fmt::format("line {}: {}", number, variable.error().text()));
+      if (*variable) out_.env.push_back(**std::move(variable));
+    }
+    return {};
+  }
+  Result<> take_workdir(std::string_view flag, const std::string& text) {
+    if (!text.starts_with('/')) return wrong(flag, text, "does not start with /");
+    out_.workdir = text;
+    return {};
+  }
+  Result<> take_user(std::string_view flag, const std::string& text) {
+    if (text.empty() || text.starts_with(':')) return wrong(flag, text, "is not USER or USER:GROUP");
+    out_.user = text;
+    return {};
+  }
+  Result<> take_entrypoint(std::string_view, const std::string& text) { return out_.entrypoint = text, Result<>(); }
+  Result<> take_volume(std::string_view flag, const std::string& text) {
+    auto bind = parse_volume(text);
+    if (!bind) return std::unexpected(located(std::move(bind), "", fmt::format("--{}", flag)).error());
+    out_.binds.push_back(std::move(*bind));
+    return {};
+  }
+  Result<> take_mount(std::string_view flag, const std::string& text) {
+    return located(parse_mount(text, out_), "", fmt::format("--{}", flag));
+  }
+  Result<> take_tmpfs(std::string_view flag, const std::string& text) {
+    const std::size_t colon = text.find(':');
+    TmpfsMount m{.destination = text.substr(0, colon), .options = {"nosuid", "nodev", "noexec", "mode=1777"}};
+    if (!m.destination.starts_with('/')) return wrong(flag, text, "does not start with /");
+    if (colon != std::string::npos)
+      for (const std::string_view option : sys::split(std::string_view(text).substr(colon + 1), ','))
+        if (!option.empty()) m.options.emplace_back(option);
+    out_.tmpfs.push_back(std::move(m));
+    return {};
+  }
+  Result<> take_network(std::string_view flag, const std::string& text) {
+    if (text == "none" || text == "host") return out_.network = text, Result<>();
+    if (text.starts_with("container:") && text.size() > 10) return out_.network = text, Result<>();
+    return not_yet(flag, text, "is not supported yet: networks are none, host and container:NAME");
+  }
+  Result<> refuse_network(std::string_view flag, const std::string& text) {
+    return not_yet(flag, text, "is not supported yet: there is no network but none, host and container:NAME");
+  }
+  Result<> take_cgroup_parent(std::string_view flag, const std::string& text) {
+    const auto name = parse_group_name(text);
+    if (!name) return wrong(flag, text, name.error().what);
+    if (name->empty()) return wrong(flag, text, "is the root");
+    out_.cgroup_parent = *name;
+    return {};
+  }
+  Result<> take_hostname(std::string_view flag, const std::string& text) {
+    if (text.empty() || text.size() > 64) return wrong(flag, text, "is not of 1 to 64 bytes");
+    out_.hostname = text;
+    return {};
+  }
+  Result<> take_cap_add(std::string_view flag, const std::string& text) {
+    for (const std::string_view word : sys::split(text, ','))
+      out_.cap_add.push_back(CGX_TRY(capability_word(flag, word)));
+    return {};
+  }
+  Result<> take_cap_drop(std::string_view flag, const std::string& text) {
+    for (const std::string_view word : sys::split(text, ','))
+      out_.cap_drop.push_back(CGX_TRY(capability_word(flag, word)));
+    return {};
+  }
+  Result<> take_security(std::string_view flag, const std::string& text) {
+    const std::size_t at = text.find_first_of("=:");
+    const std::string_view name = std::string_view(text).substr(0, at);
+    const std::string value = at == std::string::npos ? std::string() : text.substr(at + 1);
+    if (name == "no-new-privileges" && (value.empty() || value == "true"))
+      return out_.no_new_privileges = true, Result<>();
+    if (name == "no-new-privileges" && value == "false") return out_.no_new_privileges = false, Result<>();
+    if (value.empty())
+      return wrong(flag, text, "is not seccomp=, apparmor=, label=, systempaths=unconfined or no-new-privileges");
+    if (name == "seccomp") return out_.seccomp = value, Result<>();
+    if (name == "apparmor") return out_.apparmor = value == "unconfined" ? "" : value, Result<>();
+    if (name == "label") return out_.label = value == "disable" ? "" : value, Result<>();
+    if (name == "systempaths" && value == "unconfined") return out_.system_paths = false, Result<>();
+    return wrong(flag, text, "is not seccomp=, apparmor=, label=, systempaths=unconfined or no-new-privileges");
+  }
+  Result<> take_ulimit(std::string_view flag, const std::string& text) {
+    auto limit = parse_ulimit(text);
+    if (!limit) return std::unexpected(located(std::move(limit), "", fmt::format("--{}", flag)).error());
+    std::erase_if(out_.rlimits, [&](const container::Rlimit& r) { return r.resource == limit->resource; });
+    out_.rlimits.push_back(std::move(*limit));
+    return {};
+  }
+  Result<> take_sysctl(std::string_view flag, const std::string& text) {
+    const std::size_t eq = text.find('=');
+    if (eq == std::string::npos || eq == 0) return wrong(flag, text, "is not NAME=VALUE");
+    out_.sysctls.emplace_back(text.substr(0, eq), text.substr(eq + 1));
+    return {};
+  }
+  Result<> take_shm_size(std::string_view flag, const std::string& text) {
+    const auto size = sys::parse_size(text);
+    if (!size || *size == 0 || *size == sys::unlimited) return wrong(flag, text, "is no size");
+    out_.shm_size = *size;
+    return {};
+  }
+  Result<> take_device(std::string_view flag, const std::string& text) {
+    auto device = parse_device(text);
+    if (!device) return std::unexpected(located(std::move(device), "", fmt::format("--{}", flag)).error());
+    out_.devices.push_back(std::move(*device));
+    return {};
+  }
+  Result<> take_userns(std::string_view flag, const std::string& text) {
+    if (text != "host" && text != "auto") return wrong(flag, text, "is not host or auto");
+    out_.userns = text;
+    return {};
+  }
+  Result<> take_restart(std::string_view flag, const std::string& text) {
+    tool_restart_ = text;
+    std::string_view word = text;
+    if (const std::size_t colon = text.find(':'); colon != std::string::npos) {
+      word = std::string_view(text).substr(0, colon);
+      const auto most = sys::parse_u64(std::string_view(text).substr(colon + 1), 1, 1'000'000'000);
+      if (word != "on-failure" || !most)
+        return wrong(flag, text, "is not no, on-failure[:N], always or unless-stopped");
+      out_.restart_most = *most;
+    }
+    for (const Restart r : {Restart::no, Restart::on_failure, Restart::always, Restart::unless_stopped})
+      if (restart_word(r) == word) return out_.restart = r, Result<>();
+    return wrong(flag, text, "is not no, on-failure[:N], always or unless-stopped");
+  }
+  Result<> take_label(std::string_view flag, const std::string& text) {
+    const std::size_t eq = text.find('=');
+    if (eq == 0 || text.empty()) return wrong(flag, text, "is not NAME=VALUE");
+    out_.labels.emplace_back(text.substr(0, eq), eq == std::string::npos ? "" : text.substr(eq + 1));
+    return {};
+  }
+  Result<> take_stop_signal(std::string_view flag, const std::string& text) {
+    const auto signal = tool::parse_signal(text);
+    if (!signal) return wrong(flag, text, "is no signal");
+    out_.stop_signal = *signal;
+    return {};
+  }
+  Result<> take_stop_timeout(std::string_view flag, const std::string& text) {
+    const auto seconds = sys::parse_u64(text, 0, 86400);
+    if (!seconds) return wrong(flag, text, "is no number of seconds up to 86400");
+    out_.stop_timeout = *seconds;
+    return {};
+  }
+  Result<> take_pull(std::string_view flag, const std::string& text) {
+    if (text != "missing" && text != "always" && text != "never")
+      return wrong(flag, text, "is not missing, always or never");
+    return {};
+  }
+
+  const tool::Call& call_;
+  RunOptions out_;
+  std::string tool_restart_;
+};
+
+}  // namespace
+
+Result<RunOptions> run_options(const tool::Call& call) { return OptionReader(call).run(); }
+
+}  // namespace cgx::launcher

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command line of `cgx run` as values. Pure but for the files that it names (--env-file); nothing of the system is
+// changed. Errors are Fault::usage and name the flag and the value.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cgx/change/plan.h"
+#include "cgx/container/spec.h"
+
+#include "record.h"
+#include "tools/command.h"
+
+namespace cgx::launcher {
+
+struct Bind {
+  std::string source, destination;
+  std::vector<std::string> options;  // "ro", "rshared", ...: of a mount of type bind
+  bool make_source = false;          // -v makes what is missing, --mount does not
+};
+
+struct TmpfsMount {
+  std::string destination;
+  std::vector<std::string> options;
+};
+
+struct DevicePath {
+  std::string source, destination, access;
+};
+
+struct RunOptions {
+  std::string image;
+  std::vector<std::string> command;  // after IMAGE
+  std::string name;                  // empty: one is made
+  bool detach = false, interactive = false, terminal = false, remove = false, readonly = false, init = false;
+  std::vector<std::string> env;  // NAME=VALUE
+  std::optional<std::string> entrypoint;
+  std::string workdir, user, hostname, network = "none", userns = "host";
+  std::vector<Bind> binds;
+  std::vector<TmpfsMount> tmpfs;
+  std::vector<DevicePath> devices;
+  std::vector<std::string> cap_add, cap_drop;  // upper case without CAP_; ALL
+  std::string seccomp = "default";             // default, unconfined, or a file
+  std::string apparmor, label;
+  bool no_new_privileges = false, system_paths = true;  // masked and read-only paths
+  std::vector<container::Rlimit> rlimits;
+  Pairs sysctls, labels;
+  std::uint64_t shm_size = 64U << 20U;
+  Restart restart = Restart::no;
+  std::uint64_t restart_most = 0;
+  std::optional<int> stop_signal;
+  std::uint64_t stop_timeout = 10;
+  std::string cgroup_parent;  // empty: the usual one
+  std::vector<Limit> limits;
+  Pairs limit_texts;  // flag or file, text
+  bool force = false;
+  bool dry_run = false;
+};
+
+[[nodiscard]] Result<RunOptions> run_options(const tool::Call& call);
+
+// One of -v, --mount, --device, --ulimit: for tests.
+[[nodiscard]] Result<Bind> parse_volume(std::string_view text);
+[[nodiscard]] Result<> parse_mount(std::string_view text, RunOptions& into);
+[[nodiscard]] Result<DevicePath> parse_device(std::string_view text);
+[[nodiscard]] Result<container::Rlimit> parse_ulimit(std::string_view text);
+// NAME=VALUE, or NAME of this process' environment; nothing where that has none.
+[[nodiscard]] Result<std::optional<std::string>> parse_env(std::string_view text);
+
+}  // namespace cgx::launcher

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "root.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/container/mount_calls.h"
+#include "cgx/container/root_dir.h"
+#include "cgx/sys/text.h"
+
+namespace cgx::launcher {
+namespace {
+
+Result<sys::Fd> open_layer(const std::string& path) {
+  auto fd = sys::open_path(path, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+  if (!fd) return fail_errno(fd.error().code, "layer " + path);
+  return fd;
+}
+
+std::string by_number(const sys::Fd& fd) { return fmt::format("/proc/self/fd/{}", fd.get()); }
+
+Result<> make_new_directory(const std::string& path, unsigned mode) {
+  if (mkdir(path.c_str(), mode) != 0 && errno != EEXIST) return fail_errno(errno, "mkdir " + path);
+  return {};
+}
+
+// The root of the whole has the attributes of the writable layer's: they are the image's.
+Result<> copy_attributes(const sys::Fd& from, const std::string& to, const container::IdMaps& maps) {
+  struct stat st{};
+  if (fstat(from.get(), &st) != 0) return fail_errno(errno, "stat");
+  const std::uint32_t uid_base = maps.uids.empty() ? 0 : maps.uids[0].host_id;
+  const std::uint32_t gid_base = maps.gids.empty() ? 0 : maps.gids[0].host_id;
+  if ((st.st_uid != 0 || st.st_gid != 0 || uid_base != 0) &&
+      lchown(to.c_str(), st.st_uid + uid_base, st.st_gid + gid_base) != 0)
+    return fail_errno(errno, "chown " + to);
+  if (chmod(to.c_str(), st.st_mode & 07777) != 0) return fail_errno(errno, "chmod " + to);
+  return {};
+}
+
+// Strings of fsconfig(2) have 255 bytes: paths by number are short, and no path is resolved twice.
+std::vector<std::string> lower_options(const std::vector<sys::Fd>& top_first) {
+  std::string all = "lowerdir=";
+  for (const sys::Fd& fd : top_first) all += (all.back() == '=' ? "" : ":") + by_number(fd);
+  if (all.size() - 9 <= container::longest_value) return {all};
+  std::vector<std::string> each;  // Linux 6.8
+  for (const sys::Fd& fd : top_first) each.push_back("lowerdir+=" + by_number(fd));
+  return each;
+}
+
+constexpr std::size_t most_account_bytes = 1U << 20U;
+
+// Empty where there is none, or what is there is no file.
+Result<std::string> account_file(int root, const std::string& path) {
+  auto fd = container::open_in_root(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  if (!fd) return std::string();
+  struct stat st{};
+  if (fstat(fd->get(), &st) != 0 || !S_ISREG(st.st_mode)) return std::string();
+  if (st.st_size > static_cast<off_t>(most_account_bytes))
+    return fail(EFBIG, fmt::format("{} of the container is larger than 1 MiB", path));
+  return sys::read_all(fd->get(), most_account_bytes);
+}
+
+bool is_numeric(std::string_view text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+Result<std::uint32_t> id_of(std::string_view text, std::string_view what) {
+  const auto n = sys::parse_u64(text, 0, 0xfffffffe);
+  if (!n) return bad_value(text, fmt::format("is no number of a {} from 0 to 4294967294", what));
+  return static_cast<std::uint32_t>(*n);
+}
+
+constexpr std::size_t most_fields_line = 64U << 10U;
+
+std::vector<std::string_view> fields_of(std::string_view line, std::size_t least) {
+  if (line.size() > most_fields_line) return {};
+  auto fields = sys::split(line, ':');
+  if (fields.size() < least) fields.clear();
+  return fields;
+}
+
+Result<> remove_below(int dir, int depth) {
+  if (depth > 4096) return fail(ELOOP, "directories are nested too deep");
+  const int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (copy < 0) return fail_errno(errno, "open");
+  DIR* stream = fdopendir(copy);
+  if (stream == nullptr) {
+    (void)close(copy);
+    return fail_errno(errno, "opendir");
+  }
+  Result<> done;
+  for (const dirent* entry = readdir(stream); entry != nullptr && done; entry = readdir(stream)) {
+    const std::string name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    if (entry->d_type != DT_DIR && unlinkat(dir, name.c_str(), 0) == 0) continue;
+    const sys::Fd below(openat(dir, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (below.valid()) done = remove_below(below.get(), depth + 1);
+    if (done && unlinkat(dir, name.c_str(), below.valid() ? AT_REMOVEDIR : 0) != 0 && errno != ENOENT)
+      done = fail_errno(errno, name);
+  }
+  (void)closedir(stream);
+  return done;
+}
+
+}  // namespace
+
+Result<sys::Fd> mount_layers(const LayerPlan& plan) {
+  if (plan.lower.empty()) return fail(EINVAL, "the image has no layers");
+  const std::string upper = plan.data + "/upper", work = plan.data + "/work";
+  std::vector<sys::Fd> lower;
+  for (auto path = plan.lower.rbegin(); path != plan.lower.rend(); ++path) lower.push_back(CGX_TRY(open_layer(*path)));
+  CGX_CHECK(make_new_directory(upper, 0755));
+  CGX_CHECK(make_new_directory(work, 0700));
+  CGX_CHECK(copy_attributes(lower.front(), upper, plan.maps));
+  if (!plan.maps.uids.empty()) {
+    const sys::Fd mapping = CGX_TRY(container::mapping_namespace(plan.maps));
+    for (sys::Fd& layer : lower) {
+      sys::Fd tree = CGX_TRY(container::clone_tree(layer.get(), "", container::Below::none, AT_EMPTY_PATH));
+      CGX_CHECK(container::set_attributes(
+          tree.get(), container::Below::none, {.set = MOUNT_ATTR_IDMAP, .user_namespace = mapping.get()}));
+      layer = std::move(tree);
+    }
+  }
+  const sys::Fd upper_fd = CGX_TRY(open_layer(upper)), work_fd = CGX_TRY(open_layer(work));
+  container::NewMount wanted{.type = "overlay", .source = "overlay", .data = lower_options(lower)};
+  wanted.data.push_back("upperdir=" + by_number(upper_fd));
+  wanted.data.push_back("workdir=" + by_number(work_fd));
+  // What an image says of renamed directories is not believed.
+  wanted.data.emplace_back("redirect_dir=nofollow");
+  wanted.data.emplace_back("metacopy=off");
+  if (plan.throw_away) wanted.data.emplace_back("volatile");
+  // Without the host's root there are no attributes of the class `trusted`.
+  auto tree = container::make_tree(wanted);
+  if (!tree && geteuid() == 0 && tree.error().code == EPERM) {
+    std::erase(wanted.data, "redirect_dir=nofollow");
+    wanted.data.emplace_back("userxattr");
+    tree = container::make_tree(wanted);
+  }
+  if (!tree) return fail(tree.error().code, fmt::format("overlay of {}: {}", plan.data, tree.error().text()));
+  struct statvfs fs{};
+  if (fstatvfs(tree->get(), &fs) == 0 && (fs.f_flag & ST_RDONLY) != 0)
+    return fail(EROFS, fmt::format("overlay of {}: the kernel made it read-only", plan.data));
+  return tree;
+}
+
+Result<ImageUser> find_user(int root, std::string_view text) {
+  const std::string passwd = CGX_TRY(account_file(root, "/etc/passwd"));
+  const std::string group = CGX_TRY(account_file(root, "/etc/group"));
+  return find_user(passwd, group, text);
+}
+
+Result<ImageUser> find_user(std::string_view passwd, std::string_view group, std::string_view text) {
+  ImageUser user;
+  const std::size_t colon = text.find(':');
+  const std::string_view name = text.substr(0, colon);
+  std::string account;
+  bool found = false;
+  const bool numeric = is_numeric(name) || name.empty();
+  if (numeric && !name.empty()) user.uid = CGX_TRY(id_of(name, "user"));
+  for (const std::string_view line : sys::lines(passwd)) {
+    const auto fields = fields_of(line, 6);
+    if (fields.empty() || fields[0].empty()) continue;
+    const auto uid = sys::parse_u64(fields[2], 0, 0xfffffffe), gid = sys::parse_u64(fields[3], 0, 0xfffffffe);
+    if (!uid || !gid || (numeric ? *uid != user.uid : fields[0] != name)) continue;
+    user.uid = static_cast<std::uint32_t>(*uid);
+    user.gid = static_cast<std::uint32_t>(*gid);
+    user.home = fields[5];
+    account = fields[0];
+    found = true;
+    break;
+  }
+  if (!found && !numeric) return bad_value(name, "is no user of the container: /etc/passwd has no such name");
+  if (colon != std::string_view::npos) {
+    const std::string_view wanted = text.substr(colon + 1);
+    if (is_numeric(wanted)) {
+      user.gid = CGX_TRY(id_of(wanted, "group"));
+      return user;
+    }
+    for (const std::string_view line : sys::lines(group)) {
+      const auto fields = fields_of(line, 3);
+      if (fields.empty() || fields[0] != wanted || wanted.empty()) continue;
+      user.gid = CGX_TRY(id_of(fields[2], "group"));
+      return user;
+    }
+    return bad_value(wanted, "is no group of the container: /etc/group has no such name");
+  }
+  if (account.empty()) return user;
+  for (const std::string_view line : sys::lines(group)) {
+    const auto fields = fields_of(line, 4);
+    if (fields.empty() || user.groups.size() >= 1024) continue;
+    const auto members = sys::split(fields[3], ',');
+    const auto gid = sys::parse_u64(fields[2], 0, 0xfffffffe);
+    if (gid && std::ranges::find(members, account) != members.end())
+      user.groups.push_back(static_cast<std::uint32_t>(*gid));
+  }
+  return user;
+}
+
+Result<> remove_tree(const std::string& path) {
+  const sys::Fd dir(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!dir.valid()) {
+    if (errno == ENOENT) return {};
+    return fail_errno(errno, path);
+  }
+  if (auto done = remove_below(dir.get(), 0); !done) return fail(done.error().code, path + ": " + done.error().text());
+  if (rmdir(path.c_str()) != 0 && errno != ENOENT) return fail_errno(errno, path);
+  return {};
+}
+
+Result<> make_directories(const std::string& path, unsigned mode) {
+  for (std::size_t at = path.find('/', 1);; at = path.find('/', at + 1)) {
+    const std::string part = path.substr(0, at);
+    if (mkdir(part.c_str(), mode) != 0 && errno != EEXIST && errno != EISDIR) return fail_errno(errno, "mkdir " + part);
+    if (at == std::string::npos) return {};
+  }
+}
+
+}  // namespace cgx::launcher

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+// run: checks all that can be checked, starts the monitor, and stays in the foreground of the container.
+#include <array>
+#include <cerrno>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/change/plan.h"
+#include "cgx/change/slice.h"
+
+#include "commands.h"
+#include "making.h"
+#include "monitor.h"
+#include "relay.h"
+
+namespace cgx::launcher {
+namespace {
+
+Result<std::string> new_name() {
+  std::array<unsigned char, 6> bytes{};
+  if (getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
+    return fail_errno(errno, "getrandom");
+  std::string name;
+  for (const unsigned char b : bytes) name += fmt::format("{:02x}", b);
+  return name;
+}
+
+// A command that is not there ends with 127, one that cannot be executed with 126, as in shells.
+Result<int> status_of_failure(const Call& call, const Error& error) {
+  if (!error.what.starts_with("exec")) return std::unexpected(error);
+  (void)tool::report(error, call.command->name, call.json);
+  return error.code == ENOENT ? 127 : 126;
+}
+
+std::string spaced(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
+  return text;
+}
+
+// The steps in their order, as they would be made.
+Result<int> show_steps(const Call& call, const RunOptions& o, const std::string& data) {
+  std::string text;
+  const std::string id = o.name.empty() ? "NAME" : o.name;
+  const bool layout = o.image.starts_with("oci:");
+  text += fmt::format("image: {}{}\n",
+                      o.image,
+                      layout ? fmt::format(", its layers unpacked below {}/layers where they are missing", data) : "");
+  Image image{.name = o.image};
+  if (!layout) image = CGX_TRY(open_image(o.image, data));
+  text += fmt::format("record: {}/{}/run.json\n", CGX_TRY(run_root()), id);
+  text += fmt::format(
+      "layers: overlay of {} below {}/containers/{}/upper\n", layout ? "those" : spaced(image.layers), data, id);
+  for (const Bind& b : o.binds) {
+    struct stat st{};
+    if (b.make_source && stat(b.source.c_str(), &st) != 0) text += fmt::format("volumes: mkdir {}\n", b.source);
+  }
+  const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
+  Desired desired;
+  const std::string path = CGX_TRY(group_path(o, id));
+  desired.group = path.starts_with('/') ? path.substr(1) : id;
+  desired.limits = o.limits;
+  desired.force = o.force;
+  desired.existing = Existing::refuse;
+  for (const Controller c : {Controller::cpu, Controller::memory, Controller::io, Controller::pids})
+    desired.need.add(c);
+  if (path.find(':') != std::string::npos)
+    text += fmt::format("cgroup: the scope cgx-{}.scope of systemd, in {}\n", id, path.substr(0, path.find(':')));
+  else if (!path.empty())
+    text += "cgroup: " + std::string(CGX_TRY(Plan::make(hierarchies, desired)).text());
+  else
+    text += "cgroup: a group below this process' own, where there are the rights\n";
+  std::string namespaces = "pid ipc uts mount cgroup";
+  if (o.network == "none") namespaces += " network";
+  if (o.network.starts_with("container:")) namespaces += fmt::format(", the network of {}", o.network.substr(10));
+  if (o.userns == "auto" || geteuid() != 0) namespaces += " user";
+  text += fmt::format("namespaces: {}\n", namespaces);
+  for (const char* path : {"/proc",
+                           "/dev",
+                           "/dev/pts",
+                           "/dev/shm",
+                           "/dev/mqueue",
+                           "/sys",
+                           "/sys/fs/cgroup",
+                           "/etc/hosts",
+                           "/etc/hostname",
+                           "/etc/resolv.conf"})
+    text += fmt::format("mount: {}\n", path);
+  for (const TmpfsMount& m : o.tmpfs) text += fmt::format("mount: {} (tmpfs)\n", m.destination);
+  for (const Bind& b : o.binds) text += fmt::format("mount: {} ({})\n", b.destination, b.source);
+  text += fmt::format("pivot_root: into it{}\n", o.readonly ? ", read-only" : "");
+  std::string names;
+  const std::uint64_t kept = capabilities_of(o);
+  for (int i = 0; !container::capability_name(i).empty(); ++i)
+    if ((kept >> static_cast<unsigned>(i) & 1U) != 0) names += fmt::format(" {}", container::capability_name(i));
+  text += fmt::format("capabilities:{}\n", names.empty() ? " none" : names);
+  text += fmt::format("seccomp: {}\n", o.seccomp);
+  if (layout && o.command.empty() && !o.entrypoint)
+    text += "exec: what the image says\n";
+  else
+    text += fmt::format("exec: {}\n", spaced(CGX_TRY(command_of(o, image))));
+  tool::print_steps(call, text);
+  return 0;
+}
+
+}  // namespace
+
+Result<int> run(const Call& call) {
+  MonitorPlan plan;
+  plan.options = CGX_TRY(run_options(call));
+  plan.run_root = CGX_TRY(run_root());
+  plan.data_root = CGX_TRY(data_root());
+  if (call.dry_run) return show_steps(call, plan.options, plan.data_root);
+  plan.image = CGX_TRY(open_image(plan.options.image, plan.data_root));
+  (void)CGX_TRY(command_of(plan.options, plan.image));
+  plan.id = plan.options.name.empty() ? CGX_TRY(new_name()) : plan.options.name;
+  std::array<int, 2> ends{};
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) return fail_errno(errno, "socketpair");
+  const sys::Fd mine(ends[0]);
+  sys::Fd theirs(ends[1]);
+  plan.client = theirs.get();
+  const pid_t monitor = CGX_TRY(start_monitor(plan));
+  theirs.reset(-1);
+  const auto first = CGX_TRY(receive_packet(mine.get()));
+  if (!first || first->word != Word::started) {
+    while (waitpid(monitor, nullptr, 0) < 0 && errno == EINTR) continue;
+    Error error =
+        first ? data_error(first->data) : Error{.code = EPIPE, .what = "its monitor was killed before it started"};
+    if (!first) error.hint = "cgx gc removes what is left of it";
+    if (error.group.empty()) error.group = plan.id;
+    return status_of_failure(call, error);
+  }
+  if (plan.options.detach) {
+    tool::print(plan.id + "\n");
+    return 0;
+  }
+  const Foreground foreground{.socket = mine.get(),
+                              .input = plan.options.interactive,
+                              .terminal = plan.options.terminal,
+                              .directory = fmt::format("{}/{}", plan.run_root, plan.id)};
+  const int status = CGX_TRY(stay(foreground));
+  if (status < 0) return 0;  // it was left running
+  while (waitpid(monitor, nullptr, 0) < 0 && errno == EINTR) continue;
+  return status;
+}
+
+}  // namespace cgx::launcher

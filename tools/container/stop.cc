@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// stop, kill, rm, wait: the end of containers.
+#include <array>
+#include <cerrno>
+#include <chrono>
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/sys/json.h"
+#include "cgx/sys/text.h"
+
+#include "commands.h"
+#include "making.h"
+#include "relay.h"
+#include "remove.h"
+#include "tools/signals.h"
+
+namespace cgx::launcher {
+namespace {
+
+// The monitor, where it is there.
+sys::Fd open_monitor(const Known& known) {
+  if (!known.monitored) return {};
+  sys::Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, known.record.monitor, 0)));
+  // Asked after the opening: then the descriptor is of that very process.
+  if (pidfd.valid() && !process_alive(known.record.monitor, known.record.monitor_start)) pidfd.reset(-1);
+  return pidfd;
+}
+
+// False: not in that time. -1: without an end.
+Result<bool> ended_within(const sys::Fd& pidfd, std::int64_t ms) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(ms);
+  while (true) {
+    pollfd one{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+    const int n = poll(&one, 1, ms < 0 ? -1 : static_cast<int>(std::max<std::int64_t>(left, 0)));
+    if (n > 0) return true;
+    if (n == 0) return false;
+    if (errno != EINTR) return fail_errno(errno, "poll");
+  }
+}
+
+// It is not started again: from now on the next end is the last one.
+void forbid_restart(const Known& known) {
+  if (const auto monitor = connect_in(known.entry.directory())) (void)send_packet(monitor->get(), Word::stop);
+}
+
+std::unexpected<Error> not_running(const Known& known) {
+  Error e{.code = ESRCH, .what = "does not run", .group = known.record.id};
+  e.hint = fmt::format("cgx container ls -a shows how it ended");
+  return std::unexpected(std::move(e));
+}
+
+// On v1 a frozen process does not see a signal, and does not even die.
+void let_it_see(const Known& known) {
+  if (known.status != Status::paused) return;
+  const auto hierarchies = Hierarchies::discover();
+  if (hierarchies) (void)thaw(Cgroup(*hierarchies, known.state.group), oci::in_seconds(10));
+}
+
+Result<> end_it(const Known& known, int signal, std::uint64_t seconds) {
+  const sys::Fd monitor = open_monitor(known);
+  forbid_restart(known);
+  const auto init = oci::open_init(known.state);
+  if (init) {
+    if (signal != SIGKILL) {
+      (void)oci::send_signal(*init, signal);
+      let_it_see(known);
+      if (!CGX_TRY(ended_within(*init, static_cast<std::int64_t>(seconds) * 1000)))
+        CGX_CHECK(oci::end_processes(known.state));
+    } else {
+      CGX_CHECK(oci::end_processes(known.state));
+    }
+    (void)CGX_TRY(ended_within(*init, 10'000));
+  }
+  // The record of its end is the monitor's.
+  if (monitor.valid() && !CGX_TRY(ended_within(monitor, 20'000)))
+    return fail(ETIMEDOUT, fmt::format("its monitor, process {}, does not end", known.record.monitor));
+  return {};
+}
+
+Result<std::uint64_t> seconds_of(const Call& call, std::uint64_t otherwise) {
+  const std::string_view text = call.get("time");
+  if (text.empty()) return otherwise;
+  const auto seconds = sys::parse_u64(text, 0, 86400);
+  if (!seconds)
+    return located(Result<std::uint64_t>(bad_value(text, "is no number of seconds up to 86400")), "", "--time");
+  return *seconds;
+}
+
+}  // namespace
+
+Result<int> stop(const Call& call) {
+  (void)CGX_TRY(seconds_of(call, 0));
+  return for_each_name(call, [&](const std::string& name) -> Result<> {
+    const Known known = CGX_TRY(find(name));
+    if (known.status == Status::stopped && !known.monitored) return {};  // as it is to be
+    return located(end_it(known, known.record.stop_signal, CGX_TRY(seconds_of(call, known.record.stop_timeout))),
+                   known.record.id);
+  });
+}
+
+Result<int> kill(const Call& call) {
+  const std::string_view word = call.get("signal", "KILL");
+  const auto signal = tool::parse_signal(word);
+  if (!signal) return located(Result<int>(bad_value(word, "is no signal")), "", "--signal");
+  return for_each_name(call, [&](const std::string& name) -> Result<> {
+    const Known known = CGX_TRY(find(name));
+    const auto init = oci::open_init(known.state);
+    if (!init || known.status == Status::stopped) return not_running(known);
+    if (*signal == SIGKILL) forbid_restart(known);
+    CGX_CHECK(located(oci::send_signal(*init, *signal), known.record.id));
+    if (*signal == SIGKILL) let_it_see(known);
+    return {};
+  });
+}
+
+Result<int> rm(const Call& call) {
+  const bool force = call.on("force");
+  return for_each_name(call, [&](const std::string& name) -> Result<> {
+    auto known = find(name);
+    if (!known && force && known.error().code == ENOENT) return {};
+    if (!known) return std::unexpected(known.error());
+    const std::string id = known->record.id;
+    if (known->status != Status::stopped || known->monitored) {
+      if (!force) {
+        Error e{.code = EBUSY, .what = "runs", .group = id};
+        e.hint = fmt::format("cgx container stop {0} ends it, cgx container rm -f {0} kills it first", id);
+        return std::unexpected(std::move(e));
+      }
+      CGX_CHECK(located(end_it(*known, SIGKILL, 0), id));
+    }
+    auto again = find(id, Store::How::change);
+    if (!again) {
+      if (again.error().code == ENOENT) return {};  // with --rm, or by somebody else
+      return std::unexpected(again.error());
+    }
+    if (again->record.created != known->record.created) return {};  // another one of that name
+    return located(remove_container(std::move(*again)), id);
+  });
+}
+
+Result<int> wait(const Call& call) {
+  sys::JsonWriter json;
+  json.open_object().key("containers").open_array();
+  const int status = for_each_name(call, [&](const std::string& name) -> Result<> {
+    Known known = CGX_TRY(find(name));
+    std::optional<int> ended;
+    const auto monitor = connect_in(known.entry.directory());
+    while (monitor && !ended) {
+      const auto packet = CGX_TRY(receive_packet(monitor->get()));
+      if (!packet) break;
+      if (packet->word == Word::ended) ended = data_number(packet->data);
+    }
+    if (!ended) {
+      // It had ended before, or its monitor was killed.
+      if (const auto init = oci::open_init(known.state)) (void)CGX_TRY(ended_within(*init, -1));
+      const auto ending = read_ending(known.entry);
+      if (!ending) {
+        Error e{.code = ECHILD, .what = "ended, and nobody saw how: its monitor was killed", .group = known.record.id};
+        return std::unexpected(std::move(e));
+      }
+      ended = ending->status;
+    }
+    if (call.json)
+      json.open_object().key("name").string(known.record.id).key("status").integer(*ended).close_object();
+    else
+      tool::print(fmt::format("{}\n", *ended));
+    return {};
+  });
+  if (call.json) tool::print(json.close_array().close_object().take() + "\n");
+  return status;
+}
+
+}  // namespace cgx::launcher
