@@ -87,7 +87,7 @@ def read_shapes(path):
     with open(path, encoding="utf-8") as file:
         text = "".join(line for line in file if not line.startswith("#"))
     shapes = {}
-    for name, body in re.findall(r"^([A-Za-z]+) = (.*?)(?=^[A-Za-z]+ = |\Z)", text, re.S | re.M):
+    for name, body in re.findall(r"^([A-Za-z]+(?: [a-z]+)?) = (.*?)(?=^[A-Za-z]+(?: [a-z]+)? = |\Z)", text, re.S | re.M):
         shapes[name] = Shape(body).tree
     return shapes
 

@@ -66,7 +66,10 @@ std::string row_of_limit(const Knob& knob, std::string_view text) {
 }
 
 void take_limits(Pairs& limits, const std::vector<tool::LimitFlag>& given) {
-  const auto flag_of = [](const tool::LimitFlag& f) { return f.knob != nullptr ? std::string(f.knob->flag) : f.file; };
+  // As cgx run records them.
+  const auto flag_of = [](const tool::LimitFlag& f) {
+    return f.knob != nullptr ? fmt::format("--{}", f.knob->flag) : f.file;
+  };
   const auto replaces = [&](const tool::LimitFlag& f, const std::pair<std::string, std::string>& old) {
     if (old.first != flag_of(f)) return false;
     if (f.knob == nullptr || !tool::adds(f.knob->format)) return true;
