@@ -183,14 +183,22 @@ std::string exit_status(const Command& command) {
          "nothing was touched. See cgx-exit(7).";
 }
 
+// `container ls` is cgx-container-ls(1).
+std::string page_of(const Command& command) {
+  std::string name = fmt::format("cgx-{}", command.name);
+  std::ranges::replace(name, ' ', '-');
+  return name;
+}
+
 void command_page(Job& job, const Command& command) {
-  Page page(fmt::format("cgx-{}", command.name), 1, job.date, job.version);
-  page.section("NAME").source(fmt::format("cgx\\-{} \\- {}", command.name, literal(command.doc)));
+  const std::string name = page_of(command);
+  Page page(name, 1, job.date, job.version);
+  page.section("NAME").source(fmt::format("{} \\- {}", literal(name), literal(command.doc)));
   page.section("SYNOPSIS").source(fmt::format(".B cgx {}\n{}", command.name, literal(command.words)));
   page.section("DESCRIPTION").paragraphs(command.details);
   if (!command.alias.empty())
     page.source(".PP").paragraphs(fmt::format("cgx {} is another name of the same command.", command.alias));
-  const std::string extra = std::string(command.name) + ".in";
+  const std::string extra = name.substr(4) + ".in";
   if (std::filesystem::exists(job.fragments / extra)) page.source(read_fragment(job, extra));
   page.section("OPTIONS");
   for (const Option& o : tool::common_options(command)) option_item(page, o);
@@ -207,7 +215,7 @@ void command_page(Job& job, const Command& command) {
   page.section("EXIT STATUS").paragraphs(exit_status(command));
   page.section("EXAMPLES").example(command.example);
   page.section("SEE ALSO").source(".BR cgx (1),\n.BR cgx\\-exit (7),\n.BR cgx\\-json (7),\n.BR cgx\\-knobs (7)");
-  finish(job, fmt::format("cgx-{}.1", command.name), page);
+  finish(job, name + ".1", page);
 }
 
 void add_commands(Page& page) {

@@ -60,6 +60,7 @@ RT=$(realpath "$CGX_OCI") rt=${CGX_OCI##*/}
 export PATH=$PATH:/usr/sbin:/sbin:/usr/libexec/podman:/usr/lib/podman
 export HOME=$state XDG_RUNTIME_DIR=$state/xdg
 mkdir -p "$XDG_RUNTIME_DIR"
+cd "$state" || exit 1  # conmon leaves a file named "oom" where it was started
 
 # ---- the machine ----------------------------------------------------------------------------------------------------
 _make_view() {

@@ -15,6 +15,7 @@
 #include "making.h"
 #include "options.h"
 #include "relay.h"
+#include "rootless.h"
 
 namespace cgx::launcher {
 namespace {
@@ -66,6 +67,7 @@ Result<int> exec(const Call& call) {
     return std::unexpected(std::move(e));
   }
   const Known known = CGX_TRY(running(call.words[0]));
+  CGX_CHECK(enter_namespace_of(known));
   RuntimeCall runtime(CGX_TRY(run_root()), "container exec");
   oci::Invocation& inner = runtime.call();
   for (const oci::Command& row : oci::commands())

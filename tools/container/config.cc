@@ -209,7 +209,7 @@ class ConfigWriter {
     else
       put_mount(json_, "/sys", "sysfs", "sysfs", Words{"nosuid", "noexec", "nodev", "ro"});
     put_mount(json_, "/sys/fs/cgroup", "cgroup", "cgroup", Words{"nosuid", "noexec", "nodev", "relatime", "ro"});
-    for (const std::string_view file : {"hosts", "hostname", "resolv.conf"}) {
+    for (const std::string& file : p_.host_files) {
       const std::string destination = fmt::format("/etc/{}", file);
       if (std::ranges::find(o_.binds, destination, &Bind::destination) != o_.binds.end()) continue;
       put_mount(json_, destination, "bind", fmt::format("{}/{}", p_.data, file), Words{"bind", "rprivate"});
@@ -271,7 +271,7 @@ class ConfigWriter {
       json_.key(name).string(value);
     };
     usual("net.ipv4.ip_unprivileged_port_start", "0");
-    usual("net.ipv4.ping_group_range", p_.maps.uids.empty() && !p_.nested ? "0 2147483647" : "0 65535");
+    usual("net.ipv4.ping_group_range", p_.nested ? "0 0" : p_.maps.uids.empty() ? "0 2147483647" : "0 65535");
     for (const auto& [name, value] : o_.sysctls) json_.key(name).string(value);
     json_.close_object();
   }

@@ -7,12 +7,13 @@
 #include <cstdlib>
 
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <fmt/format.h>
 
 #include "cgx/container/json_tree.h"
 #include "cgx/sys/program.h"
+
+#include "rootless.h"
 
 namespace cgx::launcher {
 namespace {
@@ -54,7 +55,7 @@ Result<Image> parse_unpacked(const std::string& name, const std::string& text) {
 Result<Image> layout_image(const std::string& name, const std::string& layout, const std::string& data) {
   const std::string helper = CGX_TRY(sys::helper_path("cgx-image"));
   std::vector<std::string> words{"unpack"};
-  if (geteuid() != 0) words.emplace_back("--userxattr");
+  if (in_user_namespace()) words.emplace_back("--userxattr");
   words.insert(words.end(), {data, layout});
   const std::string text = CGX_TRY(located(sys::run_program(helper, words, -1), "", {}, name));
   return located(parse_unpacked(name, text), "", {}, name);

@@ -10,6 +10,7 @@
 #include "cgx/sys/program.h"
 
 #include "commands.h"
+#include "rootless.h"
 
 namespace cgx::launcher {
 namespace {
@@ -18,9 +19,10 @@ struct Row {
   std::string_view name;
   Result<int> (*fn)(const Call&);
   bool starts = false;  // programs of containers: is to be safe from being written to by them
+  bool makes = false;   // files with other owners than the caller: without root, in a user namespace
 };
 constexpr Row rows[] = {
-    {"run", run, true},
+    {"run", run, true, true},
     {"container ls", ls},
     {"container inspect", inspect},
     {"container stop", stop},
@@ -35,8 +37,8 @@ constexpr Row rows[] = {
     {"container top", top},
     {"container stats", stats},
     {"container update", update},
-    {"container prune", prune},
-    {"gc", gc},
+    {"container prune", prune, false, true},
+    {"gc", gc, false, true},
 };
 
 // Helpers are looked for beside the program's file, which is another one once the program has protected itself.
@@ -63,6 +65,8 @@ int run_main(std::span<const std::string_view> words, char** argv) {
     remember_helpers();
     if (auto safe = container::protect_program(argv); !safe) return failed(safe.error(), command->name, call->json);
   }
+  if (row->makes && !call->dry_run)
+    if (auto entered = enter_own_namespace(); !entered) return failed(entered.error(), command->name, call->json);
   const auto status = row->fn(*call);
   return status ? *status : failed(status.error(), command->name, call->json);
 }

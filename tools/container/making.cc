@@ -17,6 +17,7 @@
 #include "cgx/sys/text.h"
 
 #include "remove.h"
+#include "rootless.h"
 #include "tools/signals.h"
 
 namespace cgx::launcher {
@@ -50,7 +51,7 @@ constexpr std::uint32_t first_base = 524288, bases = 28664, range = 65536;
 
 Result<std::string> group_path(const RunOptions& options, const std::string& id) {
   const std::string& parent = options.cgroup_parent;
-  if (geteuid() == 0 && systemd_is_manager()) {
+  if (!in_user_namespace() && systemd_is_manager()) {
     if (!parent.empty() && !parent.ends_with(".slice")) {
       Error e{.code = EINVAL,
               .what = "is no slice: systemd makes the groups here",
@@ -62,7 +63,7 @@ Result<std::string> group_path(const RunOptions& options, const std::string& id)
     return fmt::format("{}:cgx:{}", parent.empty() ? "machine.slice" : parent.substr(parent.rfind('/') + 1), id);
   }
   if (!parent.empty()) return fmt::format("/{}/{}", parent, id);
-  return geteuid() == 0 ? fmt::format("/{}/{}", group_top, id) : std::string();
+  return in_user_namespace() ? std::string() : fmt::format("/{}/{}", group_top, id);
 }
 
 RuntimeCall::RuntimeCall(const std::string& run_root, std::string_view command) {
@@ -73,8 +74,8 @@ RuntimeCall::RuntimeCall(const std::string& run_root, std::string_view command) 
   call_.program = "cgx-oci";
   call_.log = &log_;
   call_.globals.emplace_back("root", run_root);
-  call_.globals.emplace_back("rootless", geteuid() == 0 ? "false" : "auto");
-  if (geteuid() == 0 && systemd_is_manager()) call_.globals.emplace_back("systemd-cgroup", "");
+  call_.globals.emplace_back("rootless", in_user_namespace() ? "true" : "false");
+  if (!in_user_namespace() && systemd_is_manager()) call_.globals.emplace_back("systemd-cgroup", "");
 }
 
 Making::Making(const MonitorPlan& plan) : plan_(plan), runtime_(plan.run_root, "run") {
@@ -83,6 +84,7 @@ Making::Making(const MonitorPlan& plan) : plan_(plan), runtime_(plan.run_root, "
   parts_.id = plan.id;
   parts_.root = fmt::format("{}/{}/rootfs", plan.run_root, plan.id);
   parts_.data = fmt::format("{}/containers/{}", plan.data_root, plan.id);
+  parts_.nested = in_user_namespace();
 }
 
 std::uint32_t Making::host_id(std::uint32_t id, const std::vector<container::IdMapping>& maps) {
@@ -145,7 +147,7 @@ Result<> Making::make_data() {
 
 Result<> Making::choose_maps() {
   if (plan_.options.userns != "auto") return {};
-  if (geteuid() != 0)
+  if (in_user_namespace())
     return fail(EPERM, "--userns auto is for root: without it a container is in a user namespace anyway");
   std::vector<std::string> used;
   for (const Known& other : CGX_TRY(all())) {
@@ -207,6 +209,25 @@ Result<> Making::make_config() {
   }
   if (made->made && (host_uid() != 0 || host_gid() != 0))
     (void)fchownat(made->fd.get(), "", host_uid(), host_gid(), AT_EMPTY_PATH);
+  CGX_CHECK(make_host_files(root));
+  if (o.init) parts_.init = CGX_TRY(sys::helper_path("cgx-init"));
+  parts_.group = CGX_TRY(group_path(o, plan_.id));
+  state_.id = plan_.id;
+  state_.bundle = parts_.data;
+  state_.rootfs = parts_.root;
+  state_.oci_version = "1.3.0";
+  state_.created = record_.created;
+  state_.owner = fmt::format("#{}", geteuid());
+  state_.config = CGX_TRY(config_text(parts_));
+  spec_ = std::make_unique<container::Spec>(CGX_TRY(container::read_spec(state_.config, parts_.data)));
+  if (spec_->linux_.seccomp)
+    seccomp_ = CGX_TRY(container::compile_seccomp(*spec_->linux_.seccomp, plan_.run_root + "/@seccomp"));
+  return {};
+}
+
+// What a host tells its programs of itself, in /etc of the container.
+Result<> Making::make_host_files(int root) {
+  const RunOptions& o = plan_.options;
   const std::string host = o.hostname.empty() ? plan_.id.substr(0, 64) : o.hostname;
   const uid_t owner = parts_.maps.uids.empty() ? geteuid() : parts_.maps.uids[0].host_id;
   const gid_t group = parts_.maps.gids.empty() ? getegid() : parts_.maps.gids[0].host_id;
@@ -221,18 +242,18 @@ Result<> Making::make_config() {
       owner,
       group));
   CGX_CHECK(write_new(parts_.data + "/resolv.conf", of_host("/etc/resolv.conf"), owner, group));
-  if (o.init) parts_.init = CGX_TRY(sys::helper_path("cgx-init"));
-  parts_.group = CGX_TRY(group_path(o, plan_.id));
-  state_.id = plan_.id;
-  state_.bundle = parts_.data;
-  state_.rootfs = parts_.root;
-  state_.oci_version = "1.3.0";
-  state_.created = record_.created;
-  state_.owner = fmt::format("#{}", geteuid());
-  state_.config = CGX_TRY(config_text(parts_));
-  spec_ = std::make_unique<container::Spec>(CGX_TRY(container::read_spec(state_.config, parts_.data)));
-  if (spec_->linux_.seccomp)
-    seccomp_ = CGX_TRY(container::compile_seccomp(*spec_->linux_.seccomp, plan_.run_root + "/@seccomp"));
+  for (const char* name : {"hosts", "hostname", "resolv.conf"}) {
+    const mode_t mask = umask(022);
+    const auto there = container::make_in_root(root, fmt::format("/etc/{}", name), container::NewKind::file);
+    (void)umask(mask);
+    if (there)
+      parts_.host_files.emplace_back(name);
+    else if (there.error().code != EACCES && there.error().code != EPERM && there.error().code != EOVERFLOW)
+      return fail(there.error().code, fmt::format("/etc/{}: {}", name, there.error().text()));
+    else  // without root, /etc of an image that belongs to others
+      runtime_.call().log->warning(
+          fmt::format("the container has no /etc/{} of its own: {}", name, there.error().text()));
+  }
   return {};
 }
 

@@ -39,8 +39,9 @@ Result<> copy_attributes(const sys::Fd& from, const std::string& to, const conta
   if (fstat(from.get(), &st) != 0) return fail_errno(errno, "stat");
   const std::uint32_t uid_base = maps.uids.empty() ? 0 : maps.uids[0].host_id;
   const std::uint32_t gid_base = maps.gids.empty() ? 0 : maps.gids[0].host_id;
+  // EINVAL: of nobody in this user namespace, as what belongs to the host's root; then it is the caller's.
   if ((st.st_uid != 0 || st.st_gid != 0 || uid_base != 0) &&
-      lchown(to.c_str(), st.st_uid + uid_base, st.st_gid + gid_base) != 0)
+      lchown(to.c_str(), st.st_uid + uid_base, st.st_gid + gid_base) != 0 && errno != EINVAL)
     return fail_errno(errno, "chown " + to);
   if (chmod(to.c_str(), st.st_mode & 07777) != 0) return fail_errno(errno, "chmod " + to);
   return {};
@@ -140,7 +141,7 @@ Result<sys::Fd> mount_layers(const LayerPlan& plan) {
   if (plan.throw_away) wanted.data.emplace_back("volatile");
   // Without the host's root there are no attributes of the class `trusted`.
   auto tree = container::make_tree(wanted);
-  if (!tree && geteuid() == 0 && tree.error().code == EPERM) {
+  if (!tree && (tree.error().code == EPERM || tree.error().code == EINVAL)) {
     std::erase(wanted.data, "redirect_dir=nofollow");
     wanted.data.emplace_back("userxattr");
     tree = container::make_tree(wanted);

@@ -20,6 +20,7 @@
 #include "making.h"
 #include "monitor.h"
 #include "relay.h"
+#include "rootless.h"
 
 namespace cgx::launcher {
 namespace {
@@ -81,7 +82,7 @@ Result<int> show_steps(const Call& call, const RunOptions& o, const std::string&
   std::string namespaces = "pid ipc uts mount cgroup";
   if (o.network == "none") namespaces += " network";
   if (o.network.starts_with("container:")) namespaces += fmt::format(", the network of {}", o.network.substr(10));
-  if (o.userns == "auto" || geteuid() != 0) namespaces += " user";
+  if (o.userns == "auto" || geteuid() != 0 || in_user_namespace()) namespaces += " user";
   text += fmt::format("namespaces: {}\n", namespaces);
   for (const char* path : {"/proc",
                            "/dev",

@@ -18,6 +18,7 @@
 #include "making.h"
 #include "relay.h"
 #include "remove.h"
+#include "rootless.h"
 #include "tools/signals.h"
 
 namespace cgx::launcher {
@@ -64,6 +65,7 @@ void let_it_see(const Known& known) {
 }
 
 Result<> end_it(const Known& known, int signal, std::uint64_t seconds) {
+  CGX_CHECK(enter_namespace_of(known));
   const sys::Fd monitor = open_monitor(known);
   forbid_restart(known);
   const auto init = oci::open_init(known.state);
@@ -111,6 +113,7 @@ Result<int> kill(const Call& call) {
   if (!signal) return located(Result<int>(bad_value(word, "is no signal")), "", "--signal");
   return for_each_name(call, [&](const std::string& name) -> Result<> {
     const Known known = CGX_TRY(find(name));
+    CGX_CHECK(enter_namespace_of(known));
     const auto init = oci::open_init(known.state);
     if (!init || known.status == Status::stopped) return not_running(known);
     if (*signal == SIGKILL) forbid_restart(known);
@@ -135,6 +138,7 @@ Result<int> rm(const Call& call) {
       }
       CGX_CHECK(located(end_it(*known, SIGKILL, 0), id));
     }
+    CGX_CHECK(enter_own_namespace());
     auto again = find(id, Store::How::change);
     if (!again) {
       if (again.error().code == ENOENT) return {};  // with --rm, or by somebody else

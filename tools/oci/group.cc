@@ -70,9 +70,10 @@ Result<std::string_view> cgroup_manager(const Invocation& call) {
 // Without rights to make groups a container may do without, where nothing but the default was asked for.
 bool GroupMaker::may_do_without(const Error& error) const {
   if (error.code != EACCES && error.code != EPERM && error.code != EROFS && error.code != ENOENT) return false;
+  if (!more_.empty()) return false;
   const std::string_view rootless = call_.global("rootless", "auto");
   if (rootless == "true") return true;
-  if (rootless == "false" || geteuid() == 0 || !spec_.linux_.cgroups_path.empty() || !more_.empty()) return false;
+  if (rootless == "false" || geteuid() == 0 || !spec_.linux_.cgroups_path.empty()) return false;
   return std::ranges::all_of(desired_.limits,
                              [](const Limit& limit) { return limit.knob != nullptr && limit.knob->name == "devices"; });
 }

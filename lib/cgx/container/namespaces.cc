@@ -145,8 +145,10 @@ Result<> ForChildren::make_time(int proc, const Linux& config) {
 
 Result<> ForChildren::restore() {
   if (std::exchange(was_open_, false)) (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-  if (pid_.valid() && setns(pid_.get(), CLONE_NEWPID) != 0) return fail_errno(errno, "setns back");
-  if (time_.valid() && setns(time_.get(), CLONE_NEWTIME) != 0) return fail_errno(errno, "setns back");
+  // EPERM: the caller is root of a user namespace, and came from one that is not of that. Its further children would be
+  // the container's; it has none.
+  if (pid_.valid() && setns(pid_.get(), CLONE_NEWPID) != 0 && errno != EPERM) return fail_errno(errno, "setns back");
+  if (time_.valid() && setns(time_.get(), CLONE_NEWTIME) != 0 && errno != EPERM) return fail_errno(errno, "setns back");
   pid_.reset(-1);
   time_.reset(-1);
   return {};

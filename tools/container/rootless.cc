@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rootless.h"
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/container/supervise.h"
+#include "cgx/container/user_namespace.h"
+#include "cgx/sys/text.h"
+
+namespace cgx::launcher {
+namespace {
+
+using Mappings = std::vector<container::IdMapping>;
+
+std::string account_of(uid_t uid) {
+  const auto passwd = sys::read_path("/etc/passwd");
+  if (!passwd) return {};
+  for (const std::string_view line : sys::lines(*passwd)) {
+    const auto fields = sys::split(line, ':');
+    if (fields.size() > 2 && fields[2] == std::to_string(uid)) return std::string(fields[0]);
+  }
+  return {};
+}
+
+// 0 is the caller; from 1 on the ranges that `file` gives it, by name or number.
+Mappings mappings_of(const char* file, uid_t uid, std::uint32_t own) {
+  Mappings all{{.container_id = 0, .host_id = own, .size = 1}};
+  const auto text = sys::read_path(file);
+  if (!text) return all;
+  const std::string name = account_of(uid), number = std::to_string(uid);
+  std::uint32_t next = 1;
+  for (const std::string_view line : sys::lines(*text)) {
+    const auto fields = sys::split(line, ':');
+    if (fields.size() != 3 || (fields[0] != number && (name.empty() || fields[0] != name))) continue;
+    const auto first = sys::parse_u64(fields[1], 0, 0xfffffffe),
+               count = sys::parse_u64(fields[2], 1, 0xfffffffe - next);
+    if (!first || !count || all.size() >= 100) continue;
+    all.push_back({.container_id = next,
+                   .host_id = static_cast<std::uint32_t>(*first),
+                   .size = static_cast<std::uint32_t>(*count)});
+    next += static_cast<std::uint32_t>(*count);
+  }
+  return all;
+}
+
+// Programs that map ids for who may not are not there everywhere, and only the range of the caller itself needs none.
+Result<> map_ids_of(pid_t pid, uid_t uid, gid_t gid) {
+  const sys::Fd proc = CGX_TRY(container::host_proc());
+  const Mappings uids = mappings_of("/etc/subuid", uid, uid), gids = mappings_of("/etc/subgid", uid, gid);
+  if (uids.size() > 1 && gids.size() > 1) {
+    const auto mapped = container::write_idmaps(proc.get(), pid, uids, gids);
+    if (mapped) return mapped;
+    if (mapped.error().code != ENOENT) return mapped;
+  }
+  return container::write_idmaps(proc.get(), pid, {uids[0]}, {gids[0]});
+}
+
+Result<> keep_directories() {
+  const std::string run = CGX_TRY(run_root());
+  (void)setenv("CGX_RUN", run.substr(0, run.rfind('/')).c_str(), 1);
+  (void)setenv("CGX_DATA", CGX_TRY(data_root()).c_str(), 1);
+  return {};
+}
+
+Result<> become_root_here() {
+  if (setresgid(0, 0, 0) != 0 || setresuid(0, 0, 0) != 0) return fail_errno(errno, "the ids of the user namespace");
+  // What is mounted, and what is come back to, has to be of this user namespace.
+  if (unshare(CLONE_NEWNS) != 0) return fail_errno(errno, "a mount namespace");
+  if (mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) return fail_errno(errno, "the propagation of mounts");
+  return {};
+}
+
+}  // namespace
+
+bool in_user_namespace() {
+  const auto map = sys::read_path("/proc/self/uid_map");
+  if (!map) return false;
+  const auto words = sys::words(*map);
+  return words.size() != 3 || words[0] != "0" || words[1] != "0" || words[2] != "4294967295";
+}
+
+Result<> enter_own_namespace() {
+  if (geteuid() == 0) return {};
+  CGX_CHECK(keep_directories());
+  const uid_t uid = geteuid();
+  const gid_t gid = getegid();
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) return fail_errno(errno, "pipe");
+  sys::Fd from(ends[0]), to(ends[1]);
+  // Only a process outside can map more than the caller's own id: a child that stays there.
+  const pid_t parent = getpid();
+  const pid_t child = fork();
+  if (child < 0) return fail_errno(errno, "fork");
+  if (child == 0) {
+    to.reset(-1);
+    char byte = 0;
+    if (read(from.get(), &byte, 1) != 1) _exit(0);
+    const auto mapped = map_ids_of(parent, uid, gid);
+    if (!mapped) {
+      const std::string line = fmt::format("cgx: user namespace: {}\n", mapped.error().text());
+      (void)!write(STDERR_FILENO, line.data(), line.size());
+    }
+    _exit(mapped ? 0 : 1);
+  }
+  const bool made = unshare(CLONE_NEWUSER) == 0;
+  const int code = errno;
+  if (made) (void)!write(to.get(), "x", 1);
+  to.reset(-1);
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+  if (!made) {
+    Error e = fail_errno(code, "a user namespace").error();
+    e.hint = "without root a container needs one: sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone";
+    return std::unexpected(std::move(e));
+  }
+  if (status != 0) return fail(EPERM, "the ids of the user namespace could not be mapped");
+  CGX_CHECK(become_root_here());
+  // Mounts need a mount namespace of that user namespace.
+  if (unshare(CLONE_NEWNS) != 0) return fail_errno(errno, "a mount namespace");
+  if (mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0)
+    return fail_errno(errno, "the propagation of mounts");
+  return {};
+}
+
+Result<> enter_namespace_of(const Known& known) {
+  if (geteuid() == 0) return {};
+  CGX_CHECK(keep_directories());
+  const pid_t of = known.monitored ? known.record.monitor : known.state.pid;
+  const sys::Fd ns(open(fmt::format("/proc/{}/ns/user", of).c_str(), O_RDONLY | O_CLOEXEC));
+  if (!ns.valid()) return enter_own_namespace();
+  if (setns(ns.get(), CLONE_NEWUSER) != 0) return fail_errno(errno, "the user namespace of the container");
+  return become_root_here();
+}
+
+}  // namespace cgx::launcher
