@@ -7,8 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <fmt/format.h>
-
+#include "log_format.h"
 #include "record.h"
 
 namespace cgx::launcher {
@@ -53,11 +52,11 @@ void LogWriter::finish() {
 }
 
 void LogWriter::put(Stream stream, bool full, std::string_view text) {
-  const std::string_view name = stream == Stream::out ? "stdout" : "stderr";
+  const LogStream to = stream == Stream::out ? LogStream::out : LogStream::err;
   const std::string time = time_now();
   for (; text.size() > most_part; text.remove_prefix(most_part))
-    pending_ += fmt::format("{} {} P {}\n", time, name, text.substr(0, most_part));
-  pending_ += fmt::format("{} {} {} {}\n", time, name, full ? 'F' : 'P', text);
+    pending_ += format_entry(time, to, LogPart::part, text.substr(0, most_part));
+  pending_ += format_entry(time, to, full ? LogPart::full : LogPart::part, text);
 }
 
 void LogWriter::flush() {

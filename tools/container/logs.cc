@@ -130,9 +130,8 @@ class LogWaiter {
 
   // false: nobody reads any more.
   [[nodiscard]] Result<bool> wait(std::int64_t until) {
-    std::array<pollfd, 3> fds{pollfd{monitor_.get(), POLLIN, 0},
-                              pollfd{changes_.get(), POLLIN, 0},
-                              pollfd{STDOUT_FILENO, 0, 0}};  // a pipe whose reader has ended
+    std::array<pollfd, 3> fds{
+        pollfd{monitor_.get(), POLLIN, 0}, pollfd{changes_.get(), POLLIN, 0}, pollfd{reader_, 0, 0}};
     const std::int64_t left = std::max<std::int64_t>(0, until - now_usec()) / 1000;
     const bool endless = until == std::numeric_limits<std::int64_t>::max();
     const int timeout = endless ? -1 : static_cast<int>(std::min<std::int64_t>(left + 1, 3'600'000));
@@ -147,6 +146,8 @@ class LogWaiter {
 
  private:
   sys::Fd monitor_, changes_;
+  // A pipe whose reader has ended says so; what is closed would say it again and again.
+  int reader_ = fcntl(STDOUT_FILENO, F_GETFD) < 0 ? -1 : STDOUT_FILENO;
 };
 
 class LogShow {

@@ -133,7 +133,7 @@ std::string processes_json(const std::string& name,
 Result<int> top(const Call& call) {
   const Known known = CGX_TRY(find(call.words[0]));
   CGX_CHECK(needs_to_run(known));
-  std::vector<pid_t> pids{known.state.pid};
+  std::vector<pid_t> pids{known.state.pid};  // without a group no more is known
   if (!known.state.group.empty()) {
     const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
     const Cgroup group(hierarchies, known.state.group);
