@@ -63,6 +63,7 @@ class GroupMaker {
  private:
   [[nodiscard]] Result<> make_scope(State& state, const std::function<Result<>()>& save);
   [[nodiscard]] Result<> make_plain(State& state, const std::function<Result<>()>& save);
+  [[nodiscard]] Result<> make_there(State& state, const std::function<Result<>()>& save);
   [[nodiscard]] Result<> refuse_used(const State& state) const;
   [[nodiscard]] bool may_do_without(const Error& error) const;
 

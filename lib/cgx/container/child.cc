@@ -167,7 +167,10 @@ Result<> ContainerProcess::network() {
   return loopback_up();
 }
 
-Result<> ContainerProcess::mounts() { return build_rootfs(*plan_.rootfs); }
+Result<> ContainerProcess::mounts() {
+  if (plan_.rootfs->prepared_in_child) CGX_CHECK(prepare_rootfs(*plan_.rootfs));
+  return build_rootfs(*plan_.rootfs);
+}
 
 Result<> ContainerProcess::hooks() {
   const Hooks& hooks = plan_.spec->hooks;
