@@ -77,6 +77,8 @@ class GroupMaker {
 };
 // Removes a container's group and the groups that were made above it for it, as far as nobody else uses those.
 [[nodiscard]] Result<> remove_groups(const State& state);
+// Changes limits of a group that systemd made: by its properties, so that it does not take the change back.
+[[nodiscard]] Result<> set_scope_limits(const State& state, const std::vector<Limit>& limits);
 // "cgroupfs", "systemd" or "disabled".
 [[nodiscard]] Result<std::string_view> cgroup_manager(const Invocation& call);
 

@@ -61,7 +61,28 @@ Result<std::vector<Limit>> wanted_limits(const Invocation& call, const Spec& spe
   return std::move(limits.limits);
 }
 
+// cgx-bus, with limits as words.
+Result<std::string> ask_systemd(std::vector<std::string> words, const std::vector<Limit>& limits) {
+  for (const Limit& limit : limits) {
+    if (limit.knob == nullptr) {
+      words.insert(words.end(), {limit.file, limit.given});
+      continue;
+    }
+    // A row may stand for several values of the flag: a line each.
+    const std::string text = exact(*limit.knob, limit.value);
+    for (const std::string_view line : sys::lines(text))
+      words.insert(words.end(), {fmt::format("={}", limit.knob->name), std::string(line)});
+  }
+  const std::string helper = CGX_TRY(sys::helper_path("cgx-bus"));
+  return sys::run_program(helper, words, -1);
+}
+
 }  // namespace
+
+Result<> set_scope_limits(const State& state, const std::vector<Limit>& limits) {
+  CGX_CHECK(ask_systemd({"set-scope", state.systemd_scope}, limits));
+  return {};
+}
 
 Result<std::string_view> cgroup_manager(const Invocation& call) {
   if (call.global_on("systemd-cgroup")) return "systemd";
@@ -183,19 +204,9 @@ Result<> GroupMaker::make_scope(State& state, const std::function<Result<>()>& s
   const auto placeholder = std::make_shared<Placeholder>();
   if (placeholder->pid() < 0) return fail_errno(errno, "fork");
   placeholder_ = placeholder;
-  std::vector<std::string> words{"start-scope", state.systemd_scope, slice, std::to_string(placeholder->pid())};
-  for (const Limit& limit : desired_.limits) {
-    if (limit.knob == nullptr) {
-      words.insert(words.end(), {limit.file, limit.given});
-      continue;
-    }
-    // A row may stand for several values of the flag: a line each.
-    const std::string text = exact(*limit.knob, limit.value);
-    for (const std::string_view line : sys::lines(text))
-      words.insert(words.end(), {fmt::format("={}", limit.knob->name), std::string(line)});
-  }
-  const std::string helper = CGX_TRY(sys::helper_path("cgx-bus"));
-  const std::string answer = CGX_TRY(sys::run_program(helper, words, -1));
+  const std::string answer =
+      CGX_TRY(ask_systemd({"start-scope", state.systemd_scope, slice, std::to_string(placeholder->pid())},
+                          desired_.limits));
   state.group = sys::trim(answer);
   state.group_made = true;
   CGX_CHECK(save());
