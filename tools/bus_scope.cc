@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bus_scope.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <climits>
@@ -120,11 +121,48 @@ Result<std::string> start_scope(std::span<char* const> words) {
   const auto systemd = CGX_TRY(daemon::SystemdManager::connect());
   CGX_CHECK(systemd->start_scope(scope, slice, first, divided.properties, fmt::format("container {}", scope)));
   std::string group = CGX_TRY(systemd->group_of(scope));
-  CGX_CHECK(write_files(hierarchies, group, divided.files));
+  // A container's group is removed by cgx-oci, so it is made in the v1 hierarchies that systemd does not know too: those
+  // of cpuset and of the freezer are among them.
+  CGX_CHECK(mark_slice(hierarchies, group));
+  Transaction transaction(hierarchies);
+  CGX_CHECK(transaction.apply({.group = group, .limits = divided.files, .existing = Existing::allow}));
+  transaction.commit();
   return group;
 }
 
+// systemd has swap apart from memory, which a limit of both together says nothing of.
+Result<> complete(const Cgroup& group, std::vector<Limit>& limits) {
+  const auto has = [&](std::string_view flag) {
+    return std::ranges::any_of(limits, [&](const Limit& l) { return l.knob != nullptr && l.knob->flag == flag; });
+  };
+  const Knob* memory = find_knob("memory.max");
+  if (memory == nullptr || !has("memsw") || has(memory->flag)) return {};
+  if (auto now = CGX_TRY(read_knob(group, *memory))) limits.push_back({memory, *std::move(now), {}, {}});
+  return {};
+}
+
+Result<> set_scope(std::span<char* const> words) {
+  if (words.empty() || words.size() % 2 == 0) return bad_value({}, "cgx-bus set-scope is executed by cgx-oci");
+  const std::string scope = words[0];
+  std::vector<Limit> limits;
+  for (words = words.subspan(1); !words.empty(); words = words.subspan(2))
+    CGX_CHECK(add_limit(limits, words[0], words[1]));
+  const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
+  const auto systemd = CGX_TRY(daemon::SystemdManager::connect());
+  const std::string group = CGX_TRY(systemd->group_of(scope));
+  if (group.empty()) return fail(ESRCH, fmt::format("systemd has no group of {}", scope));
+  CGX_CHECK(complete(Cgroup(hierarchies, group), limits));
+  const daemon::Divided divided = CGX_TRY(daemon::divide(hierarchies, limits));
+  if (!divided.properties.empty()) CGX_CHECK(systemd->set_properties(scope, divided.properties));
+  return write_files(hierarchies, group, divided.files);
+}
+
 }  // namespace
+
+int run_set_scope(std::span<char* const> words) {
+  const Result<> done = set_scope(words);
+  return done ? 0 : report(done.error(), "set-scope", false);
+}
 
 int run_start_scope(std::span<char* const> words) {
   const Result<std::string> group = start_scope(words);

@@ -14,5 +14,7 @@ int run_scope(std::span<char* const> words);
 // `start-scope UNIT SLICE PID [KEY VALUE]...`: a new scope of that name in SLICE, with the process PID in it and these
 // limits (`=NAME` of a row, or a file). Prints the name of its group.
 int run_start_scope(std::span<char* const> words);
+// `set-scope UNIT [KEY VALUE]...`: changes these limits of it, until the next boot.
+int run_set_scope(std::span<char* const> words);
 
 }  // namespace cgx::tool

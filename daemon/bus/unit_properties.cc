@@ -38,6 +38,20 @@ Result<std::string> node_of(const std::string& number) {
   return bad_value(number, "is no disk of this host");
 }
 
+// systemd names all devices of a driver by its name in /proc/devices. Empty: the kernel has no driver of that number, so
+// that there are no such devices.
+std::string driver_of(std::string_view type, std::uint32_t major) {
+  const auto text = sys::read_path("/proc/devices");
+  if (!text) return {};
+  bool here = false;
+  for (const std::string_view line : sys::lines(*text)) {
+    if (line.ends_with(':')) here = line.starts_with(type == "char" ? "Character" : "Block");
+    const auto words = sys::words(line);
+    if (here && words.size() == 2 && words[0] == std::to_string(major)) return std::string(words[1]);
+  }
+  return {};
+}
+
 std::vector<std::uint8_t> mask_of(const sys::IdSet& set) {
   std::vector<std::uint8_t> mask;
   for (const unsigned id : set.ids()) {
@@ -208,10 +222,13 @@ class Divider {
     }
     Rules rules;
     for (const DeviceRule& rule : list.exceptions()) {
-      if (!rule.major || !rule.minor)
-        return std::unexpected(no_form(limit, "allows devices by a pattern, which systemd has no form for on v1"));
-      rules.emplace_back(fmt::format("/dev/{}/{}:{}", rule.type == 'b' ? "block" : "char", *rule.major, *rule.minor),
-                         access_text(rule.access));
+      if (!rule.major && rule.minor)
+        return std::unexpected(no_form(limit, "allows a minor number of every driver, which systemd has no form for"));
+      const std::string_view type = rule.type == 'b' ? "block" : "char";
+      if (rule.minor)
+        rules.emplace_back(fmt::format("/dev/{}/{}:{}", type, *rule.major, *rule.minor), access_text(rule.access));
+      else if (const std::string name = rule.major ? driver_of(type, *rule.major) : "*"; !name.empty())
+        rules.emplace_back(fmt::format("{}-{}", type, name), access_text(rule.access));
     }
     add("DevicePolicy", std::string("strict"));
     if (!rules.empty()) add("DeviceAllow", std::move(rules));

@@ -68,6 +68,7 @@ class GroupMaker {
  private:
   [[nodiscard]] Result<> make_scope(State& state, const std::function<Result<>()>& save);
   [[nodiscard]] Result<> make_plain(State& state, const std::function<Result<>()>& save);
+  [[nodiscard]] Result<> make_there(State& state, const std::function<Result<>()>& save);
   [[nodiscard]] Result<> refuse_used(const State& state) const;
   [[nodiscard]] bool may_do_without(const Error& error) const;
 
@@ -82,6 +83,8 @@ class GroupMaker {
 };
 // Removes a container's group and the groups that were made above it for it, as far as nobody else uses those.
 [[nodiscard]] Result<> remove_groups(const State& state);
+// Changes limits of a group that systemd made: by its properties, so that it does not take the change back.
+[[nodiscard]] Result<> set_scope_limits(const State& state, const std::vector<Limit>& limits);
 // "cgroupfs", "systemd" or "disabled".
 [[nodiscard]] Result<std::string_view> cgroup_manager(const Invocation& call);
 

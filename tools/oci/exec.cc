@@ -131,6 +131,7 @@ Result<int> run_exec(const Invocation& call) {
     group = std::make_unique<Cgroup>(*hierarchies, CGX_TRY(sub_group(call, container.state)));
     CGX_CHECK(group->require());
     request.group = group.get();
+    request.top_group = container.state.group;
   }
   if (spec.linux_.seccomp)
     request.seccomp =

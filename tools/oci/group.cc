@@ -12,6 +12,7 @@
 
 #include "cgx/change/slice.h"
 #include "cgx/container/resources.h"
+#include "cgx/container/tracking_group.h"
 #include "cgx/sys/program.h"
 #include "cgx/sys/text.h"
 
@@ -54,10 +55,34 @@ Result<std::vector<Limit>> wanted_limits(const Invocation& call, const Spec& spe
   for (const std::string& note : limits.notes) call.log->warning(note);
   auto more = CGX_TRY(container::annotated_limits(spec.annotations, limits.limits));
   std::ranges::move(more, std::back_inserter(limits.limits));
+  // Rules of devices take rights that only root outside has, and without those nobody can make a node anyway.
+  if (without_rights())
+    std::erase_if(limits.limits, [](const Limit& l) { return l.knob != nullptr && l.knob->name == "devices"; });
   return std::move(limits.limits);
 }
 
+// cgx-bus, with limits as words.
+Result<std::string> ask_systemd(std::vector<std::string> words, const std::vector<Limit>& limits) {
+  for (const Limit& limit : limits) {
+    if (limit.knob == nullptr) {
+      words.insert(words.end(), {limit.file, limit.given});
+      continue;
+    }
+    // A row may stand for several values of the flag: a line each.
+    const std::string text = exact(*limit.knob, limit.value);
+    for (const std::string_view line : sys::lines(text))
+      words.insert(words.end(), {fmt::format("={}", limit.knob->name), std::string(line)});
+  }
+  const std::string helper = CGX_TRY(sys::helper_path("cgx-bus"));
+  return sys::run_program(helper, words, -1);
+}
+
 }  // namespace
+
+Result<> set_scope_limits(const State& state, const std::vector<Limit>& limits) {
+  CGX_CHECK(ask_systemd({"set-scope", state.systemd_scope}, limits));
+  return {};
+}
 
 Result<std::string_view> cgroup_manager(const Invocation& call) {
   if (call.global_on("systemd-cgroup")) return "systemd";
@@ -73,9 +98,8 @@ bool GroupMaker::may_do_without(const Error& error) const {
   if (!more_.empty()) return false;
   const std::string_view rootless = call_.global("rootless", "auto");
   if (rootless == "true") return true;
-  if (rootless == "false" || geteuid() == 0 || !spec_.linux_.cgroups_path.empty()) return false;
-  return std::ranges::all_of(desired_.limits,
-                             [](const Limit& limit) { return limit.knob != nullptr && limit.knob->name == "devices"; });
+  if (rootless == "false" || !without_rights() || !spec_.linux_.cgroups_path.empty()) return false;
+  return desired_.limits.empty();
 }
 
 Result<> GroupMaker::make(State& state, const std::function<Result<>()>& save) {
@@ -96,10 +120,31 @@ Result<> GroupMaker::make(State& state, const std::function<Result<>()>& save) {
   return make_plain(state, save);
 }
 
+// With controllers for statistics and updates. A group that has processes can give its children none on cgroup2, and
+// one that is somebody else's takes no child: a container without limits needs neither.
 Result<> GroupMaker::make_plain(State& state, const std::function<Result<>()>& save) {
   desired_.group = CGX_TRY(container::group_of(spec_.linux_.cgroups_path, state.id, *hierarchies_));
   for (const Controller c : {Controller::cpu, Controller::memory, Controller::io, Controller::pids})
     desired_.need.add(c);
+  auto made = make_there(state, save);
+  const std::string first = desired_.group;
+  desired_.need = {};
+  if (!made && made.error().code == EBUSY) {
+    if (auto without = make_there(state, save)) {
+      call_.log->debug(made.error().text());
+      return without;
+    }
+  }
+  if (!made && may_do_without(made.error())) {
+    desired_.group = CGX_TRY(container::group_below(spec_.linux_.cgroups_path, state.id, *hierarchies_));
+    if (desired_.group != first && make_there(state, save)) return {};
+    call_.log->warning(fmt::format("the container has no cgroup of its own: {}", made.error().text()));
+    return save();
+  }
+  return made;
+}
+
+Result<> GroupMaker::make_there(State& state, const std::function<Result<>()>& save) {
   for (int round = 0; round < 10; ++round) {
     state.group = desired_.group;
     state.group_made = is_new(*hierarchies_, desired_.group);
@@ -118,9 +163,11 @@ Result<> GroupMaker::make_plain(State& state, const std::function<Result<>()>& s
       state.group.clear();
       state.group_made = false;
       state.parents_made.clear();
-      if (!may_do_without(done.error())) return done;
-      call_.log->warning(fmt::format("the container has no cgroup of its own: {}", done.error().text()));
-      return save();
+      return done;
+    }
+    if (auto tracked = container::make_tracking_group(*hierarchies_, desired_.group); !tracked) {
+      transaction_.reset();
+      return tracked;
     }
     for (const std::string& note : transaction_->notes()) call_.log->debug(note);
     group_ = std::make_unique<Cgroup>(*hierarchies_, desired_.group);
@@ -159,19 +206,9 @@ Result<> GroupMaker::make_scope(State& state, const std::function<Result<>()>& s
   const auto placeholder = std::make_shared<Placeholder>();
   if (placeholder->pid() < 0) return fail_errno(errno, "fork");
   placeholder_ = placeholder;
-  std::vector<std::string> words{"start-scope", state.systemd_scope, slice, std::to_string(placeholder->pid())};
-  for (const Limit& limit : desired_.limits) {
-    if (limit.knob == nullptr) {
-      words.insert(words.end(), {limit.file, limit.given});
-      continue;
-    }
-    // A row may stand for several values of the flag: a line each.
-    const std::string text = exact(*limit.knob, limit.value);
-    for (const std::string_view line : sys::lines(text))
-      words.insert(words.end(), {fmt::format("={}", limit.knob->name), std::string(line)});
-  }
-  const std::string helper = CGX_TRY(sys::helper_path("cgx-bus"));
-  const std::string answer = CGX_TRY(sys::run_program(helper, words, -1));
+  const std::string answer =
+      CGX_TRY(ask_systemd({"start-scope", state.systemd_scope, slice, std::to_string(placeholder->pid())},
+                          desired_.limits));
   state.group = sys::trim(answer);
   state.group_made = true;
   CGX_CHECK(save());
@@ -196,6 +233,7 @@ Result<> remove_groups(const State& state) {
     const auto below = children_of(group);
     if (group.present().empty() || (used && *used) || (below && !below->empty())) return {};
   }
+  CGX_CHECK(container::remove_tracking_group(hierarchies, state.group));
   // Not begun yet, or gone already.
   if (!group.present().empty()) CGX_CHECK(remove_group(group, state.group_made ? Below::remove : Below::keep));
   for (const std::string& parent : state.parents_made) {
@@ -203,6 +241,7 @@ Result<> remove_groups(const State& state) {
     const auto used = populated(above);
     const auto below = children_of(above);
     if ((used && *used) || (below && !below->empty())) break;
+    (void)container::remove_tracking_group(hierarchies, parent);
     (void)remove_group(above, Below::keep);  // somebody has come in between
   }
   return {};

@@ -86,6 +86,9 @@ struct Parsed {
 [[nodiscard]] Parsed parse(std::span<const std::string_view> arguments, std::string_view program);
 [[nodiscard]] std::string help_text(const Invocation& invocation);
 
+// A plain user, and who is root of a user namespace alone.
+[[nodiscard]] bool without_rights();
+
 // Standard output, whole, or the end of this process.
 void print(std::string_view text);
 // JSON as JsonWriter writes it, in lines that people can read.

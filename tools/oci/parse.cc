@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include "cgx/container/launch.h"
+
 #include "oci.h"
 
 namespace cgx::oci {
@@ -176,12 +178,14 @@ bool Invocation::global_on(std::string_view flag) const {
   return text != nullptr && *text == "true";
 }
 
+bool without_rights() { return geteuid() != 0 || container::in_user_namespace(); }
+
 std::string Invocation::root() const {
   std::string path(global("root"));
   if (path.empty()) {
     const char* runtime = std::getenv("XDG_RUNTIME_DIR");  // read once a command
     path =
-        geteuid() != 0 && runtime != nullptr && *runtime == '/' ? fmt::format("{}/cgx-oci", runtime) : "/run/cgx-oci";
+        without_rights() && runtime != nullptr && *runtime == '/' ? fmt::format("{}/cgx-oci", runtime) : "/run/cgx-oci";
   }
   if (path.starts_with('/')) return path;
   char* here = get_current_dir_name();

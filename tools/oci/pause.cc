@@ -109,6 +109,10 @@ Result<int> run_update(const Invocation& call) {
   const container::Limits limits = CGX_TRY(container::limits_of(resources, hierarchies, &group));
   for (const std::string& note : limits.notes) call.log->warning(note);
   if (limits.limits.empty()) return 0;
+  if (!container.state.systemd_scope.empty()) {
+    CGX_CHECK(set_scope_limits(container.state, limits.limits));
+    return 0;
+  }
   Transaction transaction(hierarchies);
   // Unless the specification asks for a look first, a lower limit counts, whatever the kernel has to do for it.
   const bool careful = resources.memory && resources.memory->check_before_update.value_or(false);

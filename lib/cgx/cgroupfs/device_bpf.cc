@@ -106,7 +106,7 @@ std::unexpected<Error> explain(int code, std::string_view doing) {
   switch (code) {
     case EPERM:
     case EACCES:
-      what = start + "not permitted: it needs CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN";
+      what = start + "not permitted: it needs CAP_BPF and CAP_NET_ADMIN";
       hint =
           "run it as root outside of a user namespace; if it is, a device program without BPF_F_ALLOW_MULTI above or "
           "in the group, or (before kernel 5.11) RLIMIT_MEMLOCK, is in the way";

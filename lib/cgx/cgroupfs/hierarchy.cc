@@ -91,6 +91,8 @@ Hierarchies Hierarchies::of_mounts(const std::vector<Mount>& mounts) {
     std::vector<Hierarchy>& list = m.version == Version::v1 && m.controllers.empty() ? h.named_ : h.all_;
     list.emplace_back(m, list.size());
   }
+  for (std::size_t i = 0; i < h.named_.size(); ++i)
+    h.named_[i] = Hierarchy(Mount(h.named_[i].mount()), h.all_.size() + i);
   return h;
 }
 

@@ -23,7 +23,7 @@ class Hierarchy {
   [[nodiscard]] Version version() const { return mount_.version; }
   [[nodiscard]] const std::string& dir() const { return mount_.dir; }
   [[nodiscard]] const Mount& mount() const { return mount_; }
-  [[nodiscard]] std::size_t index() const { return index_; }  // in Hierarchies::all()
+  [[nodiscard]] std::size_t index() const { return index_; }  // in all(), behind those in named()
   // v1: the controllers mounted together here. v2: those in the root's cgroup.controllers, read once.
   [[nodiscard]] const ControllerSet& controllers() const;
   // An O_PATH descriptor of the mount point, opened once and owned by this object.

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cgx/cgroupfs/place.h"
 #include "cgx/cgroupfs/tasks.h"
 
 namespace cgx::container {
@@ -32,6 +33,25 @@ pid_t clone_old(std::uint64_t flags, int signal, int* pidfd) {
   return static_cast<pid_t>(syscall(SYS_clone, all, nullptr, pidfd, nullptr, nullptr));
 }
 
+// The group's directory, or that of the nearest group above it that is there, up to `top`. None: not even that one is.
+Result<sys::Fd> nearest_dir(const Hierarchy& h, const Cgroup& group, std::string_view top) {
+  const auto copy = [](int fd) -> Result<sys::Fd> {
+    sys::Fd own(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+    if (!own.valid()) return fail_errno(errno, "fcntl");
+    return own;
+  };
+  auto dir = group.dir(h);
+  if (dir) return copy(*dir);
+  for (std::string_view name = group.name(); dir.error().code == ENOENT && lies_in(parent_of(name), top);) {
+    name = parent_of(name);
+    const Cgroup above(group.hierarchies(), std::string(name));
+    dir = above.dir(h);
+    if (dir) return copy(*dir);
+  }
+  if (dir.error().code == ENOENT) return sys::Fd();
+  return std::unexpected(std::move(dir.error()));
+}
+
 void reap(const Born& born) {
   siginfo_t info{};
   while (waitid(P_PID, static_cast<id_t>(born.pid), &info, WEXITED) != 0 && errno == EINTR) continue;
@@ -39,16 +59,21 @@ void reap(const Born& born) {
 
 }  // namespace
 
-Result<Membership> membership_of(const Cgroup* group) {
+Result<Membership> membership_of(const Cgroup* group, std::string_view top) {
   Membership groups;
   if (group == nullptr) return groups;
   CGX_CHECK(group->require());
-  groups.v1_tasks = CGX_TRY(open_v1_tasks(*group));
-  const Hierarchy* v2 = group->hierarchies().unified();
-  if (v2 == nullptr) return groups;
-  const auto dir = group->dir(*v2);
-  if (dir) groups.v2_dir = *dir;
-  if (!dir && dir.error().code != ENOENT) return std::unexpected(dir.error());
+  const Hierarchies& hierarchies = group->hierarchies();
+  for (const auto& list : {hierarchies.all(), hierarchies.named()})
+    for (const Hierarchy& h : list) {
+      sys::Fd dir = CGX_TRY(nearest_dir(h, *group, top.empty() ? group->name() : top));
+      if (!dir.valid()) continue;
+      if (h.version() == Version::v2)
+        groups.v2_dir = std::move(dir);
+      else
+        groups.v1_tasks.push_back(
+            CGX_TRY(located(sys::open_beneath(dir.get(), "tasks", O_WRONLY), shown(group->name()), "tasks")));
+    }
   return groups;
 }
 
@@ -114,7 +139,7 @@ void Birth::intermediate() {
 
 Result<Born> Birth::clone_first() {
   const std::uint64_t flags = plan_.intermediate ? 0 : plan_.flags;
-  const int dir = by_itself_ ? -1 : plan_.groups.v2_dir;
+  const int dir = by_itself_ ? -1 : plan_.groups.v2_dir.get();
   int pidfd = -1;
   pid_t pid = clone_process(flags, dir, SIGCHLD, &pidfd);
   if (pid < 0 && errno == EBUSY && dir >= 0 && plan_.fallback)
@@ -162,8 +187,8 @@ Result<Born> Birth::make() {
 // differs it takes the child for one that has escaped a kill: it ends before its first instruction. A child that joins
 // by itself is not compared.
 bool Birth::may_try_again() {
-  if (by_itself_ || plan_.groups.v2_dir < 0 || progress_.get()->stage != Stage::unborn) return false;
-  auto procs = sys::open_beneath(plan_.groups.v2_dir, "cgroup.procs", O_WRONLY);
+  if (by_itself_ || !plan_.groups.v2_dir.valid() || progress_.get()->stage != Stage::unborn) return false;
+  auto procs = sys::open_beneath(plan_.groups.v2_dir.get(), "cgroup.procs", O_WRONLY);
   if (!procs) return false;
   plan_.groups.v2_procs = *std::move(procs);
   by_itself_ = true;

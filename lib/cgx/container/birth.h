@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <string_view>
 #include <vector>
 
 #include <sys/types.h>
@@ -18,10 +19,12 @@ namespace cgx::container {
 // The groups as descriptors, opened before the clone.
 struct Membership {
   std::vector<sys::Fd> v1_tasks;
-  int v2_dir = -1;   // the group's directory in cgroup2, which `owner` owns
+  sys::Fd v2_dir;    // the group's directory in cgroup2
   sys::Fd v2_procs;  // its cgroup.procs, where the process has to join by itself
 };
-[[nodiscard]] Result<Membership> membership_of(const Cgroup* group);
+// A process has a place in every hierarchy, and what a container has made in one of them is in the others nowhere: there
+// it is in the nearest group above that is there, at most `top`, the container's (empty: in `group` or where it was).
+[[nodiscard]] Result<Membership> membership_of(const Cgroup* group, std::string_view top = {});
 
 struct BirthPlan {
   Membership groups;

@@ -140,6 +140,10 @@ Result<> ContainerProcess::identity() {
   if (plan_.time_here) {
     CGX_CHECK(system_call(unshare(CLONE_NEWTIME), "unshare of the time namespace"));
     CGX_CHECK(write_time_offsets(plan_.proc, CGX_TRY(pid_in(plan_.proc)), plan_.spec->linux_));
+    // unshare(2) is for the children, and before Linux 6.2 a program that is executed does not get there either.
+    const sys::Fd own(openat(plan_.proc, "self/ns/time_for_children", O_RDONLY | O_CLOEXEC));
+    if (!own.valid()) return fail_errno(errno, "time_for_children");
+    CGX_CHECK(system_call(setns(own.get(), CLONE_NEWTIME), "setns of the time namespace"));
   }
   if (plan_.become_root) {
     // EINVAL: it has no root. The process has all capabilities in it anyway.
@@ -163,7 +167,10 @@ Result<> ContainerProcess::network() {
   return loopback_up();
 }
 
-Result<> ContainerProcess::mounts() { return build_rootfs(*plan_.rootfs); }
+Result<> ContainerProcess::mounts() {
+  if (plan_.rootfs->prepared_in_child) CGX_CHECK(prepare_rootfs(*plan_.rootfs));
+  return build_rootfs(*plan_.rootfs);
+}
 
 Result<> ContainerProcess::hooks() {
   const Hooks& hooks = plan_.spec->hooks;

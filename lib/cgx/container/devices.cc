@@ -13,6 +13,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "cgx/container/launch.h"
 #include "cgx/container/mount_calls.h"
 #include "cgx/container/root_dir.h"
 #include "cgx/sys/text.h"
@@ -57,9 +58,7 @@ bool can_make_nodes(const RootfsPlan& plan) {
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
   std::array<__user_cap_data_struct, 2> caps{};
   if (syscall(SYS_capget, &header, caps.data()) != 0) return false;
-  if ((caps[0].effective & (1U << CAP_MKNOD)) == 0) return false;
-  const auto map = sys::read_path("/proc/self/uid_map");
-  return map && sys::words(sys::trim(*map)) == std::vector<std::string_view>{"0", "0", "4294967295"};
+  return (caps[0].effective & (1U << CAP_MKNOD)) != 0 && !in_user_namespace();
 }
 
 Result<sys::Fd> clone_node(const Device& device) {

@@ -88,10 +88,10 @@ class Enter {
     for (const Namespace& ns : request_.spec->linux_.namespaces) flags_ |= namespace_flag(ns.type);
     if ((flags_ & CLONE_NEWUSER) != 0 && CGX_TRY(same_user_namespace(proc_.get(), request_.init)))
       flags_ &= ~CLONE_NEWUSER;
-    plan_.groups = CGX_TRY(membership_of(request_.group));
+    plan_.groups = CGX_TRY(membership_of(request_.group, request_.top_group));
     // A container that has made groups of its own with controllers takes no process at its top: its first process is
     // where there is room.
-    if (plan_.groups.v2_dir >= 0) plan_.fallback = [this] { return group_of_init(); };
+    if (plan_.groups.v2_dir.valid()) plan_.fallback = [this] { return group_of_init(); };
     plan_.intermediate = (flags_ & CLONE_NEWUSER) != 0;
     if (process_.oom_score_adj)
       plan_.placed = [this]() -> Result<> {

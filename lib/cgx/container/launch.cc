@@ -39,14 +39,14 @@ Result<> check(const Spec& spec, const NamespacePlan& namespaces) {
   return check_labels(*spec.process);
 }
 
-CgroupMount cgroup_mount(const Hierarchy& h, const Cgroup* group) {
+Result<CgroupMount> cgroup_mount(const Hierarchy& h, const Cgroup* group) {
   CgroupMount mount;
   mount.unified = h.version() == Version::v2;
   const std::string& dir = h.dir();
   mount.name = dir == "/sys/fs/cgroup" ? std::string() : dir.substr(dir.rfind('/') + 1);
   if (!mount.unified) mount.options = h.label();
-  if (group != nullptr)
-    if (const auto opened = group->dir(h)) mount.group.reset(fcntl(*opened, F_DUPFD_CLOEXEC, 3));
+  if (group != nullptr) mount.path = h.path(group->name());
+  if (group != nullptr) mount.group.reset(fcntl(CGX_TRY(group->dir(h)), F_DUPFD_CLOEXEC, 3));
   return mount;
 }
 
@@ -58,7 +58,14 @@ Result<> fill_cgroups(RootfsPlan& plan, const Cgroup* group) {
   if (group == nullptr) found = CGX_TRY(Hierarchies::discover());
   const Hierarchies& hierarchies = group != nullptr ? group->hierarchies() : *found;
   for (const auto& list : {hierarchies.all(), hierarchies.named()})
-    for (const Hierarchy& h : list) plan.cgroups.push_back(cgroup_mount(h, group));
+    for (const Hierarchy& h : list) {
+      // Where the container has no group it is in its maker's, which is not for it to see.
+      auto mount = cgroup_mount(h, group);
+      if (mount)
+        plan.cgroups.push_back(*std::move(mount));
+      else if (mount.error().code != ENOENT)
+        return std::unexpected(std::move(mount.error()));
+    }
   return {};
 }
 
@@ -68,7 +75,11 @@ Result<> prepare(LaunchRequest& request, const NamespacePlan& namespaces) {
   plan.new_user_namespace = namespaces.has(CLONE_NEWUSER);
   plan.new_cgroup_namespace = namespaces.makes(CLONE_NEWCGROUP);
   CGX_CHECK(fill_cgroups(plan, request.group));
-  return prepare_rootfs(plan);
+  if (may_clone_mounts()) return prepare_rootfs(plan);
+  if (!plan.new_user_namespace)
+    return fail(EPERM, "linux.namespaces: a container of a user without rights needs a user namespace");
+  plan.prepared_in_child = true;
+  return {};
 }
 
 class Launch {

@@ -60,6 +60,7 @@ struct EnterRequest {
   std::string id;   // of the container
   pid_t init = -1;  // the container's first process
   const Cgroup* group = nullptr;
+  std::string top_group;  // the container's, where `group` is one below it that may be missing in some hierarchies
   std::optional<SeccompProgram> seccomp;
   std::string console_socket;
   bool foreground_terminal = false;
@@ -73,6 +74,9 @@ struct EnterRequest {
 
 // Runs hooks in order with `state` on their stdin; the first that fails, or is over its time, is the error.
 [[nodiscard]] Result<> run_hooks(const std::vector<Hook>& hooks, std::string_view kind, const std::string& state);
+
+// Whether this process is in another user namespace than the first one: as root there it has no rights outside.
+[[nodiscard]] bool in_user_namespace();
 
 // Makes this program safe from being written to by what it starts (/proc/PID/exe): executes itself once more from a
 // read-only detached mount, or a sealed copy in memory. Returns where that is done already. Call first in main().

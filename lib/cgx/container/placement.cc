@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where a container's group is, and limits that annotations ask for.
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include <fmt/format.h>
@@ -29,6 +30,31 @@ Result<std::string> own_group(const Hierarchies& hierarchies) {
   return top.value_or(std::string());
 }
 
+// On cgroup2 a group with processes, as its maker's is, can give its children no controllers: there the container is
+// beside its maker's group.
+bool needs_room(const Hierarchies& hierarchies) {
+  const Hierarchy* v2 = hierarchies.unified();
+  return v2 != nullptr && std::ranges::any_of(std::array{Controller::cpu, Controller::memory, Controller::pids},
+                                              [&](Controller c) { return hierarchies.of(c) == v2; });
+}
+
+Result<std::string> name_of(const std::string& cgroups_path, const std::string& id) {
+  const auto bad = [&](std::string_view what) {
+    Error e{.code = EINVAL, .what = std::string(what), .knob = "linux.cgroupsPath", .value = cgroups_path};
+    return std::unexpected(std::move(e));
+  };
+  // Engines write doubled slashes where a part is empty.
+  std::string path;
+  for (const char c : cgroups_path.empty() ? id : cgroups_path)
+    if (c != '/' || (!path.empty() && path.back() != '/')) path += c;
+  while (path.ends_with('/')) path.pop_back();
+  if (path.empty()) return bad("is the root, which a container cannot have");
+  const auto name = parse_group_name(path);
+  if (!name) return bad(name.error().what);
+  if (name->empty()) return bad("is the root, which a container cannot have");
+  return *name;
+}
+
 bool may_be_annotated(const Knob& knob) {
   if (knob.name == "devices" || knob.name == "net_cls.classid") return false;
   switch (knob.kind) {
@@ -47,22 +73,18 @@ bool may_be_annotated(const Knob& knob) {
 }  // namespace
 
 Result<std::string> group_of(const std::string& cgroups_path, const std::string& id, const Hierarchies& hierarchies) {
-  const auto bad = [&](std::string_view what) {
-    Error e{.code = EINVAL, .what = std::string(what), .knob = "linux.cgroupsPath", .value = cgroups_path};
-    return std::unexpected(std::move(e));
-  };
-  const bool absolute = cgroups_path.starts_with('/');
-  // Engines write doubled slashes where a part is empty.
-  std::string path;
-  for (const char c : cgroups_path.empty() ? id : cgroups_path)
-    if (c != '/' || (!path.empty() && path.back() != '/')) path += c;
-  while (path.ends_with('/')) path.pop_back();
-  if (path.empty()) return bad("is the root, which a container cannot have");
-  const auto name = parse_group_name(path);
-  if (!name) return bad(name.error().what);
-  if (name->empty()) return bad("is the root, which a container cannot have");
-  if (absolute) return *name;
-  return child_of(CGX_TRY(own_group(hierarchies)), *name);
+  const std::string name = CGX_TRY(name_of(cgroups_path, id));
+  if (cgroups_path.starts_with('/')) return name;
+  const std::string own = CGX_TRY(own_group(hierarchies));
+  return child_of(needs_room(hierarchies) ? parent_of(own) : own, name);
+}
+
+Result<std::string> group_below(const std::string& cgroups_path,
+                                const std::string& id,
+                                const Hierarchies& hierarchies) {
+  const std::string name = CGX_TRY(name_of(cgroups_path, id));
+  if (cgroups_path.starts_with('/')) return name;
+  return child_of(CGX_TRY(own_group(hierarchies)), name);
 }
 
 Result<std::vector<Limit>> annotated_limits(const Pairs& annotations, const std::vector<Limit>& beside) {

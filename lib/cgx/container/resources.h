@@ -28,11 +28,15 @@ struct Limits {
 [[nodiscard]] Result<std::string> device_rules_text(const std::vector<DeviceRule>& rules);
 
 // The group of a container by linux.cgroupsPath: absolute ones are from the root, relative ones and none (then `id`)
-// are below the caller's own group, or the one that its groups have in common where they differ by hierarchy. `..` and
-// what is no group name: EINVAL.
+// are below the caller's own group, or the one that its groups have in common where they differ by hierarchy; where
+// controllers are on cgroup2, beside it. `..` and what is no group name: EINVAL.
 [[nodiscard]] Result<std::string> group_of(const std::string& cgroups_path,
                                            const std::string& id,
                                            const Hierarchies& hierarchies);
+// The same, below the caller's own group in any case: where it may make none beside it.
+[[nodiscard]] Result<std::string> group_below(const std::string& cgroups_path,
+                                              const std::string& id,
+                                              const Hierarchies& hierarchies);
 
 // `org.cgx.*` annotations: the allowed ones (org.cgx.limit.FLAG = VALUE, as the flag of the command line would take it)
 // as limits. What they set beside linux.resources must not take the place of it: EINVAL names the annotation, also for

@@ -169,6 +169,8 @@ Result<> prepare_mount(RootfsPlan& plan, const Mount& mount, const std::vector<u
 Result<> prepare_cgroups(RootfsPlan& plan) {
   for (CgroupMount& cgroup : plan.cgroups) {
     if (!cgroup.group.valid() || (plan.new_cgroup_namespace && !plan.new_user_namespace)) continue;
+    // Only what was opened in the mount namespace that one is in can be cloned.
+    if (plan.prepared_in_child) cgroup.group = CGX_TRY(sys::open_path(cgroup.path, O_PATH | O_DIRECTORY));
     cgroup.tree = CGX_TRY(clone_tree(cgroup.group.get(), "", Below::none));
     CGX_CHECK(set_attributes(cgroup.tree.get(), Below::none, {.propagation = MS_PRIVATE}));
   }
@@ -195,6 +197,12 @@ Error of_mount(const Mount& mount, Error error) {
   error.knob.clear();
   error.value.clear();
   return error;
+}
+
+bool may_clone_mounts() {
+  // The kernel asks for the right before it looks at the path, and there is none that is empty.
+  const sys::Fd none(open_tree(AT_FDCWD, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+  return errno != EPERM;
 }
 
 Result<> prepare_rootfs(RootfsPlan& plan) {

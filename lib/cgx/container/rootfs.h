@@ -20,6 +20,7 @@ struct CgroupMount {
   bool unified = false;               // cgroup2
   std::string name;                   // below /sys/fs/cgroup: "cpu,cpuacct", "unified"; empty: cgroup2 is all there is
   std::string options;                // of the v1 mount: "cpu,cpuacct", "name=systemd"
+  std::string path;                   // of the container's directory in it
   sys::Fd group;                      // the container's directory in it, for binds where there is no cgroup namespace
   sys::Fd tree;                       // the same as a tree; by prepare_rootfs()
 };
@@ -30,6 +31,7 @@ struct RootfsPlan {
   std::vector<CgroupMount> cgroups;    // what a mount of type cgroup or cgroup2 shows
   bool new_user_namespace = false;     // mknod and sysfs are not possible: devices are bound
   bool new_cgroup_namespace = false;
+  bool prepared_in_child = false;      // the caller may not clone mounts, see may_clone_mounts()
   bool pivot = true;                   // false: MS_MOVE and chroot, for initramfs roots (--no-pivot)
   // The terminal's slave, for /dev/console, where the parent has opened it; none: no terminal, or bind_console().
   sys::Fd console;
@@ -58,6 +60,9 @@ struct RootfsPlan {
 // idmapped ones. Errors name the mount: `mount "DST" of "SRC": REASON`. Nothing of the system is changed; for idmapped
 // mounts a child lives for a moment.
 [[nodiscard]] Result<> prepare_rootfs(RootfsPlan& plan);
+// Whether the caller can do that. Who has no rights in its mount namespace leaves it to the child, which has them in the
+// user namespace that is made for it, and there as the root of what the caller's own ids are mapped to.
+[[nodiscard]] bool may_clone_mounts();
 
 // In the child, in its new mount namespace (and the new pid, network, ipc and cgroup namespaces, as the specification
 // wants them), each a stage; errors name the mount or path and the reason. `plan.root` is open on the root from

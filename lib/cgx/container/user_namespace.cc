@@ -9,7 +9,9 @@
 
 #include <fmt/format.h>
 
+#include "cgx/container/launch.h"
 #include "cgx/sys/fd.h"
+#include "cgx/sys/text.h"
 
 namespace cgx::container {
 namespace {
@@ -66,6 +68,11 @@ Result<std::string> idmap_text(const std::vector<IdMapping>& mappings, std::stri
     text += fmt::format("{} {} {}\n", m.container_id, m.host_id, m.size);
   }
   return text;
+}
+
+bool in_user_namespace() {
+  const auto map = sys::read_path("/proc/self/uid_map");
+  return !map || sys::words(sys::trim(*map)) != std::vector<std::string_view>{"0", "0", "4294967295"};
 }
 
 Result<> write_idmaps(int proc, pid_t pid, const std::vector<IdMapping>& uids, const std::vector<IdMapping>& gids) {
