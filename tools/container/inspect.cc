@@ -9,8 +9,7 @@
 //                    "pids": null|{"refused": 3, "group": "cgx/web", "limit": "..."},
 //                    "policy": "..."|null},
 //     "group": "cgx/web"|null, "systemd_scope": "..."|null,
-//     "limits": {"given": [{"flag": "--mem", "value": "1G"}],           as on the command line; a file where it was
-//     --set
+//     "limits": {"given": [{"flag": "--mem", "value": "1G"}],           as it was given; a file where it was --set
 //                "in_force": null|{FILE: {"value": V, "flag": "mem"|null, "file": PATH}}},     as `cgx get` shows them
 //     "network": "none", "labels": {...}, "remove": false, "terminal": false, "interactive": false,
 //     "restart": {"policy": "on-failure", "most": 3, "count": 0}, "stop": {"signal": 15, "timeout": 10},

@@ -117,7 +117,7 @@ void LogFile::take(std::string_view bytes, const Each& each) {
   while (!bytes.empty()) {
     const std::size_t end = bytes.find('\n');
     const std::string_view part = bytes.substr(0, end);
-    if (!dropping_ && rest_.size() + part.size() > most_line) {
+    if (!dropping_ && rest_.size() + part.size() > most_log_line) {
       dropping_ = true;
       rest_.clear();
     }

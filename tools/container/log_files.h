@@ -18,21 +18,21 @@
 
 namespace cgx::launcher {
 
+// In bytes; no monitor writes a longer one.
+inline constexpr std::size_t most_log_line = 1U << 20U;
+
 // One file that is read from its start to where it ends now, and again when it has grown.
 class LogFile {
  public:
   explicit LogFile(sys::Fd fd) : fd_(std::move(fd)) {}
   using Each = std::function<void(std::string_view line, std::uint64_t at)>;
-  // Calls `each` with every further line that is whole. Lines of more than most_line bytes, which no monitor writes,
-  // are passed over.
+  // Calls `each` with every further line that is whole. Those longer than most_log_line are passed over.
   [[nodiscard]] Result<> read(const Each& each);
   // The line at the end that has no newline: its writer is at work, or was killed.
   [[nodiscard]] std::string_view rest() const { return dropping_ ? std::string_view() : std::string_view(rest_); }
   [[nodiscard]] std::uint64_t rest_at() const { return at_ - rest_.size(); }
   void start_at(std::uint64_t offset) { at_ = offset; }
   [[nodiscard]] int fd() const { return fd_.get(); }
-
-  static constexpr std::size_t most_line = 1U << 20U;
 
  private:
   void take(std::string_view bytes, const Each& each);

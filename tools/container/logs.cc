@@ -27,6 +27,8 @@
 namespace cgx::launcher {
 namespace {
 
+constexpr std::size_t most_unprinted = 64U << 10U;
+
 struct WantedLog {
   std::int64_t since = std::numeric_limits<std::int64_t>::min();  // microseconds since 1970
   std::int64_t until = std::numeric_limits<std::int64_t>::max();
@@ -68,7 +70,7 @@ class LogPrinter {
 
   void print(const LogEntry& entry) {
     const LogStream to = wanted_.json ? LogStream::out : entry.stream;
-    if (to != stream_ || text_.size() >= most_pending) flush();
+    if (to != stream_ || text_.size() >= most_unprinted) flush();
     stream_ = to;
     if (wanted_.json) {
       sys::JsonWriter json;
@@ -93,8 +95,6 @@ class LogPrinter {
   }
 
  private:
-  static constexpr std::size_t most_pending = 64U << 10U;
-
   static void print_error(std::string_view text) {
     while (!text.empty()) {
       const ssize_t n = write(STDERR_FILENO, text.data(), text.size());

@@ -83,6 +83,7 @@ void take_limits(Pairs& limits, const std::vector<tool::LimitFlag>& given) {
 // Each once: an Entry that goes takes the lock of this process with it.
 Result<std::vector<Known>> find_all_to_change(const Call& call) {
   std::vector<std::string> names;
+  names.reserve(call.words.size());
   for (const std::string& word : call.words) names.push_back(CGX_TRY(find(word)).entry.id());
   std::ranges::sort(names);
   const auto twice = std::ranges::unique(names);

@@ -63,6 +63,7 @@ std::string shortened(std::string_view text, std::size_t columns) {
 
 std::string table_text(const std::vector<Column>& columns, const std::vector<Cells>& rows) {
   std::vector<std::size_t> widths;
+  widths.reserve(columns.size());
   for (const Column& c : columns) widths.push_back(c.heading.size());
   std::vector<Cells> safe = rows;
   for (Cells& row : safe)
