@@ -70,7 +70,9 @@ void LogWriter::flush() {
     struct stat st{};
     size_ = file_.valid() && fstat(file_.get(), &st) == 0 ? static_cast<std::size_t>(st.st_size) : 0;
   }
+  if (cut_) pending_.insert(0, 1, '\n');  // of a disk that was full within an entry
   const ssize_t n = file_.valid() ? write(file_.get(), pending_.data(), pending_.size()) : -1;
+  cut_ = n >= 0 && static_cast<std::size_t>(n) < pending_.size();
   if (n > 0) size_ += static_cast<std::size_t>(n);
   pending_.clear();
 }

@@ -29,6 +29,7 @@ class LogWriter {
   std::string pending_;
   sys::Fd file_;
   std::size_t size_ = 0;
+  bool cut_ = false;
 };
 
 }  // namespace cgx::launcher

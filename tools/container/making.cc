@@ -279,6 +279,7 @@ Result<container::Launched> Making::launch(const std::function<void()>& streams)
     state_.pid_start = CGX_TRY(container::start_time_of(pid));
     state_.ready = true;
     record_.started = time_now();
+    keep_updates();
     CGX_CHECK(write_record(*entry_, record_));
     return entry_->write(state_);
   };
@@ -301,7 +302,13 @@ void Making::write_ending(const Ending& ending) { (void)launcher::write_ending(*
 
 void Making::count_restart() {
   ++record_.restarts;
+  keep_updates();
   (void)write_record(*entry_, record_);
+}
+
+// What `update` has written meanwhile.
+void Making::keep_updates() {
+  if (auto now = read_record(*entry_)) record_.limits = std::move(now->limits);
 }
 
 void Making::kill_all() const { (void)oci::end_processes(state_); }

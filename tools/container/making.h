@@ -54,6 +54,7 @@ class Making {
 
  private:
   static std::uint32_t host_id(std::uint32_t id, const std::vector<container::IdMapping>& maps);
+  void keep_updates();
   [[nodiscard]] Result<> make_record();
   [[nodiscard]] Result<> make_data();
   [[nodiscard]] Result<> make_sources() const;

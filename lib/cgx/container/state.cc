@@ -153,6 +153,8 @@ Result<bool> Store::Entry::lock() {
 void Store::Entry::unlock() { lock_.reset(-1); }
 
 bool Store::Entry::locked_by_another() const {
+  // Closing any descriptor of the file would give up a lock of this process.
+  if (lock_.valid()) return false;
   const sys::Fd file(openat(dir_.get(), lock_file, O_RDWR | O_NOFOLLOW | O_CLOEXEC));
   struct flock lock = whole_file(F_WRLCK);
   return file.valid() && fcntl(file.get(), F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
