@@ -73,6 +73,18 @@ struct LayerStream::State {
     return static_cast<la_ssize_t>(piece->size());
   }
 
+  Result<> begin(int filter) {
+    archive_entry* entry = nullptr;
+    if (archive_read_support_format_raw(raw.get()) != ARCHIVE_OK ||
+        archive_read_append_filter(raw.get(), filter) != ARCHIVE_OK)
+      return refused("cannot read layers");
+    // Nothing at all is no tar either; nor is it told from what breaks off within the first bytes.
+    if (archive_read_open2(raw.get(), this, nullptr, on_read, nullptr, nullptr) != ARCHIVE_OK ||
+        archive_read_next_header(raw.get(), &entry) != ARCHIVE_OK)
+      return refused("cannot be read");
+    return {};
+  }
+
   [[nodiscard]] std::unexpected<Error> refused(std::string_view what) {
     if (problem) return std::unexpected(*problem);
     return fail(EBADMSG, fmt::format("{}: {}", what, raw.message()));
@@ -106,15 +118,10 @@ Result<std::unique_ptr<LayerStream>> LayerStream::open(int blob,
   std::array<unsigned char, 4> head{};
   const ssize_t n = pread(blob, head.data(), head.size(), 0);
   if (n < 0) return fail_errno(errno, "cannot read the blob");
-  archive* raw = state.raw.get();
-  if (archive_read_support_format_raw(raw) != ARCHIVE_OK ||
-      archive_read_append_filter(raw, filter_of(std::span(head).first(static_cast<std::size_t>(n)))) != ARCHIVE_OK)
-    return state.refused("cannot read layers");
-  archive_entry* entry = nullptr;
-  if (archive_read_open2(raw, &state, nullptr, State::on_read, nullptr, nullptr) != ARCHIVE_OK)
-    return state.refused("cannot be read");
-  // Nothing at all is no tar either; nor is it told from what breaks off within the first bytes.
-  if (archive_read_next_header(raw, &entry) != ARCHIVE_OK) return state.refused("cannot be read");
+  auto begun = state.begin(filter_of(std::span(head).first(static_cast<std::size_t>(n))));
+  // Where it is not the blob that was meant, that is the better answer.
+  if (!begun && begun.error().code == EBADMSG) CGX_CHECK(stream->check_blob());
+  CGX_CHECK(std::move(begun));
   return stream;
 }
 

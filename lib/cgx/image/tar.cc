@@ -20,7 +20,7 @@
 namespace cgx::image {
 namespace {
 
-constexpr std::size_t hole_bytes = 16U << 10U;  // a multiple of the usual block sizes; pieces are some times that
+constexpr std::size_t hole_bytes = 4U << 10U;  // pieces are 64 KiB and begin anywhere
 constexpr std::uint64_t most_major = 0xfff, most_minor = 0xfffff;
 
 struct TarInput {
