@@ -6,6 +6,7 @@
 #include <climits>
 #include <cstdlib>
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <fmt/format.h>
@@ -13,6 +14,7 @@
 #include "cgx/container/json_tree.h"
 #include "cgx/sys/program.h"
 
+#include "root.h"
 #include "rootless.h"
 
 namespace cgx::launcher {
@@ -52,13 +54,30 @@ Result<Image> parse_unpacked(const std::string& name, const std::string& text) {
   return image;
 }
 
+// As cgx-image has it: who removes layers wants this lock alone.
+Result<sys::Fd> share_store(const std::string& data) {
+  const std::string lock = data + "/layers/lock";
+  CGX_CHECK(make_directories(lock, 0700));
+  sys::Fd file(open((lock + "/store").c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!file.valid()) return fail_errno(errno, lock + "/store");
+  struct flock shared{};
+  shared.l_type = F_RDLCK;
+  shared.l_whence = SEEK_SET;
+  while (fcntl(file.get(), F_OFD_SETLKW, &shared) != 0)
+    if (errno != EINTR) return fail_errno(errno, lock + "/store");
+  return file;
+}
+
 Result<Image> layout_image(const std::string& name, const std::string& layout, const std::string& data) {
   const std::string helper = CGX_TRY(sys::helper_path("cgx-image"));
+  sys::Fd in_use = CGX_TRY(share_store(data));
   std::vector<std::string> words{"unpack"};
   if (in_user_namespace()) words.emplace_back("--userxattr");
   words.insert(words.end(), {data, layout});
   const std::string text = CGX_TRY(located(sys::run_program(helper, words, -1), "", {}, name));
-  return located(parse_unpacked(name, text), "", {}, name);
+  Image image = CGX_TRY(located(parse_unpacked(name, text), "", {}, name));
+  image.in_use = std::move(in_use);
+  return image;
 }
 
 }  // namespace

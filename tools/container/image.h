@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "cgx/sys/result.h"
+#include "cgx/sys/fd.h"
 
 namespace cgx::launcher {
 
@@ -15,6 +15,7 @@ struct Image {
   std::vector<std::string> layers;  // directories, the lowest first
   std::vector<std::string> env, entrypoint, command;
   std::string workdir, user, stop_signal;
+  sys::Fd in_use;  // as long as it is open, nobody removes layers that no record names yet
 };
 
 // `dir:PATH` or `oci:LAYOUT[:TAG]`. Unpacks layers that `data` does not have yet, once for all that ask for them.

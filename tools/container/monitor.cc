@@ -390,6 +390,7 @@ Result<pid_t> start_monitor(const MonitorPlan& plan) {
   const pid_t pid = fork();
   if (pid < 0) return fail_errno(errno, "fork");
   if (pid > 0) return pid;
+  if (plan.image.in_use.valid()) (void)close(plan.image.in_use.get());  // the command holds it until the container runs
   const int status = Monitor(plan).run();
   _exit(status);
 }

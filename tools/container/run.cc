@@ -131,6 +131,7 @@ Result<int> run(const Call& call) {
   const pid_t monitor = CGX_TRY(start_monitor(plan));
   theirs.reset(-1);
   const auto first = CGX_TRY(receive_packet(mine.get()));
+  plan.image.in_use.reset(-1);
   if (!first || first->word != Word::started) {
     while (waitpid(monitor, nullptr, 0) < 0 && errno == EINTR) continue;
     Error error =

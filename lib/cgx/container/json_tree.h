@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Inside container/: JSON that is not trusted, as a tree that knows where everything stands. Refused: more than 16 MiB,
-// nesting deeper than 64, lists and objects with more than 10,000 members, half a million values, a key that stands
-// twice in one object, NUL within a text. `null` is as if it was not there.
+// Inside container/ and image/: JSON that is not trusted, as a tree that knows where everything stands. Refused: more
+// than 16 MiB, nesting deeper than 64, lists and objects with more than 10,000 members, half a million values, a key
+// that stands twice in one object, NUL within a text. `null` is as if it was not there.
 #pragma once
 
 #include <concepts>
@@ -61,6 +61,8 @@ class Value {
   [[nodiscard]] Result<std::uint64_t> natural(std::uint64_t low, std::uint64_t high) const;
   [[nodiscard]] Result<std::int64_t> integer(std::int64_t low, std::int64_t high) const;
   [[nodiscard]] Result<> expect(Kind kind) const;  // list or object
+  // Of a string, which may have a NUL in it, or of a real number as it was written; else empty.
+  [[nodiscard]] std::string_view raw_text() const { return index_ == none_ ? std::string_view() : node().text; }
 
   // `process.rlimits[2].type`.
   [[nodiscard]] std::string place() const;
