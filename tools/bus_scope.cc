@@ -121,8 +121,8 @@ Result<std::string> start_scope(std::span<char* const> words) {
   const auto systemd = CGX_TRY(daemon::SystemdManager::connect());
   CGX_CHECK(systemd->start_scope(scope, slice, first, divided.properties, fmt::format("container {}", scope)));
   std::string group = CGX_TRY(systemd->group_of(scope));
-  // A container's group is removed by cgx-oci, so it is made in the v1 hierarchies that systemd does not know too: those
-  // of cpuset and of the freezer are among them.
+  // A container's group is removed by cgx-oci, so it is made in the v1 hierarchies that systemd does not know too:
+  // those of cpuset and of the freezer are among them.
   CGX_CHECK(mark_slice(hierarchies, group));
   Transaction transaction(hierarchies);
   CGX_CHECK(transaction.apply({.group = group, .limits = divided.files, .existing = Existing::allow}));

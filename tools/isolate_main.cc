@@ -16,6 +16,7 @@
 #include <fmt/format.h>
 
 #include "cgx/container/launch.h"
+#include "cgx/container/rootfs.h"
 #include "cgx/container/seccomp.h"
 #include "cgx/sys/json.h"
 #include "cgx/sys/text.h"
@@ -98,6 +99,10 @@ class Isolate {
       : wanted_(std::move(wanted)), command_(std::move(command)) {}
 
   Result<int> run() {
+    if (!wanted_.has("user") && !container::may_clone_mounts())
+      return std::unexpected(Error{.code = EPERM,
+                                   .what = "what contains a command takes root, or a user namespace",
+                                   .hint = "--ns user, in which you are root"});
     Spec spec = CGX_TRY(make_spec());
     container::LaunchRequest request;
     request.spec = &spec;

@@ -38,8 +38,8 @@ Result<std::string> node_of(const std::string& number) {
   return bad_value(number, "is no disk of this host");
 }
 
-// systemd names all devices of a driver by its name in /proc/devices. Empty: the kernel has no driver of that number, so
-// that there are no such devices.
+// systemd names all devices of a driver by its name in /proc/devices. Empty: the kernel has no driver of that number,
+// so that there are no such devices.
 std::string driver_of(std::string_view type, std::uint32_t major) {
   const auto text = sys::read_path("/proc/devices");
   if (!text) return {};

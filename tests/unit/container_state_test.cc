@@ -34,6 +34,7 @@ State sample() {
   s.group = "a/b";
   s.group_made = true;
   s.parents_made = {"a"};
+  s.tracking_made = {"a/b", "a"};
   s.annotations = {{"k", "v"}, {"", "empty key"}};
   s.config = "{}";
   return s;
@@ -75,6 +76,7 @@ TEST_CASE("container state: text and back") {
   CHECK(back->ready);
   CHECK(back->group_made);
   CHECK(back->parents_made == s.parents_made);
+  CHECK(back->tracking_made == s.tracking_made);
   CHECK(back->annotations == s.annotations);
   CHECK(state_text(*back) == state_text(s));
 }

@@ -149,6 +149,7 @@ Result<> GroupMaker::make_there(State& state, const std::function<Result<>()>& s
     state.group = desired_.group;
     state.group_made = is_new(*hierarchies_, desired_.group);
     state.parents_made.clear();
+    state.tracking_made = container::missing_tracking_groups(*hierarchies_, desired_.group);
     for (std::string_view up = parent_of(desired_.group); !up.empty() && state.group_made; up = parent_of(up))
       if (is_new(*hierarchies_, std::string(up))) state.parents_made.emplace_back(up);
     // First the note, then the deed: a kill in between leaves a note of what may be there.
@@ -163,6 +164,7 @@ Result<> GroupMaker::make_there(State& state, const std::function<Result<>()>& s
       state.group.clear();
       state.group_made = false;
       state.parents_made.clear();
+      state.tracking_made.clear();
       return done;
     }
     if (auto tracked = container::make_tracking_group(*hierarchies_, desired_.group); !tracked) {
@@ -206,9 +208,8 @@ Result<> GroupMaker::make_scope(State& state, const std::function<Result<>()>& s
   const auto placeholder = std::make_shared<Placeholder>();
   if (placeholder->pid() < 0) return fail_errno(errno, "fork");
   placeholder_ = placeholder;
-  const std::string answer =
-      CGX_TRY(ask_systemd({"start-scope", state.systemd_scope, slice, std::to_string(placeholder->pid())},
-                          desired_.limits));
+  const std::string answer = CGX_TRY(
+      ask_systemd({"start-scope", state.systemd_scope, slice, std::to_string(placeholder->pid())}, desired_.limits));
   state.group = sys::trim(answer);
   state.group_made = true;
   CGX_CHECK(save());
@@ -227,13 +228,14 @@ Result<> remove_groups(const State& state) {
   if (state.group.empty()) return {};
   const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
   const Cgroup group(hierarchies, state.group);
+  if (state.group_made) CGX_CHECK(container::remove_tracking_group(hierarchies, state.group));
+  container::remove_empty_tracking_groups(hierarchies, state.tracking_made);
   if (!state.group_made) {
     // It was there before. It goes where nobody uses it, as other runtimes have it.
     const auto used = populated(group);
     const auto below = children_of(group);
     if (group.present().empty() || (used && *used) || (below && !below->empty())) return {};
   }
-  CGX_CHECK(container::remove_tracking_group(hierarchies, state.group));
   // Not begun yet, or gone already.
   if (!group.present().empty()) CGX_CHECK(remove_group(group, state.group_made ? Below::remove : Below::keep));
   for (const std::string& parent : state.parents_made) {
@@ -241,7 +243,6 @@ Result<> remove_groups(const State& state) {
     const auto used = populated(above);
     const auto below = children_of(above);
     if ((used && *used) || (below && !below->empty())) break;
-    (void)container::remove_tracking_group(hierarchies, parent);
     (void)remove_group(above, Below::keep);  // somebody has come in between
   }
   return {};

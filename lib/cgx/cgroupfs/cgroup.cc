@@ -12,7 +12,9 @@
 namespace cgx {
 
 Cgroup::Cgroup(const Hierarchies& hierarchies, std::string name)
-    : hierarchies_(&hierarchies), name_(std::move(name)), dirs_(hierarchies.all().size() + hierarchies.named().size()) {}
+    : hierarchies_(&hierarchies),
+      name_(std::move(name)),
+      dirs_(hierarchies.all().size() + hierarchies.named().size()) {}
 
 Result<int> Cgroup::dir(const Hierarchy& h) const {
   sys::Fd& fd = dirs_[h.index()];

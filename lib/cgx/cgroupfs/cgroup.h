@@ -24,7 +24,8 @@ class Cgroup {
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] const Hierarchies& hierarchies() const { return *hierarchies_; }
 
-  // The group's directory in `h` (a named hierarchy too), an O_RDONLY|O_DIRECTORY descriptor that this object owns. ENOENT: not there.
+  // The group's directory in `h` (a named hierarchy too), an O_RDONLY|O_DIRECTORY descriptor that this object owns.
+  // ENOENT: not there.
   [[nodiscard]] Result<int> dir(const Hierarchy& h) const;
   // Forgets the descriptors: for after the group was made or removed.
   void forget();

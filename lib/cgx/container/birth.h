@@ -22,8 +22,9 @@ struct Membership {
   sys::Fd v2_dir;    // the group's directory in cgroup2
   sys::Fd v2_procs;  // its cgroup.procs, where the process has to join by itself
 };
-// A process has a place in every hierarchy, and what a container has made in one of them is in the others nowhere: there
-// it is in the nearest group above that is there, at most `top`, the container's (empty: in `group` or where it was).
+// A process has a place in every hierarchy, and what a container has made in one of them is in the others nowhere:
+// there it is in the nearest group above that is there, at most `top`, the container's (empty: in `group` or where it
+// was).
 [[nodiscard]] Result<Membership> membership_of(const Cgroup* group, std::string_view top = {});
 
 struct BirthPlan {

@@ -17,59 +17,59 @@ namespace cgx::container {
 
 // A hierarchy as a mount of type cgroup shows it.
 struct CgroupMount {
-  bool unified = false;               // cgroup2
-  std::string name;                   // below /sys/fs/cgroup: "cpu,cpuacct", "unified"; empty: cgroup2 is all there is
-  std::string options;                // of the v1 mount: "cpu,cpuacct", "name=systemd"
-  std::string path;                   // of the container's directory in it
-  sys::Fd group;                      // the container's directory in it, for binds where there is no cgroup namespace
-  sys::Fd tree;                       // the same as a tree; by prepare_rootfs()
+  bool unified = false;  // cgroup2
+  std::string name;      // below /sys/fs/cgroup: "cpu,cpuacct", "unified"; empty: cgroup2 is all there is
+  std::string options;   // of the v1 mount: "cpu,cpuacct", "name=systemd"
+  std::string path;      // of the container's directory in it
+  sys::Fd group;         // the container's directory in it, for binds where there is no cgroup namespace
+  sys::Fd tree;          // the same as a tree; by prepare_rootfs()
 };
 
 struct RootfsPlan {
-  const Spec* spec = nullptr;          // outlives the plan
-  sys::Fd root;                        // a detached mount to be the root (overlay of layers); none: spec->root.path
-  std::vector<CgroupMount> cgroups;    // what a mount of type cgroup or cgroup2 shows
-  bool new_user_namespace = false;     // mknod and sysfs are not possible: devices are bound
+  const Spec* spec = nullptr;        // outlives the plan
+  sys::Fd root;                      // a detached mount to be the root (overlay of layers); none: spec->root.path
+  std::vector<CgroupMount> cgroups;  // what a mount of type cgroup or cgroup2 shows
+  bool new_user_namespace = false;   // mknod and sysfs are not possible: devices are bound
   bool new_cgroup_namespace = false;
-  bool prepared_in_child = false;      // the caller may not clone mounts, see may_clone_mounts()
-  bool pivot = true;                   // false: MS_MOVE and chroot, for initramfs roots (--no-pivot)
+  bool prepared_in_child = false;  // the caller may not clone mounts, see may_clone_mounts()
+  bool pivot = true;               // false: MS_MOVE and chroot, for initramfs roots (--no-pivot)
   // The terminal's slave, for /dev/console, where the parent has opened it; none: no terminal, or bind_console().
   sys::Fd console;
 
   // One for each mount of the spec, filled by prepare_rootfs(): what was opened before the clone, and what is meant.
   struct Opened {
     MountOptions options;
-    sys::Fd tree;                      // detached clone of a bind's source, with its attributes set already
-    sys::Fd fallback;                  // of the host's /sys, /proc, /dev/mqueue, where a new one may be refused
+    sys::Fd tree;      // detached clone of a bind's source, with its attributes set already
+    sys::Fd fallback;  // of the host's /sys, /proc, /dev/mqueue, where a new one may be refused
     bool is_directory = false;
-    std::string link;                  // copy-symlink: the text of the source, which is a link
+    std::string link;  // copy-symlink: the text of the source, which is a link
   };
   std::vector<Opened> opened;
-  std::vector<Device> devices;         // the spec's and the default ones; none where /dev is a bind
-  std::vector<sys::Fd> device_trees;   // of the host's nodes, one for each device, where mknod is not possible
-  bool make_dev = true;                // devices and links are made at all
-  bool root_from_path = false;         // `root` was made from spec->root.path
-  bool root_on_top = false;            // it is attached upon "/"
-  std::vector<std::string> views;      // where the old root shows the kernel, for pivot == false
+  std::vector<Device> devices;        // the spec's and the default ones; none where /dev is a bind
+  std::vector<sys::Fd> device_trees;  // of the host's nodes, one for each device, where mknod is not possible
+  bool make_dev = true;               // devices and links are made at all
+  bool root_from_path = false;        // `root` was made from spec->root.path
+  bool root_on_top = false;           // it is attached upon "/"
+  std::vector<std::string> views;     // where the old root shows the kernel, for pivot == false
   sys::Fd console_tree;
-  sys::Fd null_tree;                   // /dev/null of the host, checked, to mask files
-  std::vector<sys::Fd> readonly_later; // mounts that become read-only when all is in them; by build_rootfs()
+  sys::Fd null_tree;                    // /dev/null of the host, checked, to mask files
+  std::vector<sys::Fd> readonly_later;  // mounts that become read-only when all is in them; by build_rootfs()
 };
 
 // Before the clone, with the caller's rights: reads the options of all mounts, opens the sources of binds, makes
 // idmapped ones. Errors name the mount: `mount "DST" of "SRC": REASON`. Nothing of the system is changed; for idmapped
 // mounts a child lives for a moment.
 [[nodiscard]] Result<> prepare_rootfs(RootfsPlan& plan);
-// Whether the caller can do that. Who has no rights in its mount namespace leaves it to the child, which has them in the
-// user namespace that is made for it, and there as the root of what the caller's own ids are mapped to.
+// Whether the caller can do that. Who has no rights in its mount namespace leaves it to the child, which has them in
+// the user namespace that is made for it, and there as the root of what the caller's own ids are mapped to.
 [[nodiscard]] bool may_clone_mounts();
 
 // In the child, in its new mount namespace (and the new pid, network, ipc and cgroup namespaces, as the specification
 // wants them), each a stage; errors name the mount or path and the reason. `plan.root` is open on the root from
 // build_rootfs() on: hooks see it at spec->root.path.
-[[nodiscard]] Result<> build_rootfs(RootfsPlan& plan);     // propagation, root, all mounts, devices, links, console
-[[nodiscard]] Result<> enter_rootfs(RootfsPlan& plan);     // pivot_root (or move), the old root is gone afterwards
-[[nodiscard]] Result<> protect_rootfs(RootfsPlan& plan);   // masked and read-only paths, root.readonly, propagation
+[[nodiscard]] Result<> build_rootfs(RootfsPlan& plan);    // propagation, root, all mounts, devices, links, console
+[[nodiscard]] Result<> enter_rootfs(RootfsPlan& plan);    // pivot_root (or move), the old root is gone afterwards
+[[nodiscard]] Result<> protect_rootfs(RootfsPlan& plan);  // masked and read-only paths, root.readonly, propagation
 
 // For a terminal that the child opened in the container's own /dev/pts: `slave` (of TIOCGPTPEER) becomes /dev/console.
 // After build_rootfs() or enter_rootfs(), before protect_rootfs().

@@ -21,12 +21,13 @@ struct State {
   std::string id, bundle, rootfs, oci_version, created;  // created: RFC 3339 with nanoseconds, UTC
   std::string owner;                                     // user name, or "#UID"
   pid_t pid = 0;
-  std::uint64_t pid_start = 0;            // field 22 of /proc/PID/stat: the pid is still that process
-  bool ready = false;                     // false: `create` is at work, or was ended while it was
-  std::string group;                      // name of the cgroup; empty: none
-  std::string systemd_scope;              // unit, where systemd made the group
-  bool group_made = false;                // by this container, with all that is below it
-  std::vector<std::string> parents_made;  // groups above it, the deepest one first
+  std::uint64_t pid_start = 0;             // field 22 of /proc/PID/stat: the pid is still that process
+  bool ready = false;                      // false: `create` is at work, or was ended while it was
+  std::string group;                       // name of the cgroup; empty: none
+  std::string systemd_scope;               // unit, where systemd made the group
+  bool group_made = false;                 // by this container, with all that is below it
+  std::vector<std::string> parents_made;   // groups above it, the deepest one first
+  std::vector<std::string> tracking_made;  // it and those above it that were missing where systemd tracks, see there
   Pairs annotations;
   std::string config;  // the bundle's config.json at create; a file of its own
 };

@@ -62,6 +62,8 @@ class StateReader {
       state.group_made = CGX_TRY(number()) == 1;
     } else if (key == "parentsMade") {
       state.parents_made = CGX_TRY(list());
+    } else if (key == "trackingMade") {
+      state.tracking_made = CGX_TRY(list());
     } else if (key == "annotations") {
       const std::vector<std::string> all = CGX_TRY(list());
       if (all.size() % 2 != 0) return broken();
@@ -168,6 +170,8 @@ std::string state_text(const State& state) {
   json.key("group").string(state.group).key("systemdScope").string(state.systemd_scope);
   json.key("groupMade").number(state.group_made ? 1 : 0).key("parentsMade").open_array();
   for (const std::string& parent : state.parents_made) json.string(parent);
+  json.close_array().key("trackingMade").open_array();
+  for (const std::string& group : state.tracking_made) json.string(group);
   json.close_array().key("annotations").open_array();
   for (const auto& [key, value] : state.annotations) json.string(key).string(value);
   json.close_array().close_object();

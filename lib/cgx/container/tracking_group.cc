@@ -33,6 +33,16 @@ Result<> remove_below(int parent, const char* name) {
 
 }  // namespace
 
+std::vector<std::string> missing_tracking_groups(const Hierarchies& hierarchies, const std::string& group) {
+  std::vector<std::string> missing;
+  const Hierarchy* h = tracking(hierarchies);
+  const auto root = h != nullptr ? h->root() : Result<int>(-1);
+  if (h == nullptr || !root) return missing;
+  for (std::string_view name = group; !name.empty() && !sys::exists(*root, std::string(name)); name = parent_of(name))
+    missing.emplace_back(name);
+  return missing;
+}
+
 Result<> make_tracking_group(const Hierarchies& hierarchies, const std::string& group) {
   const Hierarchy* h = tracking(hierarchies);
   if (h == nullptr) return {};
@@ -54,6 +64,14 @@ Result<> remove_tracking_group(const Hierarchies& hierarchies, const std::string
   auto removed = remove_below(CGX_TRY(h->root()), group.c_str());
   if (!removed && (removed.error().code == EACCES || removed.error().code == EROFS)) return {};
   return located(std::move(removed), shown(group), h->label());
+}
+
+void remove_empty_tracking_groups(const Hierarchies& hierarchies, const std::vector<std::string>& groups) {
+  const Hierarchy* h = tracking(hierarchies);
+  const auto root = h != nullptr ? h->root() : Result<int>(-1);
+  if (h == nullptr || !root) return;
+  for (const std::string& group : groups)
+    if (unlinkat(*root, group.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) return;
 }
 
 }  // namespace cgx::container
