@@ -25,10 +25,10 @@ struct Option {
 // What a command takes, besides its own options.
 enum class Takes : std::uint8_t {
   nothing = 0,
-  json = 1,     // --json
-  dry_run = 2,  // --dry-run
-  limits = 4,   // the flags of the knobs, --set and --force
-  program = 8,  // `-- CMD...`, or options end at the second word
+  json = 1,            // --json
+  dry_run = 2,         // --dry-run
+  limits = 4,          // the flags of the knobs, --set and --force
+  program = 8,         // `-- CMD...`, or options end at the second word
   stops_at_word = 16,  // options end at the last of its words; what follows is the program
 };
 constexpr unsigned operator|(Takes a, Takes b) { return static_cast<unsigned>(a) | static_cast<unsigned>(b); }
@@ -50,9 +50,9 @@ struct Call {
   std::vector<std::string> words;                            // NAME..., PID..., KNOB...
   std::vector<std::pair<std::string, std::string>> options;  // in order; flags without argument have an empty text
   std::vector<LimitFlag> limits;
-  std::vector<std::string> program;  // after `--`
+  std::vector<std::string> program;    // after `--`
   std::vector<std::string> arguments;  // all of it, as it was given
-  bool has_program = false;          // `--` was there
+  bool has_program = false;            // `--` was there
   bool json = false;
   bool dry_run = false;
 
@@ -89,10 +89,13 @@ struct Found {
 [[nodiscard]] Found find_command(std::span<const std::string_view> arguments);
 // The commands whose first word `name` is, as `container`.
 [[nodiscard]] std::vector<const Command*> commands_below(std::string_view name);
+inline constexpr std::string_view below_doc = "look at containers and change them";  // what `container` is, in one line
 // What to say of a name that find_command() does not find: that it is planned, or which one is near.
 [[nodiscard]] Error no_command(std::string_view name);
 // Options that every command with the matching Takes has, for help and completion.
 [[nodiscard]] std::vector<Option> common_options(const Command& command);
+// Whether the command takes the flag of this knob, and none of its own options stands in its place (run --device).
+[[nodiscard]] bool takes_limit(const Command& command, const Knob& knob);
 
 [[nodiscard]] Result<Call> parse_call(const Command& command, std::span<const std::string_view> arguments);
 

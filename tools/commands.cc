@@ -199,15 +199,19 @@ constexpr std::array first_rows{
     Command{.name = "completion", .words = "bash|zsh|fish", .doc = "print a completion script",
         .details = "Prints the completion script of a shell.",
         .example = "cgx completion bash >/etc/bash_completion.d/cgx", .options = {}, .takes = 0, .least = 1, .most = 1, .run = run_completion},
-    Command{.name = "help", .words = "[COMMAND]", .doc = "show help",
+    Command{.name = "help", .words = "[COMMAND [SUBCOMMAND]]", .doc = "show help",
         .details = "Shows the commands, or the help of one.",
         .example = "cgx help create\ncgx help container stop", .options = {}, .takes = 0, .least = 0, .most = 2, .run = run_help},
 };
 // clang-format on
 
+// Those of containers stand after exec, which is their neighbour.
 constexpr auto rows = [] {
   std::array<Command, first_rows.size() + container_rows.size()> all{};
-  std::ranges::copy(container_rows, std::ranges::copy(first_rows, all.begin()).out);
+  const auto* after = std::ranges::find(first_rows, "exec", &Command::name) + 1;
+  auto* end = std::ranges::copy(first_rows.begin(), after, all.begin()).out;
+  end = std::ranges::copy(container_rows, end).out;
+  std::ranges::copy(after, first_rows.end(), end);
   return all;
 }();
 
@@ -227,9 +231,19 @@ static_assert(well_formed());
 std::span<const Command> commands() { return rows; }
 
 Error no_command(std::string_view name) {
-  constexpr std::array<std::string_view, 12> planned{"image", "volume", "network", "container restart", "container start",
-                                                     "container rename", "container cp", "container diff",
-                                                     "container commit", "container export", "container create", "checkpoint"};
+  constexpr std::array<std::string_view, 13> planned{"image",
+                                                     "volume",
+                                                     "network",
+                                                     "container restart",
+                                                     "container start",
+                                                     "container rename",
+                                                     "container cp",
+                                                     "container diff",
+                                                     "container commit",
+                                                     "container export",
+                                                     "container create",
+                                                     "checkpoint",
+                                                     "restore"};
   if (std::ranges::find(planned, name) != planned.end()) {
     Error error = bad_value(name, "is not supported yet").error();
     error.hint = "cgx run runs a command in a container, cgx exec in a group";
@@ -256,6 +270,11 @@ Found find_command(std::span<const std::string_view> arguments) {
       return {two, 2};
   const Command* one = find_command(arguments[0]);
   return {one, one != nullptr ? std::size_t{1} : std::size_t{0}};
+}
+
+bool takes_limit(const Command& command, const Knob& knob) {
+  return has(command.takes, Takes::limits) && !knob.flag.empty() &&
+         std::ranges::find(command.options, knob.flag, &Option::name) == command.options.end();
 }
 
 std::vector<const Command*> commands_below(std::string_view name) {

@@ -25,13 +25,42 @@ constexpr std::array known{
     Known{"NAME|PID", Fill::groups_pids},
     Known{"KNOB", Fill::knobs},
     Known{"NAME|FILE", Fill::groups},
+    Known{"FILE", Fill::files},
     Known{"DIR", Fill::directories},
     Known{"COMMAND", Fill::commands},
+    Known{"SUBCOMMAND", Fill::subcommands},
+    Known{"CONTAINER", Fill::containers},
+    Known{"IMAGE", Fill::images},
     Known{"SIG", Fill::signals},
     Known{"USER[:GROUP]", Fill::users},
     Known{"EVENT", Fill::words, "oom under_oom oom_kill high max threshold pressure populated empty frozen removed"},
     Known{"COLUMN", Fill::words, "cpu memory io pids pressure name"},
 };
+// Options whose placeholder says less than their name.
+constexpr std::array known_options{
+    Known{"named", Fill::nothing},  // of a hierarchy, not of a group
+    Known{"v1", Fill::controllers},
+    Known{"controllers", Fill::controllers},
+    Known{"policy", Fill::files},
+    Known{"bus", Fill::words, "system session"},
+    Known{"name", Fill::nothing},  // of a container that is not there yet
+    Known{"hostname", Fill::nothing},
+    Known{"user", Fill::nothing},  // of the image
+    Known{"workdir", Fill::nothing},
+    Known{"volume", Fill::directories},
+    Known{"bind", Fill::directories},
+    Known{"device", Fill::files},
+    Known{"ns", Fill::words, "pid net ipc mnt uts user cgroup time"},
+    Known{"network", Fill::words, "none host"},
+    Known{"userns", Fill::words, "host auto"},
+    Known{"restart", Fill::words, "no on-failure always unless-stopped"},
+    Known{"seccomp", Fill::words, "default off"},
+    Known{"security-opt", Fill::words, "no-new-privileges seccomp=unconfined systempaths=unconfined"},
+    Known{"cap-add", Fill::words, "all"},
+    Known{"cap-drop", Fill::words, "all"},
+};
+// Commands for containers that have ended too.
+constexpr std::array<std::string_view, 3> of_ended{"container inspect", "container logs", "container rm"};
 // clang-format on
 
 std::vector<std::string> split_words(std::string_view text, char separator) {
@@ -40,10 +69,13 @@ std::vector<std::string> split_words(std::string_view text, char separator) {
   return words;
 }
 
+Suggest suggest(const Known& k) {
+  return {k.fill, k.words.empty() ? std::vector<std::string>{} : split_words(k.words, ' ')};
+}
+
 Suggest suggest(std::string_view placeholder) {
   for (const Known& k : known)
-    if (k.placeholder == placeholder)
-      return {k.fill, k.words.empty() ? std::vector<std::string>{} : split_words(k.words, ' ')};
+    if (k.placeholder == placeholder) return suggest(k);
   // `bash|zsh|fish`: the words themselves.
   if (placeholder.find('|') != std::string_view::npos &&
       placeholder.find_first_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ") == std::string_view::npos)
@@ -52,8 +84,8 @@ Suggest suggest(std::string_view placeholder) {
 }
 
 Suggest option_value(const Option& o) {
-  if (o.name == "named") return {};  // of a hierarchy, not of a group
-  if (o.name == "v1" || o.name == "controllers") return {Fill::controllers, {}};
+  for (const Known& k : known_options)
+    if (k.placeholder == o.name) return suggest(k);
   return suggest(o.argument);
 }
 
@@ -74,7 +106,7 @@ std::vector<Flag> flags_of(const Command& command) {
         {std::string(o.name), o.letter, std::string(o.argument), std::string(o.doc), o.repeatable, option_value(o)});
   if (has(command.takes, Takes::limits))
     for_each_knob([&](const Knob& k) {
-      if (k.flag.empty()) return;
+      if (!takes_limit(command, k)) return;
       // --cpu-idle stands alone.
       const std::string argument(k.format == Format::flag   ? std::string_view()
                                  : k.format == Format::word ? k.words
@@ -111,9 +143,41 @@ Positions positions_of(const Command& command) {
   }
   if (has(command.takes, Takes::program)) {
     p.rest_label = "CMD";
-    p.rest = {Fill::programs, {}};
+    // What a container has is not what this host has.
+    p.rest = has(command.takes, Takes::stops_at_word) ? Suggest{} : Suggest{Fill::programs, {}};
   }
+  if (p.first.fill == Fill::containers && std::ranges::find(of_ended, command.name) != of_ended.end())
+    p.first.fill = Fill::all_containers;
+  if (p.rest.fill == Fill::containers) p.rest.fill = p.first.fill;
   return p;
+}
+
+std::vector<Word> first_words() {
+  std::vector<Word> words;
+  for (const Command& c : commands()) {
+    const std::string first(c.name.substr(0, c.name.find(' ')));
+    if (first.size() == c.name.size()) {
+      words.push_back({first, std::string(c.doc)});
+      if (!c.alias.empty()) words.push_back({std::string(c.alias), std::string(c.doc)});
+    } else if (words.empty() || words.back().name != first) {
+      words.push_back({first, std::string(below_doc)});
+    }
+  }
+  return words;
+}
+
+std::vector<Word> second_words(std::string_view first) {
+  std::vector<Word> words;
+  for (const Command* c : commands_below(first))
+    for (const std::string_view name : {c->name, c->alias})
+      if (!name.empty()) words.push_back({std::string(name.substr(first.size() + 1)), std::string(c->doc)});
+  return words;
+}
+
+std::vector<std::string> names_of(const std::vector<Word>& words) {
+  std::vector<std::string> names;
+  for (const Word& word : words) names.push_back(word.name);
+  return names;
 }
 
 std::vector<std::string> knob_names() {

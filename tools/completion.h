@@ -21,7 +21,11 @@ enum class Fill : std::uint8_t {
   users,
   files,
   directories,
-  commands,  // of cgx
+  commands,     // of cgx
+  subcommands,  // those of the word before, as `container`
+  containers,   // that run
+  all_containers,
+  images,  // dir: and oci: with a directory
   programs,
   words,  // these: Suggest::words
 };
@@ -52,6 +56,17 @@ struct Positions {
   std::string rest_label;
 };
 [[nodiscard]] Positions positions_of(const Command& command);
+
+// What `cgx` is followed by, aliases too, and what a name is followed by that several commands begin with.
+struct Word {
+  std::string name;
+  std::string doc;
+};
+[[nodiscard]] std::vector<Word> first_words();
+[[nodiscard]] std::vector<Word> second_words(std::string_view first);
+[[nodiscard]] std::vector<std::string> names_of(const std::vector<Word>& words);
+// The names that have second words.
+inline constexpr std::string_view names_with_second[] = {"container"};
 
 // Names of rows and flags for `get`.
 [[nodiscard]] std::vector<std::string> knob_names();

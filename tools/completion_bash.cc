@@ -33,6 +33,14 @@ std::string fill_text(const Suggest& s) {
       return "@directories";
     case Fill::commands:
       return "@commands";
+    case Fill::subcommands:
+      return "@subcommands";
+    case Fill::containers:
+      return "@containers";
+    case Fill::all_containers:
+      return "@all_containers";
+    case Fill::images:
+      return "@images";
     case Fill::programs:
       return "@programs";
     case Fill::words:
@@ -41,13 +49,17 @@ std::string fill_text(const Suggest& s) {
   return {};
 }
 
+// Patterns of `case`: `container ls` is two words.
+std::string pattern(std::string_view text) {
+  return text.find(' ') == std::string_view::npos ? std::string(text) : quoted(text);
+}
 std::string pattern(const Command& c) {
-  return c.alias.empty() ? std::string(c.name) : fmt::format("{}|{}", c.name, c.alias);
+  return c.alias.empty() ? pattern(c.name) : fmt::format("{}|{}", pattern(c.name), pattern(c.alias));
 }
 
-// Group names come from the kernel and may hold anything: they are compared and quoted, never expanded (compgen -W
+// Names of groups come from the kernel and may hold anything: they are compared and quoted, never expanded (compgen -W
 // would expand them).
-constexpr std::string_view head = R"(# bash completion for cgx, written by `cgx completion bash`.
+constexpr std::string_view head = R"sh(# bash completion for cgx, written by `cgx completion bash`.
 
 _cgx_add() {  # NAME: offers it where it begins like the word in hand
   local word
@@ -60,10 +72,21 @@ _cgx_fill() {  # @KIND or WORD...: offers these
     case $kind in
       @nothing) ;;
       @groups) while IFS= read -r item; do _cgx_add "$item"; done < <(cgx ls -r 2>/dev/null) ;;
+      @containers) while IFS= read -r item; do _cgx_add "$item"; done < <(cgx container ls -q 2>/dev/null) ;;
+      @all_containers) while IFS= read -r item; do _cgx_add "$item"; done < <(cgx container ls -a -q 2>/dev/null) ;;
+      @images)
+        case $cur in
+          dir:* | oci:*)
+            compopt -o filenames 2>/dev/null
+            while IFS= read -r item; do COMPREPLY+=("${cur%%:*}:$item"); done < <(compgen -d -- "${cur#*:}") ;;
+          *) COMPREPLY+=($(compgen -W 'dir: oci:' -- "$cur")) ;;
+        esac
+        compopt -o nospace 2>/dev/null ;;
       @pids) for item in /proc/[0-9]*; do _cgx_add "${item#/proc/}"; done ;;
       @knobs) COMPREPLY+=($(compgen -W "$_cgx_knobs" -- "$cur")) ;;
       @signals) COMPREPLY+=($(compgen -W "$_cgx_signals" -- "$cur")) ;;
       @commands) COMPREPLY+=($(compgen -W "$_cgx_commands" -- "$cur")) ;;
+      @subcommands) COMPREPLY+=($(compgen -W "$(_cgx_below "${words[-1]}")" -- "$cur")) ;;
       @controllers)
         item=''
         [[ $cur != *,* ]] || item=${cur%,*},
@@ -77,61 +100,82 @@ _cgx_fill() {  # @KIND or WORD...: offers these
     esac
   done
 }
-)";
+)sh";
 
-constexpr std::string_view tail = R"(_cgx() {
-  local cur=${COMP_WORDS[COMP_CWORD]} command='' count=0 flag='' i word kind
+constexpr std::string_view tail = R"sh(_cgx() {
+  local cur command='' count=0 flag='' i word words=() begun before=''
   COMPREPLY=()
-  # `--flag=value` comes as three words where = breaks words.
-  for ((i = 1; i < COMP_CWORD; ++i)); do
+  # Where = and : break words, `--flag=value` and `dir:/path` come in pieces.
+  for ((i = 1; i <= COMP_CWORD; ++i)); do
     word=${COMP_WORDS[i]}
-    if [[ $word == = && $flag == pending ]]; then continue; fi
-    if [[ $flag == pending ]]; then flag=''; continue; fi
-    if [[ -z $command ]]; then
-      case $word in
-        -*) ;;
-        *) command=$word ;;
-      esac
+    if ((${#words[@]})) && [[ -n $word && ($word == [:=]* || ${words[-1]} == *[:=]) ]]; then
+      words[-1]+=$word
+    else
+      words+=("$word")
+    fi
+  done
+  cur=${words[-1]}
+  unset 'words[-1]'
+  # readline keeps what stands before the piece in hand.
+  begun=$cur
+  [[ ${COMP_WORDS[COMP_CWORD]} == [:=]* ]] || begun=${cur%"${COMP_WORDS[COMP_CWORD]}"}
+  for word in ${words[@]+"${words[@]}"}; do
+    if [[ $flag == pending ]]; then
+      flag=''
+    elif [[ -z $command || -n $(_cgx_below "$command") ]]; then
+      [[ $word == -* ]] || command+=${command:+ }$word
     elif [[ $word == -- ]]; then
       flag=after
       break
+    elif [[ $word == --*=* ]]; then
+      continue
     elif [[ $word == -* ]]; then
       [[ -z $(_cgx_value "$command" "$word") ]] || flag=pending
     else
       ((++count))
+      if [[ $_cgx_stop == *"/$command/"* ]]; then
+        flag=after
+        break
+      fi
     fi
   done
   if [[ -z $command ]]; then
     _cgx_fill @commands --help --version
+  elif [[ -n $(_cgx_below "$command") ]]; then
+    _cgx_fill $(_cgx_below "$command") --help
   elif [[ $flag == pending ]]; then
-    i=$((COMP_CWORD - 1))
-    [[ ${COMP_WORDS[i]} != = ]] || ((--i))
-    if [[ $cur == = ]]; then cur='' i=$((COMP_CWORD - 1)); fi
-    _cgx_fill $(_cgx_value "$command" "${COMP_WORDS[i]}")
+    _cgx_fill $(_cgx_value "$command" "${words[-1]}")
   elif [[ $flag == after ]]; then
     _cgx_fill $(_cgx_word "$command" 2)
+  elif [[ $cur == --*=* ]]; then
+    before=${cur%%=*}=
+    cur=${cur#*=}
+    _cgx_fill $(_cgx_value "$command" "${before%=}")
   elif [[ $cur == -* ]]; then
     _cgx_fill $(_cgx_flags "$command")
   else
     _cgx_fill $(_cgx_word "$command" $((count + 1)))
   fi
+  for i in ${COMPREPLY[@]+"${!COMPREPLY[@]}"}; do
+    word=$before${COMPREPLY[i]}
+    COMPREPLY[i]=${word#"$begun"}
+  done
 }
 complete -F _cgx cgx
-)";
+)sh";
 
 }  // namespace
 
 std::string bash_script() {
-  std::vector<std::string> names;
-  for (const Command& c : commands()) {
-    names.emplace_back(c.name);
-    if (!c.alias.empty()) names.emplace_back(c.alias);
-  }
   std::vector<std::string> signals;
   for (const std::string_view name : signal_names()) signals.emplace_back(name);
   std::string out(head);
-  out += fmt::format("_cgx_commands={}\n_cgx_signals={}\n_cgx_controllers={}\n_cgx_knobs={}\n",
-                     quoted(joined(names)),
+  std::string stop = "/";  // commands whose flags end at their first word
+  for (const Command& c : commands())
+    if (has(c.takes, Takes::stops_at_word)) stop += fmt::format("{}/", c.name);
+  out += fmt::format("_cgx_commands={}\n_cgx_stop={}\n_cgx_signals={}\n_cgx_controllers={}\n_cgx_knobs={}\n",
+                     quoted(joined(names_of(first_words()))),
+                     quoted(stop),
                      quoted(joined(signals)),
                      quoted(joined(controller_names())),
                      quoted(joined(knob_names())));
@@ -147,8 +191,9 @@ std::string bash_script() {
       if (f.argument.empty()) continue;
       for (const std::string_view name : {c.name, c.alias}) {
         if (name.empty()) continue;
-        const std::string letter = f.letter != 0 ? fmt::format("|{}:-{}", name, f.letter) : std::string();
-        values += fmt::format("    {}:--{}{}) echo {} ;;\n", name, f.name, letter, quoted(fill_text(f.value)));
+        std::string forms = pattern(fmt::format("{}:--{}", name, f.name));
+        if (f.letter != 0) forms += '|' + pattern(fmt::format("{}:-{}", name, f.letter));
+        values += fmt::format("    {}) echo {} ;;\n", forms, quoted(fill_text(f.value)));
       }
     }
     flags.back() = '\'';
@@ -157,11 +202,15 @@ std::string bash_script() {
     for (const std::string_view name : {c.name, c.alias})
       if (!name.empty())
         words += fmt::format("    {0}:1) echo {1} ;;\n    {0}:*) echo {2} ;;\n",
-                             name,
+                             pattern(name),
                              quoted(fill_text(p.first)),
                              quoted(fill_text(p.rest)));
   }
-  return out + flags + "  esac\n}\n" + values + "  esac\n}\n" + words + "  esac\n}\n" + std::string(tail);
+  std::string below = "_cgx_below() {  # WORD: what it is followed by\n  case $1 in\n";
+  for (const std::string_view name : names_with_second)
+    below += fmt::format("    {}) echo {} ;;\n", name, quoted(joined(names_of(second_words(name)))));
+  return out + below + "  esac\n}\n" + flags + "  esac\n}\n" + values + "  esac\n}\n" + words + "  esac\n}\n" +
+         std::string(tail);
 }
 
 }  // namespace cgx::tool

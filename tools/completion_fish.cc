@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The script for fish: a `complete` line for each flag and word.
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "completion.h"
@@ -44,11 +46,16 @@ std::string candidates(const Suggest& s) {
       return "(__fish_complete_path)";
     case Fill::directories:
       return "(__fish_complete_directories)";
-    case Fill::commands: {
-      std::vector<std::string> names;
-      for (const Command& c : commands()) names.emplace_back(c.name);
-      return joined(names);
-    }
+    case Fill::commands:
+      return joined(names_of(first_words()));
+    case Fill::subcommands:
+      return "(__cgx_subcommands)";
+    case Fill::containers:
+      return "(cgx container ls -q 2>/dev/null)";
+    case Fill::all_containers:
+      return "(cgx container ls -a -q 2>/dev/null)";
+    case Fill::images:
+      return "(__cgx_images)";
     case Fill::programs:
       return "(__fish_complete_command)";
     case Fill::words:
@@ -64,38 +71,99 @@ std::string word_line(std::string_view condition, const Suggest& s, std::string_
       "complete -c cgx -n {} -a {} -d {}\n", fish_quoted(condition), fish_quoted(offered), fish_quoted(label));
 }
 
+// One word of a shell, in conditions: container/ls.
+std::string key(std::string_view name) {
+  std::string out(name);
+  std::ranges::replace(out, ' ', '/');
+  return out;
+}
+
+constexpr std::string_view fish_head = R"(# fish completion for cgx, written by `cgx completion fish`.
+# __cgx_at WHICH COMMAND...: whether the word in hand is of one of these commands (container/ls), and
+# of its words the first, one of the rest, any, or (below) the second word of its name.
+function __cgx_at
+    set -l words (commandline -opc)
+    set -l command ''
+    set -l count 0
+    set -l skip 0
+    set -l valued
+    for word in $words[2..-1]
+        if test $skip = 1
+            set skip 0
+        else if test -z "$command"
+            string match -q -- '-*' $word; or set command $word
+        else if contains -- $command $__cgx_first
+            string match -q -- '-*' $word; or set command $command/$word
+        else if test $word = --
+            set count 1
+            break
+        else if string match -q -- '-*' $word
+            contains -- $word (__cgx_valued $command); and set skip 1
+        else
+            set count (math $count + 1)
+        end
+    end
+    contains -- "$command" $argv[2..-1]; or return 1
+    switch $argv[1]
+        case first
+            test $count -eq 0
+        case rest
+            test $count -ge 1
+    end
+end
+function __cgx_images
+    set -l word (commandline -ct)
+    if string match -qr '^(dir|oci):' -- $word
+        for directory in (__fish_complete_directories (string sub -s 5 -- $word))
+            echo (string sub -l 4 -- $word)$directory
+        end
+    else
+        printf '%s\n' dir: oci:
+    end
+end
+)";
+
 }  // namespace
 
 std::string fish_script() {
-  std::string out = R"(# fish completion for cgx, written by `cgx completion fish`.
-# __cgx_at COMMAND ALIAS first|rest|any: whether the word in hand is this one of that command.
-function __cgx_at
-    set -l words (commandline -opc)
-    set -l plain
-    for word in $words[2..-1]
-        string match -q -- '-*' $word; or set -a plain $word
-    end
-    test (count $plain) -ge 1; or return 1
-    contains -- $plain[1] $argv[1] $argv[2]; or return 1
-    switch $argv[3]
-        case first
-            test (count $plain) -eq 1
-        case rest
-            test (count $plain) -ge 2
-    end
-end
-complete -c cgx -f
-complete -c cgx -n __fish_use_subcommand -l help -d 'show the commands'
-complete -c cgx -n __fish_use_subcommand -l version -d 'show the version'
-)";
+  std::string out(fish_head);
+  std::vector<std::string> firsts;
+  for (const std::string_view name : names_with_second) firsts.emplace_back(name);
+  out += fmt::format("set -g __cgx_first {}\n", joined(firsts));
+  out += "# The flags of a command that are followed by a value.\nfunction __cgx_valued\n    switch $argv[1]\n";
   for (const Command& c : commands()) {
-    const std::string_view alias = c.alias.empty() ? c.name : c.alias;
-    out += fmt::format("complete -c cgx -n __fish_use_subcommand -a {} -d {}\n", c.name, fish_quoted(c.doc));
-    if (!c.alias.empty())
-      out += fmt::format("complete -c cgx -n __fish_use_subcommand -a {} -d {}\n", c.alias, fish_quoted(c.doc));
-    const std::string any = fmt::format("__cgx_at {} {} any", c.name, alias);
+    std::vector<std::string> valued;
     for (const Flag& f : flags_of(c)) {
-      out += fmt::format("complete -c cgx -n {} -l {}", fish_quoted(any), f.name);
+      if (f.argument.empty()) continue;
+      valued.push_back("--" + f.name);
+      if (f.letter != 0) valued.push_back(fmt::format("-{}", f.letter));
+    }
+    if (!valued.empty())
+      out += fmt::format("        case {}{}\n            string split ' ' -- '{}'\n",
+                         key(c.name),
+                         c.alias.empty() ? "" : ' ' + key(c.alias),
+                         joined(valued));
+  }
+  out += "    end\nend\n# After `cgx help`.\nfunction __cgx_subcommands\n    switch (commandline -opc)[3]\n";
+  for (const std::string_view name : names_with_second)
+    out += fmt::format(
+        "        case {}\n            string split ' ' -- '{}'\n", name, joined(names_of(second_words(name))));
+  out +=
+      "    end\nend\ncomplete -c cgx -f\n"
+      "complete -c cgx -n __fish_use_subcommand -l help -d 'show the commands'\n"
+      "complete -c cgx -n __fish_use_subcommand -l version -d 'show the version'\n";
+  for (const Word& word : first_words())
+    out += fmt::format("complete -c cgx -n __fish_use_subcommand -a {} -d {}\n", word.name, fish_quoted(word.doc));
+  for (const std::string_view name : names_with_second)
+    for (const Word& word : second_words(name))
+      out +=
+          fmt::format("complete -c cgx -n '__cgx_at below {}' -a {} -d {}\n", name, word.name, fish_quoted(word.doc));
+  for (const Command& c : commands()) {
+    const std::string names = c.alias.empty() ? key(c.name) : fmt::format("{} {}", key(c.name), key(c.alias));
+    const std::string flags =
+        fmt::format("__cgx_at {} {}", has(c.takes, Takes::stops_at_word) ? "first" : "any", names);
+    for (const Flag& f : flags_of(c)) {
+      out += fmt::format("complete -c cgx -n {} -l {}", fish_quoted(flags), f.name);
       if (f.letter != 0) out += fmt::format(" -s {}", f.letter);
       if (!f.argument.empty()) out += " -x";
       if (const std::string offered = candidates(f.value); !offered.empty())
@@ -103,8 +171,8 @@ complete -c cgx -n __fish_use_subcommand -l version -d 'show the version'
       out += fmt::format(" -d {}\n", fish_quoted(f.doc));
     }
     const Positions p = positions_of(c);
-    out += word_line(fmt::format("__cgx_at {} {} first", c.name, alias), p.first, p.first_label);
-    out += word_line(fmt::format("__cgx_at {} {} rest", c.name, alias), p.rest, p.rest_label);
+    out += word_line(fmt::format("__cgx_at first {}", names), p.first, p.first_label);
+    out += word_line(fmt::format("__cgx_at rest {}", names), p.rest, p.rest_label);
   }
   return out;
 }

@@ -42,6 +42,14 @@ std::string action(const Suggest& s) {
       return "_directories";
     case Fill::commands:
       return "_cgx_commands";
+    case Fill::subcommands:
+      return "_cgx_subcommands";
+    case Fill::containers:
+      return "_cgx_containers";
+    case Fill::all_containers:
+      return "_cgx_all_containers";
+    case Fill::images:
+      return "_cgx_images";
     case Fill::programs:
       return "_command_names -e";
     case Fill::words:
@@ -68,6 +76,14 @@ std::string function_of(std::string_view name, const std::vector<std::string>& w
   return fmt::format("_cgx_{0}() {{ compadd \"$@\" -- {1} }}\n", name, joined(words));
 }
 
+// A function that offers these words with what they mean.
+std::string described(std::string_view name, std::string_view tag, const std::vector<Word>& words) {
+  std::string out = fmt::format("_cgx_{}() {{\n  local -a commands\n  commands=(\n", name);
+  for (const Word& word : words)
+    out += fmt::format("    {}\n", quoted(fmt::format("{}:{}", word.name, escaped(word.doc, ":\\"))));
+  return out + fmt::format("  )\n  _describe -t commands {} commands\n}}\n\n", quoted(tag));
+}
+
 }  // namespace
 
 std::string zsh_script() {
@@ -80,17 +96,38 @@ std::string zsh_script() {
   out += "_cgx_groups_pids() { _cgx_groups \"$@\"; _cgx_pids \"$@\" }\n";
   out += function_of("controller", controller_names()) + "_cgx_controllers() { _sequence _cgx_controller }\n";
   out += function_of("signals", signals) + function_of("knobs", knob_names());
-  out += "_cgx_commands() {\n  local -a commands\n  commands=(\n";
-  for (const Command& c : commands()) {
-    out += fmt::format("    {}\n", quoted(fmt::format("{}:{}", c.name, escaped(c.doc, ":\\"))));
-    if (!c.alias.empty()) out += fmt::format("    {}\n", quoted(fmt::format("{}:{}", c.alias, escaped(c.doc, ":\\"))));
-  }
   out +=
-      "  )\n  _describe -t commands command commands\n}\n\n_cgx() {\n  if (( CURRENT == 2 )); then\n"
+      "_cgx_containers() { local -a names; names=(${(f)\"$(cgx container ls -q 2>/dev/null)\"}); compadd \"$@\" -a "
+      "names }\n";
+  out +=
+      "_cgx_all_containers() { local -a names; names=(${(f)\"$(cgx container ls -a -q 2>/dev/null)\"}); compadd \"$@\" "
+      "-a names }\n";
+  out +=
+      "_cgx_images() { if compset -P 'dir:' || compset -P 'oci:'; then _directories; else compadd \"$@\" -S '' -- dir: "
+      "oci:; fi }\n\n";
+  out += described("commands", "command", first_words());
+  std::string second;
+  for (const std::string_view name : names_with_second) {
+    out += described(fmt::format("below_{}", name), fmt::format("{} command", name), second_words(name));
+    second += fmt::format("{}{}", second.empty() ? "" : "|", name);
+  }
+  // After `cgx help`.
+  out += fmt::format("_cgx_subcommands() {{ case $words[2] in {}) _cgx_below_$words[2] ;; esac }}\n\n", second);
+  out +=
+      "_cgx() {\n  if (( CURRENT == 2 )); then\n"
       "    _cgx_commands\n    [[ $PREFIX != -* ]] || compadd -- --help --version\n    return\n  fi\n"
-      "  local command=$words[2]\n  shift words\n  (( CURRENT-- ))\n  case $command in\n";
+      "  local command=$words[2]\n  shift words\n  (( CURRENT-- ))\n";
+  out += fmt::format(
+      "  case $command in {})\n    if (( CURRENT == 2 )); then\n      _cgx_below_$command\n"
+      "      [[ $PREFIX != -* ]] || compadd -- --help\n      return\n    fi\n"
+      "    command+=\" $words[2]\"\n    shift words\n    (( CURRENT-- )) ;;\n  esac\n  case $command in\n",
+      second);
   for (const Command& c : commands()) {
-    out += fmt::format("    {}{}{})\n      _arguments -s \\\n", c.name, c.alias.empty() ? "" : "|", c.alias);
+    out += fmt::format("    {}{}{})\n      _arguments -s {}\\\n",
+                       quoted(c.name),
+                       c.alias.empty() ? "" : "|",
+                       c.alias.empty() ? "" : quoted(c.alias),
+                       has(c.takes, Takes::stops_at_word) ? "-A '-*' " : "");
     for (const Flag& f : flags_of(c)) out += flag_specs(f);
     const Positions p = positions_of(c);
     if (!p.first_label.empty())

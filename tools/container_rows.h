@@ -105,7 +105,7 @@ inline constexpr std::array container_rows{
     Command{.name = "container unpause", .words = "CONTAINER...", .doc = "let paused containers go on",
         .details = "Thaws the group of the container.",
         .example = "cgx container unpause web", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
-    Command{.name = "container wait", .words = "CONTAINER...", .doc = "wait for the end of containers and print their exit statuses",
+    Command{.name = "container wait", .words = "CONTAINER...", .doc = "wait for the end of containers",
         .details = "Returns when all have ended, and prints the exit status of each, a line each.",
         .example = "cgx container wait web", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
     Command{.name = "container exec", .words = "CONTAINER CMD [ARG...]", .doc = "run a further command in a container",

@@ -19,6 +19,7 @@
 #include "cgx/sys/text.h"
 
 #include "command.h"
+#include "oci/oci.h"
 
 namespace cgx::man {
 
@@ -208,7 +209,7 @@ void command_page(Job& job, const Command& command) {
         "honour is an error that names what is missing. Units are in cgx(1), all files and conversions in "
         "cgx-knobs(7).");
     for_each_knob([&](const Knob& knob) {
-      if (!knob.flag.empty()) page.item(fmt::format("--{}", knob.flag), argument_of(knob), limit_text(knob));
+      if (takes_limit(command, knob)) page.item(fmt::format("--{}", knob.flag), argument_of(knob), limit_text(knob));
     });
   }
   if (has(command.takes, Takes::json)) page.section("OUTPUT").paragraphs("The schema of --json is in cgx-json(7).");
@@ -220,6 +221,28 @@ void command_page(Job& job, const Command& command) {
 
 void add_commands(Page& page) {
   for (const Command& c : tool::commands()) page.item(fmt::format("cgx {}", c.name), c.words, sentence(c.doc));
+}
+
+// Those that begin with a word, for its own page.
+void add_commands_below(Page& page, std::string_view word) {
+  for (const Command* c : tool::commands_below(word))
+    page.item(fmt::format("cgx {}", c->name), c->words, sentence(c->doc));
+}
+
+// cgx-oci has a table of its own, and letters after names, as runc's help has them.
+void add_oci_flags(Page& page, std::span<const oci::Flag> flags) {
+  for (const oci::Flag& f : flags)
+    page.item(f.letter != 0 ? fmt::format("--{}, -{}", f.name, f.letter) : fmt::format("--{}", f.name),
+              f.argument,
+              sentence(f.doc));
+}
+
+void add_oci_commands(Page& page) {
+  for (const oci::Command& c : oci::commands()) {
+    page.subsection(fmt::format("cgx-oci {}{}{}", c.name, c.words.empty() ? "" : " ", c.words))
+        .paragraphs(sentence(c.doc));
+    add_oci_flags(page, c.flags);
+  }
 }
 
 // json.shapes: what tests/tools/json.test checks the outputs against, as it is.
@@ -245,6 +268,12 @@ void overview_page(Job& job, const std::string& name, int section) {
   for (const std::string_view line : sys::lines(fragment)) {
     if (line == "@COMMANDS@")
       add_commands(page);
+    else if (line == "@COMMANDS container@")
+      add_commands_below(page, "container");
+    else if (line == "@OCI FLAGS@")
+      add_oci_flags(page, oci::global_flags());
+    else if (line == "@OCI COMMANDS@")
+      add_oci_commands(page);
     else if (line == "@KNOBS@")
       add_knobs(page);
     else if (line == "@SHAPES@")
@@ -267,6 +296,8 @@ int run(std::vector<std::string> arguments) {
   job.left.insert(arguments.begin() + 5, arguments.end());
   for (const Command& command : tool::commands()) command_page(job, command);
   overview_page(job, "cgx", 1);
+  overview_page(job, "cgx-container", 1);
+  overview_page(job, "cgx-oci", 1);
   overview_page(job, "org.cgx.Manager1", 5);
   overview_page(job, "cgx-exit", 7);
   overview_page(job, "cgx-json", 7);

@@ -66,7 +66,7 @@ std::string help_text(const Command& command) {
   if (has(command.takes, Takes::limits)) {
     out += "\nLimits:\n";
     for_each_knob([&](const Knob& k) {
-      if (!k.flag.empty()) out += knob_line(k);
+      if (takes_limit(command, k)) out += knob_line(k);
     });
     out +=
         "\nSIZE: 512M, 2G, max. LIST: 0-3,8. QUOTA: 150%, 1.5, 150000/100000, max. TIME: 500ms, 10s.\n"
@@ -87,8 +87,7 @@ std::string help_text() {
     if (space == std::string_view::npos) {
       out += fmt::format("  {:<13}{}\n", c.name, c.doc);
     } else if (!below) {
-      out += fmt::format(
-          "  {:<13}{}\n", c.name.substr(0, space), "look at containers and change them; cgx container lists how");
+      out += fmt::format("  {:<13}{}; cgx {} lists how\n", c.name.substr(0, space), below_doc, c.name.substr(0, space));
       below = true;
     }
   }

@@ -114,6 +114,7 @@ clean_up() {
   local rc=$? dir
   trap '' INT TERM HUP  # not twice
   trap - EXIT
+  [ ! -d "$tmp.d/run" ] || cgx container rm -f demo-$$ >/dev/null 2>&1
   if [ -n "$(groups_left)" ]; then
     cgx delete -r --kill "$base" >/dev/null 2>&1
     for dir in $(groups_left); do remove_by_hand "$dir" 2>/dev/null; done
@@ -121,9 +122,12 @@ clean_up() {
   for dir in "${jobs[@]}"; do kill "$dir" 2>/dev/null; done
   wait 2>/dev/null
   rm -f "$tmp" "$tmp.out"
+  rm -rf --one-file-system "$tmp.d"
   exit "$rc"
 }
 tmp=$(mktemp)
+# Containers, and what they write, stay in a directory of the demo.
+export CGX_RUN=$tmp.d/run CGX_DATA=$tmp.d/data
 trap clean_up EXIT
 trap 'printf "\n   interrupted: cleaning up\n" >&3; exit 130' INT
 trap 'exit 143' TERM HUP
@@ -280,6 +284,36 @@ show cgx exec "$base/nozero" -- head -c 4 /dev/null
 must 0
 means "/dev/zero is refused, also to root, and /dev/null is not."
 [ "$devices_version" = v1 ] || note "cgroup v2 has no device files: cgx has put a small BPF program on the group that says the same."
+
+image=$tmp.d/image busybox=$(command -v busybox)
+mkdir -p "$image/bin"
+[ -z "$busybox" ] || { cp "$busybox" "$image/bin/busybox" && chroot "$image" /bin/busybox --install /bin; } 2>/dev/null
+if [ -e "$image/bin/sh" ]; then
+  step "A container: the same limits, and a reason when it dies" \
+    "Busybox alone is a root file system, here in $image. The container sees that and itself:"
+  # Where systemd makes groups, it makes those of containers too, in machine.slice.
+  parent=(--cgroup-parent "$base")
+  [ ! -d /run/systemd/system ] || parent=()
+  limits=(--mem 24M "${swap[@]}" --pids 20)
+  show cgx run --rm "${parent[@]}" "${limits[@]}" "dir:$image" ps
+  must 0
+  [ "$(grep -c . "$tmp")" = 2 ] && grep -q '^ *1 .* ps$' "$tmp" || wrong "it does not see itself alone"
+  show cgx run --rm "${parent[@]}" "${limits[@]}" "dir:$image" sh -c 'for i in $(seq 30); do sleep 1 & done'
+  grep -q "can't fork" "$tmp" || wrong "30 processes were more than the 20 that it may have, and not refused"
+  means "It has process ids of its own, and may have 20 processes. Now the program from above, in 24 MiB:"
+  show cgx run --name demo-$$ "${parent[@]}" "${limits[@]}" "dir:$image" sh -c "$eater"
+  must 137
+  show cgx container ls -a
+  must 0
+  grep -q 'killed for memory: .* 25165824 of ' "$tmp" || wrong "it does not say why it died"
+  means "It names the limit that killed it, and the group whose limit that is. cgx container inspect says more."
+  show cgx container rm demo-$$
+  must 0
+  [ ! -e "$CGX_RUN/containers/demo-$$" ] && [ ! -e "$CGX_DATA/containers/demo-$$" ] || wrong "something of it is left"
+  means "Nothing of it is left. There was no daemon, and the directory is as it was."
+else
+  note "(A container is shown where busybox-static is installed.)"
+fi
 
 step "Looking at groups" "All groups of this demo with their processes, memory and CPU time:"
 show cgx tree "$base"

@@ -74,8 +74,16 @@ Result<Image> layout_image(const std::string& name, const std::string& layout, c
   std::vector<std::string> words{"unpack"};
   if (in_user_namespace()) words.emplace_back("--userxattr");
   words.insert(words.end(), {data, layout});
-  const std::string text = CGX_TRY(located(sys::run_program(helper, words, -1), "", {}, name));
-  Image image = CGX_TRY(located(parse_unpacked(name, text), "", {}, name));
+  auto text = sys::run_program(helper, words, -1);
+  if (!text) {
+    // It begins its line as every part of cgx does.
+    Error e = std::move(text).error();
+    for (const std::string_view start : {"cgx: ", "image", ": ", " "})
+      if (e.what.starts_with(start)) e.what.erase(0, start.size());
+    e.value = name;
+    return std::unexpected(std::move(e));
+  }
+  Image image = CGX_TRY(located(parse_unpacked(name, *text), "", {}, name));
   image.in_use = std::move(in_use);
   return image;
 }

@@ -115,10 +115,13 @@ Result<> remove_below(int dir, int depth) {
 }  // namespace
 
 Result<sys::Fd> mount_layers(const LayerPlan& plan) {
-  if (plan.lower.empty()) return fail(EINVAL, "the image has no layers");
   const std::string upper = plan.data + "/upper", work = plan.data + "/work";
   std::vector<sys::Fd> lower;
   for (auto path = plan.lower.rbegin(); path != plan.lower.rend(); ++path) lower.push_back(CGX_TRY(open_layer(*path)));
+  if (lower.empty()) {  // of an image without layers
+    CGX_CHECK(make_new_directory(plan.data + "/empty", 0755));
+    lower.push_back(CGX_TRY(open_layer(plan.data + "/empty")));
+  }
   CGX_CHECK(make_new_directory(upper, 0755));
   CGX_CHECK(make_new_directory(work, 0700));
   CGX_CHECK(copy_attributes(lower.front(), upper, plan.maps));

@@ -71,7 +71,7 @@ void write_linux(JsonWriter& json) {
   json.key("mountExtensions").open_object();
   write_switch(json, "idmap", true);
   json.close_object();
-  write_switch(json, "netDevices", true);
+  write_switch(json, "netDevices", false);
   json.close_object();
 }
 
