@@ -3,9 +3,13 @@
 
 #include <csignal>
 
+#include <unistd.h>
+
 #include <fmt/format.h>
 
 #include "cgx/cgroupfs/place.h"
+#include "cgx/container/json_tree.h"
+#include "cgx/sys/program.h"
 #include "cgx/sys/text.h"
 
 #include "tools/signals.h"
@@ -95,6 +99,29 @@ void explain_death(const Cgroup& group, const Counters& before, Ending& ending) 
   ending.why = plain_reason(ending);
 }
 
+std::string policy_of_death(const Cgroup& group, std::string_view started) {
+  using container::json::fill;
+  const auto since = parse_rfc3339(started);
+  if (!since || access("/run/dbus/system_bus_socket", R_OK) != 0) return {};
+  const auto helper = sys::helper_path("cgx-bus");
+  if (!helper) return {};
+  const auto text = sys::run_program(*helper, std::vector<std::string>{"history", "system", "json", "50", ""}, -1);
+  const auto tree = text ? container::json::parse(*text) : std::unexpected(text.error());
+  if (!tree) return {};
+  std::string found;
+  for (const auto decision : container::json::Value(*tree, 0)["decisions"]) {
+    std::uint64_t time = 0;
+    std::string whose, action, result, event;
+    if (!fill(time, decision["time"]) || !fill(whose, decision["group"]) || !fill(action, decision["action"]) ||
+        !fill(result, decision["result"]) || !fill(event, decision["event"]))
+      continue;
+    if (action.starts_with("kill") && result == "done" && static_cast<std::int64_t>(time) >= *since &&
+        lies_in(group.name(), whose))
+      found = fmt::format("{} of cgxd, for {} of {}", action, event, whose);
+  }
+  return found;
+}
+
 std::string plain_reason(const Ending& e) {
   std::string why;
   if (e.oom_kills > 0) {
@@ -103,6 +130,8 @@ std::string plain_reason(const Ending& e) {
                       first ? std::string("killed") : fmt::format("{} of its processes killed", e.oom_kills),
                       e.oom_limit,
                       e.oom_group.empty() ? "" : " of " + e.oom_group);
+  } else if (!e.policy.empty()) {
+    why = fmt::format("killed by a policy: {}", e.policy);
   } else if (e.signal != 0) {
     why = fmt::format("died of signal {}", tool::signal_name(e.signal));
   }

@@ -5,6 +5,7 @@
 #include <span>
 
 #include <signal.h>
+#include <unistd.h>
 
 #include "cgx/container/launch.h"
 #include "cgx/sys/program.h"
@@ -75,6 +76,8 @@ int run_main(std::span<const std::string_view> words, char** argv) {
 }  // namespace cgx::launcher
 
 int main(int argc, char** argv) {
+  // What the caller has left open is nobody's here: a monitor would keep it open for as long as its container runs.
+  (void)close_range(STDERR_FILENO + 1, ~0U, 0);
   (void)signal(SIGPIPE, SIG_IGN);
   std::vector<std::string_view> words;
   for (int i = 1; i < argc; ++i) words.emplace_back(argv[i]);

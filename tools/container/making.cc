@@ -291,7 +291,9 @@ Result<container::Launched> Making::launch(const std::function<void()>& streams)
   return launched;
 }
 
-void Making::explain(Ending& ending) const {
+void Making::explain(Ending& ending, bool by_command) const {
+  if (ending.signal == SIGKILL && !by_command && groups_->group() != nullptr)
+    ending.policy = policy_of_death(*groups_->group(), record_.started);
   if (groups_->group() != nullptr)
     explain_death(*groups_->group(), counters_, ending);
   else

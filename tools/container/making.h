@@ -39,7 +39,7 @@ class Making {
   [[nodiscard]] Result<container::Launched> launch(const std::function<void()>& streams);
   void give_up();
 
-  void explain(Ending& ending) const;
+  void explain(Ending& ending, bool by_command) const;  // by_command: somebody has asked for the end
   void write_ending(const Ending& ending);  // where it cannot be written there is nobody to tell
   void count_restart();
   void kill_all() const;

@@ -67,6 +67,7 @@ class Monitor {
       return 1;
     }
     (void)setsid();
+    (void)!chdir("/");  // no mount is kept busy
     // Nobody of the caller's waits for the end of a pipe that this process holds.
     const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int fd = 0; fd < 3; ++fd) (void)dup2(null, fd);
@@ -302,7 +303,7 @@ class Monitor {
     ending.signal = info.si_code == CLD_EXITED ? 0 : info.si_status;
     ending.status = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
     ending.ended = time_now();
-    making_.explain(ending);
+    making_.explain(ending, stopping_);
     init_.reset();
     kill_at_.reset();
     conclude(ending);
