@@ -129,8 +129,14 @@ Result<sys::Fd> mount_layers(const LayerPlan& plan) {
     const sys::Fd mapping = CGX_TRY(container::mapping_namespace(plan.maps));
     for (sys::Fd& layer : lower) {
       sys::Fd tree = CGX_TRY(container::clone_tree(layer.get(), "", container::Below::none, AT_EMPTY_PATH));
-      CGX_CHECK(container::set_attributes(
-          tree.get(), container::Below::none, {.set = MOUNT_ATTR_IDMAP, .user_namespace = mapping.get()}));
+      const auto mapped = container::set_attributes(
+          tree.get(), container::Below::none, {.set = MOUNT_ATTR_IDMAP, .user_namespace = mapping.get()});
+      if (!mapped) {
+        Error e = mapped.error();
+        e.what = fmt::format("the file system of the image cannot be mapped to other ids: {}", e.what);
+        e.hint = "--userns host, or the image on ext4, xfs or btrfs";
+        return std::unexpected(std::move(e));
+      }
       layer = std::move(tree);
     }
   }
