@@ -14,6 +14,8 @@
 
 #include "cgx/sys/text.h"
 
+#include "notify.h"
+
 namespace cgx::oci {
 namespace {
 
@@ -95,6 +97,11 @@ class Maker {
     state.owner = user_name(getuid());
     state.annotations = spec_->annotations;
     state.config = std::move(bundle.config);
+    if (has_notify_socket())
+      if (auto added = add_notify(*spec_, made.entry, call_.root()); !added) {
+        give_up(made);
+        return std::unexpected(std::move(added.error()));
+      }
     auto launched = launch(made);
     if (!launched) {
       give_up(made);
@@ -102,7 +109,7 @@ class Maker {
     }
     for (const std::string& warning : launched->warnings) call_.log->warning(warning);
     made.status = start_ == Start::wait ? Status::created : Status::running;
-    return Made{std::move(made), std::move(spec_), std::move(*launched)};
+    return Made{std::move(made), std::move(spec_), std::move(*launched), std::move(ready_)};
   }
 
  private:
@@ -130,6 +137,8 @@ class Maker {
       CGX_CHECK(made.entry.make_start_fifo(geteuid()));
       fifo = CGX_TRY(made.entry.open_start_fifo(O_PATH));
       request.start_fifo = fifo.get();
+    } else if (has_notify_socket()) {
+      ready_ = CGX_TRY(listen_for_ready(made.entry));
     }
     request.state_json = [&](std::string_view status, pid_t pid) {
       return container::state_json(made.state, status, pid);
@@ -155,6 +164,7 @@ class Maker {
   Start start_;
   bool detach_;
   int preserve_ = 0;
+  sys::Fd ready_;
   std::unique_ptr<Spec> spec_;
   GroupMaker groups_;
 };

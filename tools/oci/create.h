@@ -12,6 +12,7 @@ struct Made {
   Container container;
   std::unique_ptr<Spec> spec;
   container::Launched launched;
+  sys::Fd ready;  // the socket where it says that it is ready, where somebody wants to know
 };
 
 // On an error nothing is left of it.

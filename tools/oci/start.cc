@@ -13,6 +13,7 @@
 #include "cgx/sys/text.h"
 
 #include "create.h"
+#include "notify.h"
 #include "tools/foreground.h"
 #include "tools/signals.h"
 
@@ -76,8 +77,18 @@ Result<int> run_start(const Invocation& call) {
   }
   const Spec spec = CGX_TRY(container::read_spec(container.state.config, container.state.bundle));
   if (!spec.process) return fail(EINVAL, "cannot start a container without a process: process is not set");
+  sys::Fd ready, init;
+  if (has_notify_socket())
+    if (auto socket = listen_for_ready(container.entry)) {
+      ready = std::move(*socket);
+      init = CGX_TRY(open_init(container.state));
+    }
   CGX_CHECK(let_go(container));
   CGX_CHECK(run_poststart(call, spec, container));
+  if (ready.valid()) {
+    container.entry.unlock();  // it may take its time
+    CGX_CHECK(hand_on_ready(ready, init, container.state.pid));
+  }
   return 0;
 }
 
@@ -93,7 +104,13 @@ Result<int> run_run(const Invocation& call) {
     return std::unexpected(hooks.error());
   }
   made.container.entry.unlock();
+  if (made.ready.valid() && detach) CGX_CHECK(hand_on_ready(made.ready, made.launched.pidfd, made.launched.pid));
   if (detach) return 0;
+  // In the foreground this process is between the container and its caller: another one waits for the word.
+  if (made.ready.valid() && fork() == 0) {
+    (void)hand_on_ready(made.ready, made.launched.pidfd, made.launched.pid);
+    _exit(0);
+  }
   const auto status = tool::wait_in_foreground(made.launched);
   if (call.on("keep") && status) return status;
   // Somebody else may have deleted it meanwhile, or be about to.

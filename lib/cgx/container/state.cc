@@ -207,6 +207,8 @@ Result<> Store::Entry::remove_start_fifo() {
 }
 
 Result<> Store::Entry::remove() {
+  if (unlinkat(dir_.get(), "notify/notify.sock", 0) == 0 || errno == ENOENT)
+    (void)unlinkat(dir_.get(), "notify", AT_REMOVEDIR);  // sd_notify; most have none
   // The lock last: who waits for it finds that its file has gone. Somebody may have made a new one meanwhile.
   for (int round = 0;; ++round) {
     auto names = CGX_TRY(sys::list_dir(dir_.get(), "", sys::Entries::files));
