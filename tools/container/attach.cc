@@ -72,8 +72,8 @@ Result<int> exec(const Call& call) {
   oci::Invocation& inner = runtime.call();
   for (const oci::Command& row : oci::commands())
     if (row.name == "exec") inner.command = &row;
-  if (call.on("tty")) inner.options.emplace_back("tty", "");
-  if (call.on("detach")) inner.options.emplace_back("detach", "");
+  if (call.on("tty")) inner.options.emplace_back("tty", "true");
+  if (call.on("detach")) inner.options.emplace_back("detach", "true");
   if (!call.get("workdir").empty()) inner.options.emplace_back("cwd", std::string(call.get("workdir")));
   for (const std::string_view text : call.all("env")) {
     auto variable = located(parse_env(text), "", "--env");

@@ -75,7 +75,7 @@ RuntimeCall::RuntimeCall(const std::string& run_root, std::string_view command) 
   call_.log = &log_;
   call_.globals.emplace_back("root", run_root);
   call_.globals.emplace_back("rootless", in_user_namespace() ? "true" : "false");
-  if (!in_user_namespace() && systemd_is_manager()) call_.globals.emplace_back("systemd-cgroup", "");
+  if (!in_user_namespace() && systemd_is_manager()) call_.globals.emplace_back("systemd-cgroup", "true");
 }
 
 Making::Making(const MonitorPlan& plan) : plan_(plan), runtime_(plan.run_root, "run") {

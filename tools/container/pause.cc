@@ -14,6 +14,7 @@
 
 #include "commands.h"
 #include "tools/groups.h"
+#include "tools/oci/container.h"
 #include "view.h"
 
 namespace cgx::launcher {
@@ -108,13 +109,19 @@ Result<int> update(const Call& call) {
     e.fault = Fault::usage;
     return std::unexpected(std::move(e));
   }
-  CGX_CHECK(tool::limits_of(call));  // a value that is wrong is so before it is asked whether there are such containers
+  // A value that is wrong is so before it is asked whether there are such containers.
+  const std::vector<Limit> limits = CGX_TRY(tool::limits_of(call));
   std::vector<Known> containers = CGX_TRY(find_all_to_change(call));
   Call set = call;
   set.words.clear();
-  for (const Known& known : containers) set.words.push_back(known.state.group);
-  const int status = CGX_TRY(tool::run_set(set));
-  if (status != 0 || call.dry_run) return status;
+  for (const Known& known : containers)
+    if (known.state.systemd_scope.empty()) set.words.push_back(known.state.group);
+  const int status = set.words.empty() ? 0 : CGX_TRY(tool::run_set(set));
+  if (status != 0) return status;
+  // Systemd would take back what is not a property of its unit.
+  for (const Known& known : containers)
+    if (!known.state.systemd_scope.empty()) CGX_CHECK(located(set_scope(call, known.state, limits), known.state.group));
+  if (call.dry_run) return 0;
   for (Known& known : containers) {
     take_limits(known.record.limits, call.limits);
     const auto written = write_record(known.entry, known.record);

@@ -82,13 +82,6 @@ Result<> become_root_here() {
 
 }  // namespace
 
-bool in_user_namespace() {
-  const auto map = sys::read_path("/proc/self/uid_map");
-  if (!map) return false;
-  const auto words = sys::words(*map);
-  return words.size() != 3 || words[0] != "0" || words[1] != "0" || words[2] != "4294967295";
-}
-
 Result<> enter_own_namespace() {
   if (geteuid() == 0) return {};
   CGX_CHECK(keep_directories());

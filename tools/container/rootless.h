@@ -3,12 +3,14 @@
 // is the caller; with ranges in /etc/subuid and /etc/subgid there are other users too. Kernel: user_namespaces(7).
 #pragma once
 
+#include "cgx/container/user_namespace.h"
+
 #include "record.h"
 
 namespace cgx::launcher {
 
-// Whether this process' ids are not the host's.
-[[nodiscard]] bool in_user_namespace();
+using container::in_user_namespace;
+
 // Keeps the directories of containers as the caller has them, and enters. Nothing to do for root.
 [[nodiscard]] Result<> enter_own_namespace();
 // The one of a container that runs, for what is done to its processes and groups. Nothing to do for root.

@@ -78,10 +78,10 @@ Result<> end_it(const Known& known, int signal, std::uint64_t seconds) {
     } else {
       CGX_CHECK(oci::end_processes(known.state));
     }
-    (void)CGX_TRY(ended_within(*init, 10'000));
+    (void)CGX_TRY(ended_within(*init, 60'000));
   }
   // The record of its end is the monitor's.
-  if (monitor.valid() && !CGX_TRY(ended_within(monitor, 20'000)))
+  if (monitor.valid() && !CGX_TRY(ended_within(monitor, 60'000)))
     return fail(ETIMEDOUT, fmt::format("its monitor, process {}, does not end", known.record.monitor));
   return {};
 }
