@@ -98,6 +98,15 @@ Result<std::vector<Known>> find_all_to_change(const Call& call) {
   return found;
 }
 
+Result<> set_scope(const Call& call, const State& state, const std::vector<Limit>& limits) {
+  if (!call.dry_run) return oci::set_scope_limits(state, limits);
+  std::string steps = fmt::format("systemd: {}\n", state.systemd_scope);
+  for (const tool::LimitFlag& f : call.limits)
+    steps += fmt::format("  {} <- {}\n", f.knob != nullptr ? f.knob->flag : f.file, f.text);
+  tool::print_steps(call, steps);
+  return {};
+}
+
 }  // namespace
 
 Result<int> pause(const Call& call) { return set_all_paused(call, true); }
