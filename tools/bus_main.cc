@@ -322,6 +322,7 @@ int main(int argc, char** argv) {
   if (argc > 1 && std::string_view(argv[1]) == "scope") return cgx::tool::run_scope(all.subspan(2));
   if (argc > 1 && std::string_view(argv[1]) == "start-scope") return cgx::tool::run_start_scope(all.subspan(2));
   if (argc > 1 && std::string_view(argv[1]) == "set-scope") return cgx::tool::run_set_scope(all.subspan(2));
+  if (argc > 1 && std::string_view(argv[1]) == "stop-scope") return cgx::tool::run_stop_scope(all.subspan(2));
   std::vector<std::string_view> words;
   for (const char* word : all.subspan(all.empty() ? 0 : 1)) words.emplace_back(word);
   return cgx::tool::run_main(words);

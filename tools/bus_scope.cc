@@ -164,6 +164,15 @@ int run_set_scope(std::span<char* const> words) {
   return done ? 0 : report(done.error(), "set-scope", false);
 }
 
+int run_stop_scope(std::span<char* const> words) {
+  const auto stop = [&]() -> Result<> {
+    if (words.size() != 1) return bad_value({}, "cgx-bus stop-scope is executed by cgx-oci");
+    return CGX_TRY(daemon::SystemdManager::connect())->stop(words[0]);
+  };
+  const Result<> done = stop();
+  return done ? 0 : report(done.error(), "stop-scope", false);
+}
+
 int run_start_scope(std::span<char* const> words) {
   const Result<std::string> group = start_scope(words);
   if (!group) return report(group.error(), "start-scope", false);

@@ -16,5 +16,7 @@ int run_scope(std::span<char* const> words);
 int run_start_scope(std::span<char* const> words);
 // `set-scope UNIT [KEY VALUE]...`: changes these limits of it, until the next boot.
 int run_set_scope(std::span<char* const> words);
+// `stop-scope UNIT`: and waits until systemd has let go of it. None of that name is no error.
+int run_stop_scope(std::span<char* const> words);
 
 }  // namespace cgx::tool

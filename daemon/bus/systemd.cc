@@ -247,15 +247,28 @@ Result<> SystemdManager::remove(const Hierarchies& hierarchies, const std::strin
                                  .what = fmt::format("has processes in {}, so that it stays", slice.unit),
                                  .group = group,
                                  .hint = fmt::format("systemctl stop {} ends them", slice.unit)});
-  sd_bus_message* made = nullptr;
-  int r = sd_bus_message_new_method_call(bus_, &made, service, object, interface_manager, "StopUnit");
-  const Message message(made);
-  if (r >= 0) r = sd_bus_message_append(message.get(), "ss", slice.unit.c_str(), "replace");
-  if (r < 0) return fail_errno(-r, "a message for systemd");
-  CGX_CHECK(located(run_job(message.get(), slice.unit), group));
+  CGX_CHECK(located(stop(slice.unit), group));
   // In hierarchies that systemd does not know (v1's cpuset and the like) the directory was made here.
   (void)remove_group(Cgroup(hierarchies, slice.group), Below::keep);
   return {};
+}
+
+Result<> SystemdManager::stop(const std::string& unit) {
+  const Session session(*this);
+  CGX_CHECK(session.opened());
+  const auto state = text_property(unit, interface_unit, "ActiveState");
+  if (!state || *state == "inactive" || *state == "failed") return {};
+  sd_bus_message* made = nullptr;
+  int r = sd_bus_message_new_method_call(bus_, &made, service, object, interface_manager, "StopUnit");
+  const Message message(made);
+  if (r >= 0) r = sd_bus_message_append(message.get(), "ss", unit.c_str(), "replace");
+  if (r < 0) return fail_errno(-r, "a message for systemd");
+  const auto stopped = run_job(message.get(), unit);
+  if (stopped) return stopped;
+  // It may have gone by itself meanwhile.
+  const auto now = text_property(unit, interface_unit, "ActiveState");
+  if (!now || *now == "inactive" || *now == "failed") return {};
+  return stopped;
 }
 
 Result<> SystemdManager::start_scope(const std::string& scope,

@@ -53,6 +53,8 @@ class SystemdManager {
                                      std::span<const pid_t> pids,
                                      std::span<const UnitProperty> properties,
                                      const std::string& description);
+  // Stops it and waits. One that is not there, or does not run, is no error.
+  [[nodiscard]] Result<> stop(const std::string& unit);
   // Of a unit that is there; until the next boot. What is not named stays as it is.
   [[nodiscard]] Result<> set_properties(const std::string& unit, std::span<const UnitProperty> properties);
   // The group of a unit, a name from the root of the hierarchies; empty where it has none now.

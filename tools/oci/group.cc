@@ -228,6 +228,8 @@ Result<> remove_groups(const State& state) {
   if (state.group.empty()) return {};
   const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
   const Cgroup group(hierarchies, state.group);
+  // It first: systemd does not hear of a group that is removed under its hands, and would keep the unit.
+  if (!state.systemd_scope.empty() && state.group_made) (void)ask_systemd({"stop-scope", state.systemd_scope}, {});
   if (state.group_made) CGX_CHECK(container::remove_tracking_group(hierarchies, state.group));
   container::remove_empty_tracking_groups(hierarchies, state.tracking_made);
   if (!state.group_made) {
