@@ -287,9 +287,9 @@ TEST_CASE("seccomp: the default profile") {
   CHECK(under(program, [] { return call(SYS_unshare, CLONE_NEWUSER); }) == EPERM);
   CHECK(under(program, [] { return call(SYS_unshare, 0x80); }) == EPERM);
   CHECK(under(program, [] { return call(SYS_unshare, CLONE_FILES); }) == 0);
-  for (const unsigned long space :
+  for (const int space :
        {CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWCGROUP})
-    CHECK(under(program, [&] { return call(SYS_clone, space | SIGCHLD); }) == EPERM);
+    CHECK(under(program, [&] { return call(SYS_clone, static_cast<unsigned long>(space) | SIGCHLD); }) == EPERM);
   CHECK(under(program, [] {
           const long child = call(SYS_clone, SIGCHLD);
           if (child == 0) ::_exit(0);

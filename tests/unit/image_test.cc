@@ -33,13 +33,13 @@ TEST_CASE("image: digests are checked before they are part of a path") {
   CHECK(Digest::parse(digest)->hex() == hex);
   CHECK(Digest::parse_hex(hex)->text() == digest);
   for (const std::string& bad : {std::string(),
-                                std::string("sha256:"),
-                                "sha512:" + hex,
-                                "sha256:" + hex + "a",
-                                "sha256:" + std::string(64, 'A'),
-                                "sha256:../" + std::string(61, 'a'),
-                                "SHA256:" + hex,
-                                digest + "\n"})
+                                 std::string("sha256:"),
+                                 "sha512:" + hex,
+                                 "sha256:" + hex + "a",
+                                 "sha256:" + std::string(64, 'A'),
+                                 "sha256:../" + std::string(61, 'a'),
+                                 "SHA256:" + hex,
+                                 digest + "\n"})
     CHECK_FALSE(Digest::parse(bad));
   CHECK_FALSE(Digest::parse(hex));
   CHECK(digest_of("")->text() == "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
@@ -129,11 +129,11 @@ TEST_CASE("image: names of entries") {
   CHECK(path_parts("/")->empty());
   CHECK(path_parts("./")->empty());
   for (const std::string& bad : {std::string(),
-                                std::string(".."),
-                                std::string("a/../b"),
-                                std::string("/.."),
-                                std::string(256, 'x'),
-                                std::string(4097, '/')})
+                                 std::string(".."),
+                                 std::string("a/../b"),
+                                 std::string("/.."),
+                                 std::string(256, 'x'),
+                                 std::string(4097, '/')})
     CHECK_FALSE(path_parts(bad));
   CHECK(path_parts("..a/b..")->size() == 2);
   CHECK(may_have_xattr("user.a"));

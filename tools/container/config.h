@@ -15,13 +15,13 @@ struct ConfigParts {
   const RunOptions* options = nullptr;
   const Image* image = nullptr;
   ImageUser user;
-  std::string id, root, data;  // root: what hooks are told; data: where hosts and hostname are
-  std::string group;           // linux.cgroupsPath
-  std::string network_path;    // of a network namespace to join
-  std::string init;            // the program of --init on this host; empty: none
-  container::IdMaps maps;      // of a user namespace; empty: none
+  std::string id, root, data;           // root: what hooks are told; data: where hosts and hostname are
+  std::string group;                    // linux.cgroupsPath
+  std::string network_path;             // of a network namespace to join
+  std::string init;                     // the program of --init on this host; empty: none
+  container::IdMaps maps;               // of a user namespace; empty: none
   std::vector<std::string> host_files;  // of /etc: hosts, hostname, resolv.conf
-  bool nested = false;         // in a user namespace already: no device can be made
+  bool nested = false;                  // in a user namespace already: no device can be made
 };
 [[nodiscard]] Result<std::string> config_text(const ConfigParts& parts);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// cgx-init -- CMD [ARG...]: the first process of a container with --init. The kernel drops signals that the first process
-// of a pid namespace has no handler for, and leaves orphans to it: this one starts CMD, hands on signals, reaps, and ends
-// with CMD's status.
+// cgx-init -- CMD [ARG...]: the first process of a container with --init. The kernel drops signals that the first
+// process of a pid namespace has no handler for, and leaves orphans to it: this one starts CMD, hands on signals,
+// reaps, and ends with CMD's status.
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>

@@ -40,7 +40,7 @@ class Making {
   void give_up();
 
   void explain(Ending& ending, bool by_command) const;  // by_command: somebody has asked for the end
-  void write_ending(const Ending& ending);  // where it cannot be written there is nobody to tell
+  void write_ending(const Ending& ending);              // where it cannot be written there is nobody to tell
   void count_restart();
   void kill_all() const;
   // Its group goes, and with --rm all of it.

@@ -76,7 +76,8 @@ Result<> become_root_here() {
   if (setresgid(0, 0, 0) != 0 || setresuid(0, 0, 0) != 0) return fail_errno(errno, "the ids of the user namespace");
   // What is mounted, and what is come back to, has to be of this user namespace.
   if (unshare(CLONE_NEWNS) != 0) return fail_errno(errno, "a mount namespace");
-  if (mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) return fail_errno(errno, "the propagation of mounts");
+  if (mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0)
+    return fail_errno(errno, "the propagation of mounts");
   return {};
 }
 

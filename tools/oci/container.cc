@@ -83,7 +83,8 @@ Result<> end_processes(const State& state) {
   if (!init) return {};
   pollfd ended{.fd = init->get(), .events = POLLIN, .revents = 0};
   int n = 0;
-  // Its end waits for that of what `exec --detach` has left to the host's first process, which may take its time to reap.
+  // Its end waits for that of what `exec --detach` has left to the host's first process, which may take its time to
+  // reap.
   do n = poll(&ended, 1, 60'000);
   while (n < 0 && errno == EINTR);
   if (n == 0) return fail(ETIMEDOUT, "container init still running");

@@ -19,7 +19,7 @@ struct MountOptions {
   std::vector<std::string> data;                         // KEY or KEY=VALUE
   std::string id_map;                                    // of `idmap=uids=...;gids=...`
   bool bind = false, recursive = false, remount = false;
-  bool copy_up = false;          // tmpcopyup: what the directory below holds becomes the content of the tmpfs
+  bool copy_up = false;  // tmpcopyup: what the directory below holds becomes the content of the tmpfs
   bool map_ids = false, map_ids_recursive = false;
   bool source_nofollow = false;  // a source that is a link is bound itself
   bool target_nofollow = false;  // a target that is a link is mounted upon itself

@@ -16,8 +16,8 @@ namespace cgx::container {
 [[nodiscard]] Result<> mount_cgroups(RootfsPlan& plan, const Mount& mount, const MountOptions& options);
 
 // Attaches, and sees to it that a mount upon the root itself becomes the root.
-[[nodiscard]] Result<> attach_in(RootfsPlan& plan, sys::Fd tree, const Target& target, const std::string& path,
-                                 Links links = Links::follow);
+[[nodiscard]] Result<> attach_in(
+    RootfsPlan& plan, sys::Fd tree, const Target& target, const std::string& path, Links links = Links::follow);
 
 // Copies what is in directory `from` to `to`: files, directories, links, nodes, with owners, modes and times. Links are
 // not followed. For tmpcopyup.

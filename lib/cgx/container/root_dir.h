@@ -12,9 +12,9 @@
 namespace cgx::container {
 
 enum class Links : std::uint8_t {
-  follow,     // in the root; magic links of procfs never
-  last_not,   // the last one is opened itself
-  refuse,     // ELOOP
+  follow,    // in the root; magic links of procfs never
+  last_not,  // the last one is opened itself
+  refuse,    // ELOOP
 };
 
 // openat2(RESOLVE_IN_ROOT) with O_CLOEXEC. A `path` with or without a slash before it. ENOTSUP before Linux 5.6.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Seccomp: the specification's rules become a program of the kernel (seccomp(2)) by libseccomp, before the clone, so that
-// the child only loads it.
+// Seccomp: the specification's rules become a program of the kernel (seccomp(2)) by libseccomp, before the clone, so
+// that the child only loads it.
 #pragma once
 
 #include <cstdint>
@@ -19,11 +19,12 @@ struct SeccompProgram {
   std::vector<std::string> notes;           // names of system calls that libseccomp does not know, left out
 };
 
-// EINVAL names the rule and what is wrong with it. `cache`: a directory where programs are kept by a digest of the rules
-// (files are written whole and renamed; a wrong or foreign file is not used); empty: none.
+// EINVAL names the rule and what is wrong with it. `cache`: a directory where programs are kept by a digest of the
+// rules (files are written whole and renamed; a wrong or foreign file is not used); empty: none.
 [[nodiscard]] Result<SeccompProgram> compile_seccomp(const Seccomp& rules, const std::string& cache = {});
 
-// In the child: needs no_new_privs or CAP_SYS_ADMIN. Answers the listener where the program notifies, else no descriptor.
+// In the child: needs no_new_privs or CAP_SYS_ADMIN. Answers the listener where the program notifies, else no
+// descriptor.
 [[nodiscard]] Result<sys::Fd> load_seccomp(const SeccompProgram& program);
 
 // The profile of `cgx run` and `cgx exec --seccomp default`: what the field's engines allow, unknown calls answered by

@@ -195,7 +195,7 @@ struct Linux {
   Pairs sysctl;
   std::vector<std::string> masked_paths, readonly_paths;
   std::string mount_label;
-  std::optional<std::string> personality;  // LINUX, LINUX32
+  std::optional<std::string> personality;                        // LINUX, LINUX32
   std::vector<std::pair<std::string, std::string>> net_devices;  // of the host, name in the container
 };
 
@@ -231,7 +231,7 @@ struct Spec {
 // CAP_* by its name, with or without CAP_, in any case; -1 where there is none.
 [[nodiscard]] int capability_number(std::string_view name);
 [[nodiscard]] std::string_view capability_name(int number);
-[[nodiscard]] int namespace_flag(NamespaceType type);         // CLONE_NEW*
+[[nodiscard]] int namespace_flag(NamespaceType type);               // CLONE_NEW*
 [[nodiscard]] std::string_view namespace_file(NamespaceType type);  // in /proc/PID/ns: "net", "mnt", ...
 
 }  // namespace cgx::container
