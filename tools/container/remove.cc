@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "remove.h"
 
+#include "cgx/container/tracking_group.h"
+
 #include "making.h"
 
 namespace cgx::launcher {
@@ -17,11 +19,12 @@ Result<> remove_container(Known&& known) {
 Result<> remove_left_group() {
   const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
   const Cgroup top(hierarchies, std::string(group_top));
-  if (top.present().empty()) return {};
+  // In a named hierarchy it is the last one's too; with groups below it, it stays.
+  if (top.present().empty()) return container::remove_empty_tracking_groups(hierarchies, {top.name()}), Result<>();
   const auto used = populated(top);
   const auto below = children_of(top);
   if (!used || *used || !below || !below->empty()) return {};
-  (void)remove_group(top, Below::keep);  // somebody has come in between
+  if (remove_group(top, Below::keep)) container::remove_empty_tracking_groups(hierarchies, {top.name()});
   return {};
 }
 
