@@ -62,10 +62,8 @@ class OptionReader {
   };
 
   Result<RunOptions> finish() {
-    if (out_.detach && out_.remove && out_.restart != Restart::no)
-      return wrong("restart", tool_restart_, "and --rm contradict each other");
     if (out_.remove && out_.restart != Restart::no)
-      return wrong("restart", tool_restart_, "and --rm contradict each other");
+      return wrong("restart", restart_text_, "and --rm contradict each other");
     return std::move(out_);
   }
 
@@ -246,7 +244,7 @@ class OptionReader {
     return {};
   }
   Result<> take_restart(std::string_view flag, const std::string& text) {
-    tool_restart_ = text;
+    restart_text_ = text;
     std::string_view word = text;
     if (const std::size_t colon = text.find(':'); colon != std::string::npos) {
       word = std::string_view(text).substr(0, colon);
@@ -285,7 +283,7 @@ class OptionReader {
 
   const tool::Call& call_;
   RunOptions out_;
-  std::string tool_restart_;
+  std::string restart_text_;
 };
 
 }  // namespace

@@ -234,16 +234,6 @@ Result<std::vector<Known>> all() {
   return found;
 }
 
-std::string time_now() {
-  timespec ts{};
-  (void)clock_gettime(CLOCK_REALTIME, &ts);
-  tm parts{};
-  (void)gmtime_r(&ts.tv_sec, &parts);
-  std::array<char, 40> text{};
-  const std::size_t n = strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &parts);
-  return fmt::format("{}.{:09}Z", std::string_view(text.data(), n), ts.tv_nsec);
-}
-
 Result<std::int64_t> parse_rfc3339(std::string_view text) {
   const auto bad = [&] { return bad_value(text, "is no time like 2026-01-31T12:00:00Z"); };
   const auto number = [&](std::size_t at, std::size_t n, std::uint64_t high) -> Result<std::uint64_t> {

@@ -19,6 +19,7 @@ using container::Pairs;
 using container::State;
 using container::Status;
 using container::Store;
+using container::time_now;
 
 enum class Restart : std::uint8_t { no, on_failure, always, unless_stopped };
 
@@ -91,7 +92,6 @@ struct Known {
 [[nodiscard]] Result<Ending> parse_ending(std::string_view text);
 
 [[nodiscard]] bool process_alive(pid_t pid, std::uint64_t start);
-[[nodiscard]] std::string time_now();  // RFC 3339 with nanoseconds, UTC
 // Microseconds since the epoch of such a text.
 [[nodiscard]] Result<std::int64_t> parse_rfc3339(std::string_view text);
 

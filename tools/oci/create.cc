@@ -19,16 +19,6 @@
 namespace cgx::oci {
 namespace {
 
-std::string time_now() {
-  timespec ts{};
-  (void)clock_gettime(CLOCK_REALTIME, &ts);
-  tm parts{};
-  (void)gmtime_r(&ts.tv_sec, &parts);
-  std::array<char, 40> text{};
-  const std::size_t n = strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &parts);
-  return fmt::format("{}.{:09}Z", std::string_view(text.data(), n), ts.tv_nsec);
-}
-
 // The name of a user in /etc/passwd; a static program loads no other sources of names.
 std::string user_name(uid_t uid) {
   const auto passwd = sys::read_path("/etc/passwd");
@@ -93,7 +83,7 @@ class Maker {
     state.bundle = bundle.directory;
     state.rootfs = spec_->root.path;
     state.oci_version = spec_->oci_version;
-    state.created = time_now();
+    state.created = container::time_now();
     state.owner = user_name(getuid());
     state.annotations = spec_->annotations;
     state.config = std::move(bundle.config);

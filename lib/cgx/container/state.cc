@@ -2,7 +2,9 @@
 #include "cgx/container/state.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <ctime>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -220,6 +222,16 @@ Result<> Store::Entry::remove() {
   }
   unlock();
   return {};
+}
+
+std::string time_now() {
+  timespec ts{};
+  (void)clock_gettime(CLOCK_REALTIME, &ts);
+  tm parts{};
+  (void)gmtime_r(&ts.tv_sec, &parts);
+  std::array<char, 40> text{};
+  const std::size_t n = strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &parts);
+  return fmt::format("{}.{:09}Z", std::string_view(text.data(), n), ts.tv_nsec);
 }
 
 Result<std::uint64_t> start_time_of(pid_t pid) {

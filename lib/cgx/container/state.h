@@ -83,6 +83,8 @@ class Store::Entry {
   std::string id_;
 };
 
+[[nodiscard]] std::string time_now();  // RFC 3339 with nanoseconds, UTC
+
 // Field 22 of /proc/PID/stat; ESRCH where there is no such process, or it is a zombie.
 [[nodiscard]] Result<std::uint64_t> start_time_of(pid_t pid);
 // Whether the container's first process is there.
