@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "cgx/container/launch.h"
-#include "cgx/sys/program.h"
 
 #include "commands.h"
 #include "rootless.h"
@@ -42,12 +41,6 @@ constexpr Row rows[] = {
     {"gc", gc, false, true},
 };
 
-// Helpers are looked for beside the program's file, which is another one once the program has protected itself.
-void remember_helpers() {
-  const auto helper = sys::helper_path("cgx-bus");
-  if (helper) (void)setenv("CGX_LIBEXEC", helper->substr(0, helper->rfind('/')).c_str(), 0);
-}
-
 int failed(const Error& error, std::string_view command, bool json) {
   const int status = tool::report(error, command, json);
   return command == "run" || command == "container exec" ? 125 : status;
@@ -63,7 +56,6 @@ int run_main(std::span<const std::string_view> words, char** argv) {
   const auto call = tool::parse_call(*command, words.subspan(1));
   if (!call) return failed(call.error(), command->name, false);
   if (row->starts && !call->dry_run) {
-    remember_helpers();
     if (auto safe = container::protect_program(argv); !safe) return failed(safe.error(), command->name, call->json);
   }
   if (row->makes && !call->dry_run)

@@ -9,7 +9,6 @@
 #include <fmt/format.h>
 
 #include "cgx/container/launch.h"
-#include "cgx/sys/program.h"
 
 #include "oci.h"
 
@@ -25,13 +24,6 @@ void fill_standard_descriptors() {
     }
     (void)fcntl(fd, F_SETFD, 0);
   }
-}
-
-// Helpers are looked for beside the program's file, which is another one once the program has protected itself.
-void remember_helpers() {
-  if (std::getenv("CGX_LIBEXEC") != nullptr) return;
-  const auto helper = sys::helper_path("cgx-bus");
-  if (helper) (void)setenv("CGX_LIBEXEC", helper->substr(0, helper->rfind('/')).c_str(), 0);
 }
 
 int failed(const Invocation& call, const Log& log, const Error& error) {
@@ -65,7 +57,6 @@ int run_main(std::span<const std::string_view> words, std::string_view program, 
     return 0;
   }
   if (call.command->protects) {
-    remember_helpers();
     if (auto safe = container::protect_program(argv); !safe) return failed(call, log, safe.error());
   }
   const Result<int> status = call.command->fn(call);

@@ -3,6 +3,8 @@
 // (CVE-2019-5736), and write to it, unless the file is on a mount that is read-only, or sealed.
 #include <array>
 #include <cerrno>
+#include <climits>
+#include <cstdlib>
 #include <cstring>
 
 #include <fcntl.h>
@@ -17,6 +19,7 @@
 
 #include "cgx/container/launch.h"
 #include "cgx/sys/fd.h"
+#include "cgx/sys/program.h"
 
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U
@@ -29,6 +32,7 @@ namespace cgx::container {
 namespace {
 
 constexpr const char* own_file = "/proc/self/exe";
+constexpr const char* program_variable = "CGX_PROGRAM";  // of early_protect.c too
 constexpr int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 
 // By what the kernel says of the file that is running; nothing that the environment could claim.
@@ -85,11 +89,17 @@ Result<> fill_standard_streams() {
 Result<> protect_program(char** argv) {
   CGX_CHECK(fill_standard_streams());
   if (is_protected()) {
+    if (const char* path = std::getenv(program_variable); path != nullptr) {
+      sys::set_program_path(path);
+      (void)unsetenv(program_variable);  // nothing that what we start should see
+    }
     // The kernel names a process that was executed by a descriptor after its number.
     const char* slash = std::strrchr(argv[0], '/');
     (void)prctl(PR_SET_NAME, slash != nullptr ? slash + 1 : argv[0]);
     return {};
   }
+  std::array<char, PATH_MAX> path{};
+  if (readlink(own_file, path.data(), path.size() - 1) > 0) (void)setenv(program_variable, path.data(), 1);
   if (const sys::Fd tree = read_only_clone(); tree.valid())
     (void)execveat(tree.get(), "", argv, environ, AT_EMPTY_PATH);
   const sys::Fd copy = CGX_TRY(sealed_copy());

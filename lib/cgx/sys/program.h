@@ -15,6 +15,9 @@ namespace cgx::sys {
 // the program's own directory. ENOENT: not installed.
 [[nodiscard]] Result<std::string> helper_path(std::string_view name);
 
+// Says where the running program is installed, for helper_path(): once it runs from a copy, the kernel knows no more.
+void set_program_path(std::string path);
+
 // Runs `program` with `arguments`, `input` on its stdin and descriptor `passed` (none: -1) as its descriptor 3, and
 // waits. Answers
 // its stdout. A status other than 0 is an error with the first line of its stderr after `NAME: ` (code EIO; status 2 is
