@@ -21,14 +21,19 @@
 namespace cgx::sys {
 namespace {
 
-// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): where this process has come from
-constinit std::string first_program;
+// Where this process has come from, if it was told.
+std::string& first_program() {
+  static std::string path;
+  return path;
+}
 
 std::string own_directory() {
   std::array<char, PATH_MAX> path{};
-  const ssize_t n = first_program.empty() ? readlink("/proc/self/exe", path.data(), path.size()) : 0;
-  const std::string_view whole =
-      first_program.empty() ? std::string_view(path.data(), n > 0 ? static_cast<std::size_t>(n) : 0) : first_program;
+  std::string_view whole = first_program();
+  if (whole.empty()) {
+    const ssize_t n = readlink("/proc/self/exe", path.data(), path.size());
+    whole = std::string_view(path.data(), n > 0 ? static_cast<std::size_t>(n) : 0);
+  }
   const std::size_t slash = whole.rfind('/');
   return slash == std::string_view::npos ? std::string() : std::string(whole.substr(0, slash));
 }
@@ -66,7 +71,7 @@ Error told(std::string_view program, std::string_view verb, std::string_view err
 
 }  // namespace
 
-void set_program_path(std::string path) { first_program = std::move(path); }
+void set_program_path(std::string path) { first_program() = std::move(path); }
 
 Result<std::string> helper_path(std::string_view name) {
   std::vector<std::string> places;
