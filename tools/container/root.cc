@@ -6,9 +6,11 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -112,6 +114,20 @@ Result<> remove_below(int dir, int depth) {
   return done;
 }
 
+// The kernel answers EINVAL to all that it does not like, and says to its log alone what that was.
+Error no_overlay(const std::string& data, const sys::Fd& upper, const Error& error) {
+  Error e{.code = error.code, .what = fmt::format("overlay of {}: {}", data, error.text())};
+  struct statfs fs{};
+  if (error.code == EINVAL && fstatfs(upper.get(), &fs) == 0 && fs.f_type == OVERLAYFS_SUPER_MAGIC) {
+    e.what = fmt::format("{} is on an overlay, which cannot hold the writable layer of another one", data);
+    e.hint = "CGX_DATA names a directory on ext4, xfs, btrfs or tmpfs, such as a volume of a container";
+  } else if (error.code == EINVAL) {
+    e.hint =
+        "the writable layer needs a file system with d_type and extended attributes: CGX_DATA names another directory";
+  }
+  return e;
+}
+
 }  // namespace
 
 Result<sys::Fd> mount_layers(const LayerPlan& plan) {
@@ -155,7 +171,7 @@ Result<sys::Fd> mount_layers(const LayerPlan& plan) {
     wanted.data.emplace_back("userxattr");
     tree = container::make_tree(wanted);
   }
-  if (!tree) return fail(tree.error().code, fmt::format("overlay of {}: {}", plan.data, tree.error().text()));
+  if (!tree) return std::unexpected(no_overlay(plan.data, upper_fd, tree.error()));
   struct statvfs fs{};
   if (fstatvfs(tree->get(), &fs) == 0 && (fs.f_flag & ST_RDONLY) != 0)
     return fail(EROFS, fmt::format("overlay of {}: the kernel made it read-only", plan.data));
