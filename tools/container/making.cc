@@ -150,7 +150,7 @@ Result<> Making::choose_maps() {
   if (in_user_namespace())
     return fail(EPERM, "--userns auto is for root: without it a container is in a user namespace anyway");
   std::vector<std::string> used;
-  for (const Known& other : CGX_TRY(all())) {
+  for (const Known& other : CGX_TRY(list_containers()).containers) {
     const auto spec = container::read_spec(other.state.config, "/");
     if (spec && !spec->linux_.uid_mappings.empty())
       used.push_back(std::to_string(spec->linux_.uid_mappings[0].host_id));

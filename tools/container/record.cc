@@ -222,16 +222,19 @@ Result<Known> find(std::string_view name, Store::How how) {
   return load(CGX_TRY(std::move(entry)));
 }
 
-Result<std::vector<Known>> all() {
+Result<Listing> list_containers() {
   Store store = CGX_TRY(Store::open(CGX_TRY(run_root())));
-  std::vector<Known> found;
+  Listing listing;
   for (const std::string& id : CGX_TRY(store.ids())) {
     auto entry = store.find(id, Store::How::look);
-    if (!entry) continue;  // removed meanwhile
-    if (auto known = load(std::move(*entry))) found.push_back(std::move(*known));
+    auto known = entry ? load(std::move(*entry)) : std::unexpected(std::move(entry).error());
+    if (known)
+      listing.containers.push_back(std::move(*known));
+    else if (known.error().code != ENOENT)
+      listing.damaged.push_back(std::move(known).error());
   }
-  std::ranges::stable_sort(found, {}, [](const Known& k) { return k.record.created; });
-  return found;
+  std::ranges::stable_sort(listing.containers, {}, [](const Known& k) { return std::string_view(k.record.created); });
+  return listing;
 }
 
 Result<std::int64_t> parse_rfc3339(std::string_view text) {

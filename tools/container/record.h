@@ -78,8 +78,12 @@ struct Known {
 // ENOENT: `no such container`, with a hint at a name that is near. `name` may be the first letters of the name of one
 // alone. What is damaged is EBADMSG and names the file.
 [[nodiscard]] Result<Known> find(std::string_view name, Store::How how = Store::How::look);
-// All, in the order of their making. Those that are damaged, or are being made, are left out.
-[[nodiscard]] Result<std::vector<Known>> all();
+// All. Those that are being made, or go meanwhile, are left out.
+struct Listing {
+  std::vector<Known> containers;  // in the order of their making
+  std::vector<Error> damaged;     // why others cannot be shown
+};
+[[nodiscard]] Result<Listing> list_containers();
 
 // Written beside it and renamed, as state.json is.
 [[nodiscard]] Result<> write_record(const Store::Entry& entry, const Record& record);

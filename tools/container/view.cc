@@ -11,21 +11,6 @@
 
 namespace cgx::launcher {
 
-Result<Listing> list_containers() {
-  const Store store = CGX_TRY(Store::open(CGX_TRY(run_root())));
-  Listing listing;
-  for (const std::string& id : CGX_TRY(store.ids())) {
-    auto known = find_exactly(id, Store::How::look);
-    if (known)
-      listing.containers.push_back(std::move(*known));
-    else if (known.error().code != ENOENT)  // removed meanwhile, or being made
-      listing.damaged.push_back(std::move(known).error());
-  }
-  std::ranges::stable_sort(
-      listing.containers, {}, [](const Known& k) -> const std::string& { return k.record.created; });
-  return listing;
-}
-
 Result<Known> find_exactly(const std::string& name, Store::How how) {
   auto known = find(name, how);
   // find() takes the beginning of another one's name where this one has gone meanwhile.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the commands that only look at containers share: all of them with what is damaged, parts of their JSON.
+// What the commands that only look at containers share: checks, parts of their JSON.
 #pragma once
 
 #include <memory>
@@ -13,12 +13,6 @@
 #include "record.h"
 
 namespace cgx::launcher {
-
-struct Listing {
-  std::vector<Known> containers;  // in the order of their making
-  std::vector<Error> damaged;     // why others cannot be shown
-};
-[[nodiscard]] Result<Listing> list_containers();
 
 // As find(), but nothing less than the whole name: for names that were read and not given.
 [[nodiscard]] Result<Known> find_exactly(const std::string& name, Store::How how);
