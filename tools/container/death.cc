@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "death.h"
 
+#include <charconv>
 #include <csignal>
 
 #include <unistd.h>
@@ -59,6 +60,17 @@ void upwards(const Cgroup& group, F f) {
     if (!f(Cgroup(group.hierarchies(), std::string(name)))) return;
 }
 
+// Seconds since the epoch, with a fraction.
+std::int64_t usec_of(const container::json::Value& time) {
+  std::uint64_t whole = 0;
+  if (time.kind() == container::json::Kind::natural && container::json::fill(whole, time))
+    return static_cast<std::int64_t>(whole) * 1'000'000;
+  const std::string_view text = time.raw_text();
+  double seconds = 0;
+  (void)std::from_chars(text.data(), text.data() + text.size(), seconds);
+  return static_cast<std::int64_t>(seconds * 1e6);
+}
+
 }  // namespace
 
 Counters count_now(const Cgroup& group) {
@@ -99,7 +111,7 @@ void explain_death(const Cgroup& group, const Counters& before, Ending& ending) 
   ending.why = plain_reason(ending);
 }
 
-std::string policy_of_death(const Cgroup& group, std::string_view started) {
+std::string policy_of_death(const Cgroup& group, std::string_view started, pid_t first) {
   using container::json::fill;
   const auto since = parse_rfc3339(started);
   if (!since || access("/run/dbus/system_bus_socket", R_OK) != 0) return {};
@@ -110,13 +122,13 @@ std::string policy_of_death(const Cgroup& group, std::string_view started) {
   if (!tree) return {};
   std::string found;
   for (const auto decision : container::json::Value(*tree, 0)["decisions"]) {
-    std::uint64_t time = 0;
     std::string whose, action, result, event;
-    if (!fill(time, decision["time"]) || !fill(whose, decision["group"]) || !fill(action, decision["action"]) ||
+    pid_t victim = 0;  // none where all of a group were killed
+    if (!fill(victim, decision["pid"]) || !fill(whose, decision["group"]) || !fill(action, decision["action"]) ||
         !fill(result, decision["result"]) || !fill(event, decision["event"]))
       continue;
-    if (action.starts_with("kill") && result == "done" && static_cast<std::int64_t>(time) >= *since &&
-        lies_in(group.name(), whose))
+    if (action.starts_with("kill") && result == "done" && usec_of(decision["time"]) >= *since &&
+        (victim == 0 || victim == first) && lies_in(group.name(), whose))
       found = fmt::format("{} of cgxd, for {} of {}", action, event, whose);
   }
   return found;

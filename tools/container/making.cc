@@ -293,7 +293,7 @@ Result<container::Launched> Making::launch(const std::function<void()>& streams)
 
 void Making::explain(Ending& ending, bool by_command) const {
   if (ending.signal == SIGKILL && !by_command && groups_->group() != nullptr)
-    ending.policy = policy_of_death(*groups_->group(), record_.started);
+    ending.policy = policy_of_death(*groups_->group(), record_.started, state_.pid);
   if (groups_->group() != nullptr)
     explain_death(*groups_->group(), counters_, ending);
   else
