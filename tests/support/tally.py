@@ -7,6 +7,7 @@ import threading
 import time
 
 LINE = re.compile(r"^(PASS|FAIL|SKIP) (.+)$")
+TOOK = re.compile(r"^    \S+ took \d+ s$")  # of a script in a guest
 PRINTING = threading.Lock()
 
 
@@ -48,6 +49,9 @@ class Tally:
                     self.add(kind, text, details if kind == "FAIL" else ())
                 kind, text, details = match[1], match[2], []
                 failed = failed or kind == "FAIL"
+            elif TOOK.match(line) and self.show:
+                with PRINTING:
+                    print(f"    [{self.group}]{line}", flush=True)
             else:
                 details.append(line)
         if kind:
