@@ -1,11 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // run, container and gc: cgx-container, the program with the launcher in it, does them in the place of this one.
-#include <cerrno>
-
-#include <unistd.h>
-
-#include <fmt/format.h>
-
 #include "cgx/sys/program.h"
 
 #include "command.h"
@@ -13,16 +7,10 @@
 namespace cgx::tool {
 namespace {
 
-// Comes back only where it fails.
 Result<int> become_container(const Call& call) {
-  const std::string program = CGX_TRY(sys::helper_path("cgx-container"));
-  std::vector<std::string> words{"cgx-container", std::string(call.command->name)};
+  std::vector<std::string> words{std::string(call.command->name)};
   words.insert(words.end(), call.arguments.begin(), call.arguments.end());
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  (void)execv(program.c_str(), argv.data());
-  return fail_errno(errno, program);
+  return sys::become_helper("cgx-container", std::move(words));
 }
 
 }  // namespace

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // cgx daemon: checks its words and becomes cgx-bus, which has the library for D-Bus in it.
 #include <array>
-#include <cerrno>
-
-#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -65,15 +62,9 @@ Result<int> run_daemon(const Call& call) {
   if (call.on("number") && sub.name != "history")
     return located(Result<int>(bad_value({}, "is for history alone")), "", "--number");
   const auto count = CGX_TRY(located(sys::parse_u64(call.get("number", "20"), 1, 1000), "", "--number"));
-  const std::string number = std::to_string(count);
   const std::string bus(call.get("bus", "system"));
-  const std::string helper = CGX_TRY(sys::helper_path("cgx-bus"));
-  const std::string name(sub.name);
-  const std::array<const char*, 7> arguments{
-      helper.c_str(), name.c_str(), bus.c_str(), call.json ? "json" : "text", number.c_str(), word.c_str(), nullptr};
-  // execv takes its words without const for historical reasons and does not change them.
-  (void)execv(helper.c_str(), const_cast<char* const*>(arguments.data()));
-  return fail_errno(errno, helper);
+  return sys::become_helper(
+      "cgx-bus", {std::string(sub.name), std::string(bus), call.json ? "json" : "text", std::to_string(count), word});
 }
 
 }  // namespace cgx::tool

@@ -240,7 +240,7 @@ class Exec {
               .knob = cannot};
       return std::unexpected(std::move(e));
     }
-    std::vector<std::string> words{"cgx-bus", "scope", desired_.group, slice_, call_.json ? "json" : "text"};
+    std::vector<std::string> words{"scope", desired_.group, slice_, call_.json ? "json" : "text"};
     words.push_back(std::to_string(call_.limits.size()));
     for (const LimitFlag& flag : call_.limits) {
       words.push_back(flag.knob != nullptr ? fmt::format("--{}", flag.knob->flag) : flag.file);
@@ -254,12 +254,7 @@ class Exec {
       print_steps(call_, text + exec_line());
       return 0;
     }
-    const std::string helper = CGX_TRY(located(sys::helper_path("cgx-bus"), desired_.group));
-    std::vector<char*> argv;
-    for (std::string& word : words) argv.push_back(word.data());
-    argv.push_back(nullptr);
-    (void)execv(helper.c_str(), argv.data());
-    return fail_errno(errno, helper);
+    return located(Result<int>(sys::become_helper("cgx-bus", std::move(words))), desired_.group);
   }
 
   Result<int> show() {

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // check, plan, apply, snapshot and import: cgx-policy, the program with the YAML library in it, does them in the place
 // of this one.
-#include <cerrno>
-
-#include <unistd.h>
-
 #include "cgx/sys/program.h"
 
 #include "command.h"
@@ -12,10 +8,8 @@
 namespace cgx::tool {
 namespace {
 
-// Comes back only where it fails.
-Result<int> exec_helper(const Call& call) {
-  const std::string program = CGX_TRY(sys::helper_path("cgx-policy"));
-  std::vector<std::string> words{program, std::string(call.command->name)};
+Result<int> become_policy(const Call& call) {
+  std::vector<std::string> words{std::string(call.command->name)};
   for (const auto& [name, text] : call.options) {
     words.push_back("--" + name);
     for (const Option& o : call.command->options)
@@ -23,19 +17,15 @@ Result<int> exec_helper(const Call& call) {
   }
   words.emplace_back("--");
   words.insert(words.end(), call.words.begin(), call.words.end());
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  (void)execv(program.c_str(), argv.data());
-  return fail_errno(errno, program);
+  return sys::become_helper("cgx-policy", std::move(words));
 }
 
 }  // namespace
 
-Result<int> run_check(const Call& call) { return exec_helper(call); }
-Result<int> run_plan(const Call& call) { return exec_helper(call); }
-Result<int> run_apply(const Call& call) { return exec_helper(call); }
-Result<int> run_snapshot(const Call& call) { return exec_helper(call); }
-Result<int> run_import(const Call& call) { return exec_helper(call); }
+Result<int> run_check(const Call& call) { return become_policy(call); }
+Result<int> run_plan(const Call& call) { return become_policy(call); }
+Result<int> run_apply(const Call& call) { return become_policy(call); }
+Result<int> run_snapshot(const Call& call) { return become_policy(call); }
+Result<int> run_import(const Call& call) { return become_policy(call); }
 
 }  // namespace cgx::tool

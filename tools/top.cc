@@ -7,11 +7,7 @@
 //     {"name": "web", "cpu": 12.5, "memory": 4096, "io": 0.0, "pids": 3, "pressure": 0.1}]}
 // in the order asked for: percent of one CPU, bytes, bytes a second, processes and threads, percent of the time in
 // which tasks waited. What is not counted is left out.
-#include <array>
-#include <cerrno>
 #include <thread>
-
-#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -106,21 +102,12 @@ Result<int> once(const Call& call, const Wanted& w) {
 
 // Comes back only where it fails.
 Result<int> exec_live(const Wanted& w) {
-  const auto found = sys::helper_path("cgx-top");
-  if (!found) {
-    Error e = found.error();
-    e.hint = "cgx top --once prints one table";
-    return std::unexpected(std::move(e));
-  }
-  const std::string group(shown(w.group));
-  const std::string column(top_columns()[static_cast<std::size_t>(w.sort)].name);
-  const std::string interval = std::to_string(w.interval_usec);
-  const std::string depth = std::to_string(w.depth);
-  const std::array<const char*, 6> arguments{
-      found->c_str(), group.c_str(), column.c_str(), interval.c_str(), depth.c_str(), nullptr};
-  // execv takes its words without const for historical reasons and does not change them.
-  (void)execv(found->c_str(), const_cast<char* const*>(arguments.data()));
-  return fail_errno(errno, *found);
+  const std::string_view column = top_columns()[static_cast<std::size_t>(w.sort)].name;
+  std::unexpected<Error> failed = sys::become_helper(
+      "cgx-top",
+      {std::string(shown(w.group)), std::string(column), std::to_string(w.interval_usec), std::to_string(w.depth)});
+  failed.error().hint = "cgx top --once prints one table";
+  return failed;
 }
 
 }  // namespace

@@ -120,4 +120,14 @@ Result<std::string> run_program(const std::string& program,
   return content_of(out);
 }
 
+std::unexpected<Error> become_helper(std::string_view name, std::vector<std::string> arguments) {
+  auto program = helper_path(name);
+  if (!program) return std::unexpected(std::move(program).error());
+  std::vector<char*> argv{program->data()};
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  (void)execv(program->c_str(), argv.data());
+  return fail_errno(errno, *program);
+}
+
 }  // namespace cgx::sys

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "cgx/sys/result.h"
 
@@ -19,12 +20,14 @@ namespace cgx::sys {
 void set_program_path(std::string path);
 
 // Runs `program` with `arguments`, `input` on its stdin and descriptor `passed` (none: -1) as its descriptor 3, and
-// waits. Answers
-// its stdout. A status other than 0 is an error with the first line of its stderr after `NAME: ` (code EIO; status 2 is
-// Fault::usage) and its hint line. Blocks until the program ends.
+// waits. Answers its stdout. A status other than 0 is an error with the first line of its stderr after `NAME: ` (code
+// EIO; status 2 is Fault::usage) and its hint line. Blocks until the program ends.
 [[nodiscard]] Result<std::string> run_program(const std::string& program,
                                               std::span<const std::string> arguments,
                                               int passed,
                                               std::string_view input = {});
+
+// Goes on as the helper `name` with `arguments`, in the place of this program. Comes back only where that fails.
+[[nodiscard]] std::unexpected<Error> become_helper(std::string_view name, std::vector<std::string> arguments);
 
 }  // namespace cgx::sys
