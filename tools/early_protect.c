@@ -17,7 +17,7 @@
 enum { max_environment = 250, max_path = 500 };
 
 static long call(long number, long a, long b, long c, long d, long e) {
-  long result;
+  long result = 0;
   register long r10 __asm__("r10") = d;
   register long r8 __asm__("r8") = e;
   __asm__ volatile("syscall"
@@ -65,7 +65,10 @@ __attribute__((used)) void cgx_protect_early(long* stack) {
   with_program[n + 1] = 0;
 
   const char* const own_file = "/proc/self/exe";
-  for (unsigned i = 0; i < sizeof name - 1; ++i) program[i] = name[i];
+  for (unsigned i = 0; i < sizeof name - 1; ++i) {
+    program[i] = name[i];
+    __asm__ volatile("" ::: "memory");  // or the compiler makes a call of memcpy() of it
+  }
   const long length = call(__NR_readlink, (long)own_file, (long)(program + sizeof name - 1), max_path, 0, 0);
   if (length <= 1 || length >= max_path) return;
   program[(long)sizeof name - 1 + length] = 0;

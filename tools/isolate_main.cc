@@ -194,6 +194,7 @@ int run_main(std::span<char* const> words) {
       words.size() > 3 ? sys::parse_u64(words[3], 0, 10'000) : Result<std::uint64_t>(fail(EINVAL, "is no count"));
   if (!count || words.size() < 5 + 2 * *count) return 125;
   std::vector<std::pair<std::string, std::string>> flags;
+  flags.reserve(*count);
   for (std::size_t i = 0; i < *count; ++i) flags.emplace_back(words[4 + 2 * i], words[5 + 2 * i]);
   const auto rest = words.subspan(4 + 2 * *count);
   auto wanted = parse_isolation(flags);

@@ -35,6 +35,7 @@ class SystemdManager {
   [[nodiscard]] static Result<std::unique_ptr<SystemdManager>> connect();
   SystemdManager(const SystemdManager&) = delete;
   SystemdManager& operator=(const SystemdManager&) = delete;
+  ~SystemdManager() = default;
 
   // Makes the group's slice, or changes it: afterwards it has these limits and no others of those that systemd sets.
   // Parents have to be put first, or are made without limits. Where it fails, a slice that it made is gone again.

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "cgx/cgroupfs/place.h"
+#include "cgx/cgroupfs/tasks.h"
 #include "cgx/container/json_tree.h"
 #include "cgx/sys/program.h"
 #include "cgx/sys/text.h"

@@ -46,8 +46,8 @@ int main(int argc, char** argv) {
       kill(child, signal_number);
       continue;
     }
-    int status;
-    pid_t ended;
+    int status = 0;
+    pid_t ended = 0;
     while ((ended = waitpid(-1, &status, WNOHANG)) > 0)
       if (ended == child) return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
   }

@@ -61,7 +61,7 @@ class Monitor {
     (void)sigprocmask(SIG_BLOCK, &all, nullptr);
     signals_ = sys::Fd(signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK));
     if (const auto made = first_start(); !made) {
-      const Error error = made.error();
+      const Error& error = made.error();
       making_.give_up();
       if (!clients_.empty()) (void)send_packet(clients_[0].socket.get(), Word::failed, error_data(error));
       return 1;
@@ -139,7 +139,7 @@ class Monitor {
     watch(!input_.empty() || input_ends_ ? in_.get() : -1, POLLOUT);
     const std::size_t first = fds.size();
     for (const Client& c : clients_) {
-      const bool full = input_.size() > most_input;
+      const bool full = input_.size() > most_input_;
       watch(c.socket.get(), static_cast<short>((full ? 0 : POLLIN) | (c.waiting.empty() ? 0 : POLLOUT)));
     }
     if (poll(fds.data(), fds.size(), wait_time()) < 0 && errno != EINTR) return;
@@ -187,7 +187,7 @@ class Monitor {
       send_to(client, static_cast<Word>(packet[0]), std::string_view(packet).substr(1));
       if (!client.socket.valid()) return;
     }
-    while (client.socket.valid() && input_.size() <= most_input) {
+    while (client.socket.valid() && input_.size() <= most_input_) {
       const auto packet = receive_packet(client.socket.get());
       if (!packet && packet.error().code == EAGAIN) return;
       if (!packet || !*packet) {
@@ -345,9 +345,9 @@ class Monitor {
     }
     if (!again) return finish();
     // A container that ran for a while begins with the shortest pause again.
-    if (Clock::now() - started_ > std::chrono::seconds(10)) pause_ = shortest_pause;
+    if (Clock::now() - started_ > std::chrono::seconds(10)) pause_ = shortest_pause_;
     start_at_ = Clock::now() + pause_;
-    pause_ = std::min(pause_ * 2, longest_pause);
+    pause_ = std::min(pause_ * 2, longest_pause_);
   }
 
   void start_again() {
@@ -368,8 +368,8 @@ class Monitor {
     clients_.clear();  // who waits for the end of all goes on
   }
 
-  static constexpr std::size_t most_input = 1U << 20U;
-  static constexpr std::chrono::milliseconds shortest_pause{100}, longest_pause{60'000};
+  static constexpr std::size_t most_input_ = 1U << 20U;
+  static constexpr std::chrono::milliseconds shortest_pause_{100}, longest_pause_{60'000};
 
   Making making_;
   std::vector<Client> clients_;
@@ -381,7 +381,7 @@ class Monitor {
   std::optional<winsize> size_;
   Clock::time_point started_{};
   std::optional<Clock::time_point> kill_at_, start_at_;
-  std::chrono::milliseconds pause_ = shortest_pause;
+  std::chrono::milliseconds pause_ = shortest_pause_;
   bool stopping_ = false, done_ = false;
 };
 

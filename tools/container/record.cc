@@ -278,7 +278,7 @@ std::string ago_text(std::int64_t usec) {
   };
   if (seconds < 60) return say(seconds, "second");
   if (seconds < 3600) return say(seconds / 60, "minute");
-  if (seconds < 86400 * 2) return say(seconds / 3600, "hour");
+  if (seconds < std::int64_t{2} * 86400) return say(seconds / 3600, "hour");
   return say(seconds / 86400, "day");
 }
 

@@ -55,6 +55,7 @@ std::vector<std::string> lower_options(const std::vector<sys::Fd>& top_first) {
   for (const sys::Fd& fd : top_first) all += (all.back() == '=' ? "" : ":") + by_number(fd);
   if (all.size() - 9 <= container::longest_value) return {all};
   std::vector<std::string> each;  // Linux 6.8
+  each.reserve(top_first.size());
   for (const sys::Fd& fd : top_first) each.push_back("lowerdir+=" + by_number(fd));
   return each;
 }

@@ -3,7 +3,7 @@
 // is the caller; with ranges in /etc/subuid and /etc/subgid there are other users too. Kernel: user_namespaces(7).
 #pragma once
 
-#include "cgx/container/user_namespace.h"
+#include "cgx/container/launch.h"
 
 #include "record.h"
 

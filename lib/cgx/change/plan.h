@@ -113,6 +113,7 @@ class Transaction {
   explicit Transaction(const Hierarchies& hierarchies) : hierarchies_(&hierarchies) {}
   Transaction(const Transaction&) = delete;
   Transaction& operator=(const Transaction&) = delete;
+  ~Transaction() = default;
 
   // Makes it so. On a failure everything that this object has done so far, also in earlier calls, is undone, and the
   // error is the cause; where undoing fails too, the error's hint names what is still in force.

@@ -73,7 +73,7 @@ bool may_be_annotated(const Knob& knob) {
 }  // namespace
 
 Result<std::string> group_of(const std::string& cgroups_path, const std::string& id, const Hierarchies& hierarchies) {
-  const std::string name = CGX_TRY(name_of(cgroups_path, id));
+  std::string name = CGX_TRY(name_of(cgroups_path, id));
   if (cgroups_path.starts_with('/')) return name;
   const std::string own = CGX_TRY(own_group(hierarchies));
   return child_of(needs_room(hierarchies) ? parent_of(own) : own, name);
@@ -82,7 +82,7 @@ Result<std::string> group_of(const std::string& cgroups_path, const std::string&
 Result<std::string> group_below(const std::string& cgroups_path,
                                 const std::string& id,
                                 const Hierarchies& hierarchies) {
-  const std::string name = CGX_TRY(name_of(cgroups_path, id));
+  std::string name = CGX_TRY(name_of(cgroups_path, id));
   if (cgroups_path.starts_with('/')) return name;
   return child_of(CGX_TRY(own_group(hierarchies)), name);
 }

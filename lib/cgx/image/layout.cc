@@ -192,7 +192,7 @@ Result<Descriptor> Layout::entry(const Index& index, const Reference& reference,
   if (found.empty() && reference.tag.empty())
     return fail(ENOENT, "several images, and none is \"latest\": " + tags_of(index));
   if (found.empty()) return fail(ENOENT, "no tag \"" + tag + "\": " + tags_of(index));
-  const Descriptor chosen = found.size() == 1 ? found[0] : CGX_TRY(choose_platform(found, platform));
+  Descriptor chosen = found.size() == 1 ? found[0] : CGX_TRY(choose_platform(found, platform));
   if (!reference.digest.empty() && chosen.digest != reference.digest)
     return fail(EBADMSG,
                 fmt::format("the tag \"{}\" is {}, not {}", tag, chosen.digest.text(), reference.digest.text()));
@@ -207,7 +207,7 @@ Result<Image> Layout::resolve(const Reference& reference, const Platform& platfo
   if (!text) return of_document(Result<Image>(std::unexpected(text.error())), "index.json");
   // Its type is that of an index, and of nothing else.
   const Index index = CGX_TRY(of_document(parse_index(*text, ""), "index.json"));
-  const Descriptor chosen = CGX_TRY(of_document(entry(index, reference, platform), "index.json"));
+  Descriptor chosen = CGX_TRY(of_document(entry(index, reference, platform), "index.json"));
   Image image;
   image.tag = chosen.annotation(ref_name);
   image.manifest = CGX_TRY(of_document(narrowed(chosen, platform), "index.json"));

@@ -44,7 +44,7 @@ Result<std::string> remove_entries(int dir) {
   const std::unique_ptr<DIR, CloseDir> list(fdopendir(copy));
   if (!list) return fail_errno(errno, "cannot read a directory to remove it");
   for (errno = 0; const dirent* entry = readdir(list.get()); errno = 0) {  // NOLINT(concurrency-mt-unsafe): its own
-    const std::string name = static_cast<const char*>(entry->d_name);
+    std::string name = static_cast<const char*>(entry->d_name);
     if (name == "." || name == "..") continue;
     if (unlinkat(dir, name.c_str(), 0) == 0 || errno == ENOENT) continue;
     if (errno != EISDIR) return fail_errno(errno, "cannot remove " + name);

@@ -62,6 +62,8 @@ class Ahead : public Source {
  public:
   // `from` outlives it, and is used by nobody else meanwhile. EAGAIN: no thread can be made.
   [[nodiscard]] static Result<std::unique_ptr<Ahead>> start(Source& from);
+  Ahead(const Ahead&) = delete;
+  Ahead& operator=(const Ahead&) = delete;
   ~Ahead() override;  // waits for the thread
   [[nodiscard]] Result<std::span<const std::byte>> next() override;
 
