@@ -247,6 +247,7 @@ Error explain_create(const Hierarchies& hierarchies, std::string_view group, con
       break;
     case EROFS:
       error.what = fmt::format("may not be made: {} is mounted read only", h.dir());
+      error.hint = "so it is in containers; cgx-container(1) says how one can have groups";
       break;
     case EAGAIN: {
       for (std::string_view name = parent_of(group);; name = parent_of(name)) {
