@@ -93,7 +93,8 @@ TEST_CASE("memory: one action where a group with many below it runs out") {
   Eater eater(g.hierarchies(), g.name() + "/c7", "touch", 32);
   CHECK(eater.says("done"));
   INFO(d.text());
-  REQUIRE(d.decided("oom", "raise", "done") != nullptr);
+  // On a slow machine the counter of charges that failed is looked at before the notification is there.
+  REQUIRE((d.decided("oom", "raise", "done") != nullptr || d.decided("failcnt", "raise", "done") != nullptr));
   std::this_thread::sleep_for(300ms);
   CHECK(d.count("") == 1);
   CHECK(d.decisions()[0].limit_of.view() == g.name());
