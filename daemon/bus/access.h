@@ -45,6 +45,7 @@ class Access {
       : operations_(&operations), polkit_(polkit), polkit_timeout_(polkit_timeout) {}
   Access(const Access&) = delete;
   Access& operator=(const Access&) = delete;
+  ~Access() = default;
 
   // Calls `then`, once and not before it has returned, unless forget() comes first. EACCES: may not; the sentence says
   // who may. EBUSY at once: too many questions are open.

@@ -28,7 +28,7 @@ Result<std::string> number(sd_bus_message* message, char type) {
 
 Result<std::string> read_text(sd_bus_message* message) {
   const char* text = nullptr;
-  if (const int r = sd_bus_message_read_basic(message, 's', &text); r < 0) return broken(r);
+  if (const int r = sd_bus_message_read_basic(message, 's', static_cast<void*>(&text)); r < 0) return broken(r);
   return std::string(text);
 }
 

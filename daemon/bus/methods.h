@@ -22,6 +22,7 @@ class Methods {
         text_timeout_(text_timeout) {}
   Methods(const Methods&) = delete;
   Methods& operator=(const Methods&) = delete;
+  ~Methods() = default;
 
   // For sd_bus_add_object_vtable() with a Methods as its userdata.
   [[nodiscard]] static const sd_bus_vtable* table();
