@@ -187,7 +187,7 @@ void Daemon::reload_for(std::string_view cause) {
   tell_status();
 }
 
-Result<> Daemon::settle(Keeper::Outcome outcome, std::string_view cause) {
+Result<> Daemon::settle(const Keeper::Outcome& outcome, std::string_view cause) {
   for (const policy::Problem& problem : outcome.problems)
     log_->say(problem.warning ? LogLevel::warning : LogLevel::error,
               problem.text() + (problem.hint.empty() ? "" : "; " + problem.hint),

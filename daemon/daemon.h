@@ -72,7 +72,7 @@ class Daemon final : public Operations {
   void start_metrics();
 
   // Policies.
-  Result<> settle(Keeper::Outcome outcome, std::string_view cause);  // logs it and hands it to the parts
+  Result<> settle(const Keeper::Outcome& outcome, std::string_view cause);  // logs it and hands it to the parts
   void reload_for(std::string_view cause);
   void put_right();
   void hand_out();  // what is in force, to the memory thread and the sorter

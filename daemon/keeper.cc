@@ -87,6 +87,7 @@ policy::ApplyOptions Keeper::options() const { return {.state_dir = state_->path
 
 std::vector<policy::Source> Keeper::sources(const policy::Policies& policies) const {
   std::vector<policy::Source> sources;
+  sources.reserve(paths_.size() + 1 + former_sources_.size());
   for (const std::string& path : paths_) sources.push_back({.name = path, .policies = {}});
   sources.push_back({.name = std::string(requested_name), .policies = {}});
   for (const std::string& name : former_sources_)

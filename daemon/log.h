@@ -15,7 +15,7 @@
 #include "daemon/decision.h"
 
 namespace spdlog {
-class logger;
+class logger;  // NOLINT(readability-identifier-naming): spdlog's
 }
 
 namespace cgx::daemon {

@@ -193,7 +193,7 @@ Result<std::uint64_t> Daemon::kill(const std::string& name, int signal) {
 Result<std::vector<std::string>> Daemon::apply(const std::string& yaml) {
   Keeper::Outcome outcome = keeper_.request(yaml);
   std::vector<std::string> lines = lines_of(outcome.changes);
-  CGX_CHECK(settle(std::move(outcome), "a request"));
+  CGX_CHECK(settle(outcome, "a request"));
   tell_status();
   return lines;
 }

@@ -153,7 +153,9 @@ int FrozenLog::note(const Node& node) {
 }
 
 void FrozenLog::thawed() {
-  if (count_ != 0 && --count_ == 0) clear();
+  if (count_ == 0) return;
+  --count_;
+  if (count_ == 0) clear();
 }
 
 void FrozenLog::clear() {

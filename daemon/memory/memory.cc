@@ -21,7 +21,6 @@ namespace cgx::daemon {
 
 using memory::Held;
 using memory::Job;
-using memory::Node;
 
 Result<std::unique_ptr<MemoryThread>> MemoryThread::start(const Hierarchies& hierarchies, Options options) {
   if (mkdir(options.state_dir.c_str(), 0755) != 0 && errno != EEXIST) return fail_errno(errno, options.state_dir);

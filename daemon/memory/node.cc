@@ -14,7 +14,7 @@ namespace cgx::daemon::memory {
 namespace {
 
 // The kernel kills for contiguous 32 KiB: less room than this is none.
-constexpr std::uint64_t headroom = 64 * 1024;
+constexpr std::uint64_t headroom = std::uint64_t{64} * 1024;
 
 bool is_full(std::uint64_t usage, std::uint64_t limit) { return limit != sys::unlimited && usage + headroom > limit; }
 

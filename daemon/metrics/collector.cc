@@ -193,7 +193,7 @@ Result<std::shared_ptr<const Snapshot>> Collector::collect(const std::shared_ptr
     list_groups(*world);
     world_ = world;
   }
-  const std::shared_ptr<Snapshot> snapshot = fresh();
+  std::shared_ptr<Snapshot> snapshot = fresh();
   snapshot->time = std::chrono::system_clock::now();
   snapshot->began = std::chrono::steady_clock::now();
   snapshot->count = 0;

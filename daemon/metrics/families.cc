@@ -25,8 +25,9 @@ MetricFamily& add(std::vector<MetricFamily>& all,
                   Entry entry) {
   auto at = std::ranges::find(all, name, &MetricFamily::name);
   if (at == all.end()) {
-    at = all.insert(all.end(),
-                    MetricFamily{.name = name, .type = type, .scale = scale, .help = std::string(help), .entries = {}});
+    at = all.insert(
+        all.end(),
+        MetricFamily{.name = std::move(name), .type = type, .scale = scale, .help = std::string(help), .entries = {}});
     at->unit = unit_of(at->name);
   }
   at->entries.push_back(std::move(entry));

@@ -28,6 +28,9 @@ class Process final : public policy::Facts {
   // ESRCH: there is none. `proc`: a descriptor of /proc.
   [[nodiscard]] static Result<Process> open(const Hierarchies& hierarchies, int proc, pid_t pid);
   Process(Process&& other) noexcept;
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+  ~Process() override = default;
 
   [[nodiscard]] pid_t pid() const override { return pid_; }
   [[nodiscard]] uid_t uid() const override { return status().uid; }

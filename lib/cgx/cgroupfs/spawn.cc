@@ -177,8 +177,9 @@ std::expected<Child, SpawnError> spawn_in(const Cgroup& group,
   const auto join_by_itself = [&] {
     if (v2 == nullptr) return true;
     auto file = sys::open_beneath(*group.dir(*v2), "cgroup.procs", O_WRONLY);
+    const int opened = file ? 0 : file.error().code;
     if (file) procs = *std::move(file);
-    errno = file ? 0 : file.error().code;
+    errno = opened;
     plan.v2_procs = procs.get();
     return procs.valid();
   };
