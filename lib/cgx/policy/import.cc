@@ -157,11 +157,11 @@ class Config {
 
 }  // namespace
 
-void Told::wrong(unsigned line, std::string path, std::string what, std::string hint) {
+void Told::wrong(unsigned line, const std::string& path, std::string what, std::string hint) {
   problems_.push_back(problem(file_, line, path, what, std::move(hint)));
 }
 
-void Told::missing(unsigned line, std::string path, std::string what, std::string hint) {
+void Told::missing(unsigned line, const std::string& path, std::string what, std::string hint) {
   problems_.push_back(problem(file_, line, path, what, std::move(hint)));
   problems_.back().warning = true;
 }

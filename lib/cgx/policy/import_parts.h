@@ -18,9 +18,9 @@ class Told {
  public:
   Told(std::string_view file, std::vector<Problem>& problems) : file_(file), problems_(problems) {}
   // What cannot be read.
-  void wrong(unsigned line, std::string path, std::string what, std::string hint = {});
+  void wrong(unsigned line, const std::string& path, std::string what, std::string hint = {});
   // What cannot be carried over.
-  void missing(unsigned line, std::string path, std::string what, std::string hint = {});
+  void missing(unsigned line, const std::string& path, std::string what, std::string hint = {});
   // The file of policies, with what was told in comments at its top; puts that in the order of lines. E2BIG where it
   // is larger than files of policies may be, EILSEQ as of emit().
   [[nodiscard]] Result<std::string> policy_file(const Policies& policies);
