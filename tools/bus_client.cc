@@ -170,13 +170,14 @@ Result<daemon::Answers> read_answers(sd_bus_message* m) {
     const char* key = nullptr;
     const char* contents = nullptr;
     char type = 0;
-    if (sd_bus_message_read_basic(m, 's', &key) <= 0 || sd_bus_message_peek_type(m, &type, &contents) <= 0 ||
-        contents == nullptr)
+    if (sd_bus_message_read_basic(m, 's', static_cast<void*>(&key)) <= 0 ||
+        sd_bus_message_peek_type(m, &type, &contents) <= 0 || contents == nullptr)
       return broken();
     const std::string inner = contents;
     if (sd_bus_message_enter_container(m, 'v', inner.c_str()) <= 0) return broken();
     answers.emplace_back(key, CGX_TRY(read_value(m, inner)));
-    if (sd_bus_message_exit_container(m) < 0 || sd_bus_message_exit_container(m) < 0) return broken();
+    for (int i = 0; i < 2; ++i)  // the variant and the entry
+      if (sd_bus_message_exit_container(m) < 0) return broken();
   }
   if (r < 0 || sd_bus_message_exit_container(m) < 0) return broken();
   return answers;
@@ -187,7 +188,7 @@ Result<std::vector<std::string>> read_texts(sd_bus_message* m) {
   if (sd_bus_message_enter_container(m, 'a', "s") <= 0) return broken();
   const char* text = nullptr;
   int r = 0;
-  while ((r = sd_bus_message_read_basic(m, 's', &text)) > 0) texts.emplace_back(text);
+  while ((r = sd_bus_message_read_basic(m, 's', static_cast<void*>(&text))) > 0) texts.emplace_back(text);
   if (r < 0 || sd_bus_message_exit_container(m) < 0) return broken();
   return texts;
 }

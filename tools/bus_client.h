@@ -27,6 +27,7 @@ class Manager {
   Manager(Manager&& other) noexcept : bus_(std::exchange(other.bus_, nullptr)), name_(std::move(other.name_)) {}
   Manager(const Manager&) = delete;
   Manager& operator=(const Manager&) = delete;
+  Manager& operator=(Manager&&) = delete;
   ~Manager();
 
   // Calls a method of org.cgx.Manager1 with what `fill` appends, and waits. The error is the one that cgxd had, part by

@@ -35,7 +35,9 @@ std::atomic<unsigned> allocations{0};
 std::atomic<int> steps_left{-1};
 void die_at_step(std::string_view where) {
   if (where == "wake") return;  // as many as there happen to be
-  if (steps_left >= 0 && steps_left-- == 0) (void)kill(getpid(), SIGKILL);
+  if (steps_left < 0) return;
+  const int left = steps_left--;
+  if (left == 0) (void)kill(getpid(), SIGKILL);
 }
 [[maybe_unused]] void mark_thread(std::string_view) { watched_thread = true; }
 
@@ -103,9 +105,9 @@ void check_free(const MemoryGroup& g) {
 
 #ifdef CGX_COUNTS_ALLOCATIONS
 extern "C" {
-void* __libc_malloc(std::size_t);  // NOLINT: glibc's own name
-void* __libc_calloc(std::size_t, std::size_t);
-void* __libc_realloc(void*, std::size_t);
+void* __libc_malloc(std::size_t);               // NOLINT: glibc's own name
+void* __libc_calloc(std::size_t, std::size_t);  // NOLINT
+void* __libc_realloc(void*, std::size_t);       // NOLINT
 void* malloc(std::size_t size) {
   if (watched_thread) ++allocations;
   return __libc_malloc(size);

@@ -353,7 +353,7 @@ TEST_CASE("metrics server: IPv6, a socket in the file system, and inherited sock
     CHECK(http(both.substr(0, blank), "GET", "/-/healthy").status == 200);
     CHECK(http(both.substr(blank + 1), "GET", "/-/healthy").status == 200);
   }
-  const auto wrong = MetricsServer::start(Listen{.inherited = {dup(STDIN_FILENO)}}, s.metrics);
+  const auto wrong = MetricsServer::start(Listen{.inherited = {fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)}}, s.metrics);
   REQUIRE_FALSE(wrong.has_value());
   CHECK(wrong.error().text().find("inherited") != std::string::npos);
 }

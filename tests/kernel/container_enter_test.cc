@@ -25,7 +25,6 @@ namespace {
 
 using cgx::container::EnterRequest;
 using cgx::container::Spec;
-using cgx::test::BusyboxRoot;
 using cgx::test::content;
 using cgx::test::Ended;
 using cgx::test::enter_and_wait;
@@ -131,7 +130,7 @@ TEST_CASE("kernel container enter: errors are the caller's to read, and leave no
   const auto error_of = [&](auto&& change) {
     EnterRequest request = request_for(spec, running.pid, "true");
     change(request);
-    const std::string error = enter_and_wait(request).error;
+    std::string error = enter_and_wait(request).error;
     // The container's own process is the only child left.
     siginfo_t info{};
     CHECK(waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0);

@@ -28,7 +28,6 @@ namespace {
 using cgx::container::LaunchRequest;
 using cgx::container::NamespaceType;
 using cgx::container::Spec;
-using cgx::test::BusyboxRoot;
 using cgx::test::Ended;
 using cgx::test::field;
 using cgx::test::run;

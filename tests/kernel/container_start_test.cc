@@ -35,7 +35,6 @@ using cgx::container::Hook;
 using cgx::container::launch;
 using cgx::container::LaunchRequest;
 using cgx::container::Spec;
-using cgx::test::BusyboxRoot;
 using cgx::test::content;
 using cgx::test::Ended;
 using cgx::test::request_for;

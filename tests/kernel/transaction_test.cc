@@ -226,7 +226,7 @@ TEST_CASE("transaction: raw files are put back") {
   CHECK(fail_each(hierarchies,
                   top.name(),
                   {.group = top.name(),
-                   .limits = {raw(v1 ? "memory.limit_in_bytes" : "memory.max", v1 ? "50331648" : "50331648"),
+                   .limits = {raw(v1 ? "memory.limit_in_bytes" : "memory.max", "50331648"),
                               raw("pids.max", "9"),
                               raw("cpuset.cpus", "0-1")}}) == 3);
 }

@@ -194,7 +194,7 @@ void command(const std::string& line, Metrics& metrics, Shared& shared) {
   } else {
     die("no command " + line);
   }
-  std::cout << "done " << line << std::endl;
+  std::cout << "done " << line << '\n' << std::flush;
 }
 
 void serve(const Hierarchies& hierarchies, const Settings& s, Metrics& metrics, Shared& shared) {
@@ -240,7 +240,7 @@ int main(int argc, char** argv) {
   }
   const auto server = MetricsServer::start(s.listen, metrics, s.limits);
   if (!server) die(server.error().text());
-  std::cout << "listening " << (*server)->address() << std::endl;
+  std::cout << "listening " << (*server)->address() << '\n' << std::flush;
   serve(*hierarchies, s, metrics, shared);
   return 0;
 }

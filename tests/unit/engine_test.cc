@@ -192,7 +192,7 @@ TEST_CASE("engine: how far a limit is raised") {
 TEST_CASE("engine: where it is early enough") {
   CHECK(early_mark(64 * mib) == 60 * mib);
   CHECK(early_mark(16 * mib) == 15 * mib);
-  CHECK(early_mark(4 * mib) == 3584 * 1024);
+  CHECK(early_mark(4 * mib) == std::uint64_t{3584} * 1024);
   CHECK(early_mark(64 * 1024 * mib) == (64 * 1024 - 64) * mib);
   CHECK(early_mark(0) == 0);
 }

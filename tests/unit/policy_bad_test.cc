@@ -75,7 +75,7 @@ TEST_CASE("policy: what a file is refused for as a whole") {
     while (all.find(path) != std::string::npos) all.replace(all.find(path), path.size(), "F");
     return all;
   };
-  const std::string dir = scratch.path();
+  const std::string& dir = scratch.path();
   CHECK(said(dir + "/none") == "F: No such file or directory\n");
   CHECK(mkfifo((dir + "/fifo").c_str(), 0600) == 0);
   CHECK(said(dir + "/fifo") == "F: is not a regular file\n");
@@ -111,7 +111,7 @@ TEST_CASE("policy: a byte order mark is no part of the text") {
 
 TEST_CASE("policy: folders are read in the order of names, and one group has one place") {
   const test::ScratchDir scratch;
-  const std::string dir = scratch.path();
+  const std::string& dir = scratch.path();
   const auto write = [&](const std::string& name, const std::string& text) { std::ofstream(dir + '/' + name) << text; };
   write("20-b.yaml", "version: 1\ngroups: {b: {}, both: {}}\nrules: [{user: root, group: b}]\n");
   write("10-a.yml", "version: 1\ngroups:\n  a: {}\n  both: {}\nrules: [{user: root, group: a}]\n");

@@ -15,7 +15,6 @@ using namespace cgx;
 using namespace cgx::policy;
 using test::limit_of;
 using test::load_good;
-using test::problems_of;
 
 TEST_CASE("policy: a whole file") {
   const Policies p = load_good(R"(version: 1

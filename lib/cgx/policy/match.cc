@@ -105,7 +105,8 @@ Result<std::string> expand_part(std::string_view target, std::string_view part, 
       out += part[i];
       continue;
     }
-    if (++i == part.size() || template_letters.find(part[i]) == std::string_view::npos)
+    ++i;
+    if (i == part.size() || template_letters.find(part[i]) == std::string_view::npos)
       return std::unexpected(bad_template(target));
     filled = filled || part[i] != '%';
     if (part[i] == '%')
