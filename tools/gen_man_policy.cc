@@ -37,7 +37,6 @@ std::string_view takes(const Field& f) {
     case policy::Takes::budget:
       return "TIMES/TIME";
     case policy::Takes::group:
-      return "GROUP";
     case policy::Takes::target:
       return "GROUP";
     case policy::Takes::glob:

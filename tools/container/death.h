@@ -24,8 +24,8 @@ struct Counters {
 [[nodiscard]] Counters count_now(const Cgroup& group);
 // Fills in what has happened since; called while the group is still there.
 void explain_death(const Cgroup& group, const Counters& before, Ending& ending);
-// What cgxd did to it, or to `first`, its first process, since `started`, by its history; empty: nothing, or there is no
-// cgxd. For one that was killed.
+// What cgxd did to it, or to `first`, its first process, since `started`, by its history; empty: nothing, or there is
+// no cgxd. For one that was killed.
 [[nodiscard]] std::string policy_of_death(const Cgroup& group, std::string_view started, pid_t first);
 // `why` for a container without a group, or with nothing counted.
 [[nodiscard]] std::string plain_reason(const Ending& ending);
