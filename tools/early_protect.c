@@ -7,6 +7,7 @@
 #include <linux/fcntl.h>
 #include <linux/mount.h>
 
+#include <asm/statfs.h>
 #include <asm/unistd.h>
 
 #if !defined(__x86_64__)
@@ -14,7 +15,7 @@
 #endif
 
 // Without room on the stack for more, main() does it.
-enum { max_environment = 250, max_path = 500 };
+enum { max_environment = 250, max_path = 500, read_only = 1 /* ST_RDONLY */ };
 
 static long call(long number, long a, long b, long c, long d, long e) {
   long result = 0;
@@ -53,6 +54,10 @@ __attribute__((used)) void cgx_protect_early(long* stack) {
   char** environment = argv + stack[0] + 1;
   if (stack[0] < 1 || !wanted(argv)) return;
 
+  const char* const own_file = "/proc/self/exe";
+  struct statfs fs;
+  if (call(__NR_statfs, (long)own_file, (long)&fs, 0, 0, 0) != 0 || (fs.f_flags & read_only) != 0) return;
+
   static const char name[] = "CGX_PROGRAM=";
   char program[sizeof name + max_path];
   char* with_program[max_environment + 2];
@@ -64,7 +69,6 @@ __attribute__((used)) void cgx_protect_early(long* stack) {
   with_program[n] = program;
   with_program[n + 1] = 0;
 
-  const char* const own_file = "/proc/self/exe";
   for (unsigned i = 0; i < sizeof name - 1; ++i) {
     program[i] = name[i];
     __asm__ volatile("" ::: "memory");  // or the compiler makes a call of memcpy() of it

@@ -68,6 +68,7 @@ int run_main(std::span<const std::string_view> words, char** argv) {
 }  // namespace cgx::launcher
 
 int main(int argc, char** argv) {
+  cgx::container::recall_program(argv);
   // What the caller has left open is nobody's here: a monitor would keep it open for as long as its container runs.
   (void)close_range(STDERR_FILENO + 1, ~0U, 0);
   (void)signal(SIGPIPE, SIG_IGN);

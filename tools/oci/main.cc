@@ -67,6 +67,7 @@ int run_main(std::span<const std::string_view> words, std::string_view program, 
 }  // namespace cgx::oci
 
 int main(int argc, char** argv) {
+  cgx::container::recall_program(argv);
   cgx::oci::fill_standard_descriptors();
   (void)signal(SIGPIPE, SIG_DFL);
   const std::span<char* const> all(argv, static_cast<std::size_t>(argc));

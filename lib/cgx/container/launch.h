@@ -78,6 +78,9 @@ struct EnterRequest {
 // Whether this process is in another user namespace than the first one: as root there it has no rights outside.
 [[nodiscard]] bool in_user_namespace();
 
+// In a program that was executed once more: takes back its name, and where its helpers are. Any command may be in one,
+// because what runs before the C library knows words and not commands. Call first in main(); elsewhere it does nothing.
+void recall_program(char** argv);
 // Makes this program safe from being written to by what it starts (/proc/PID/exe): executes itself once more from a
 // read-only detached mount, or a sealed copy in memory. Returns where that is done already. Call first in main().
 [[nodiscard]] Result<> protect_program(char** argv);

@@ -86,18 +86,20 @@ Result<> fill_standard_streams() {
 
 }  // namespace
 
+void recall_program(char** argv) {
+  const char* path = std::getenv(program_variable);
+  if (path == nullptr) return;
+  sys::set_program_path(path);
+  (void)unsetenv(program_variable);  // nothing that what we start should see
+  // The kernel names a process that was executed by a descriptor after its number.
+  const char* slash = std::strrchr(argv[0], '/');
+  (void)prctl(PR_SET_NAME, slash != nullptr ? slash + 1 : argv[0]);
+}
+
 Result<> protect_program(char** argv) {
   CGX_CHECK(fill_standard_streams());
-  if (is_protected()) {
-    if (const char* path = std::getenv(program_variable); path != nullptr) {
-      sys::set_program_path(path);
-      (void)unsetenv(program_variable);  // nothing that what we start should see
-    }
-    // The kernel names a process that was executed by a descriptor after its number.
-    const char* slash = std::strrchr(argv[0], '/');
-    (void)prctl(PR_SET_NAME, slash != nullptr ? slash + 1 : argv[0]);
-    return {};
-  }
+  recall_program(argv);
+  if (is_protected()) return {};
   std::array<char, PATH_MAX> path{};
   if (readlink(own_file, path.data(), path.size() - 1) > 0) (void)setenv(program_variable, path.data(), 1);
   if (const sys::Fd tree = read_only_clone(); tree.valid())
