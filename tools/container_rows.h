@@ -27,6 +27,7 @@ inline constexpr std::array run_options{
     Option{"read-only", 0, "", "it cannot write to its root file system"},
     Option{"network", 0, "MODE", "none (if not given): a loopback interface alone; host: the host's; container:NAME: that one's"},
     Option{"cgroup-parent", 0, "NAME", "its group is below this one (cgx if not given; machine.slice where systemd makes groups)"},
+    Option{"cgroupns", 0, "MODE", "private (if not given): groups are named from its own on; host: it sees the host's names"},
     Option{"ip", 0, "ADDRESS", "not supported yet"},
     Option{"publish", 'p', "PORTS", "not supported yet", true},
     Option{"publish-all", 'P', "", "not supported yet"},

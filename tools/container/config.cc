@@ -229,7 +229,7 @@ class ConfigWriter {
     }
     json_.key("namespaces").open_array();
     for (const std::string_view type : {"pid", "ipc", "uts", "mount", "cgroup"})
-      json_.open_object().key("type").string(type).close_object();
+      if (type != "cgroup" || o_.cgroupns == "private") json_.open_object().key("type").string(type).close_object();
     if (!p_.maps.uids.empty()) json_.open_object().key("type").string("user").close_object();
     if (!p_.network_path.empty())
       json_.open_object().key("type").string("network").key("path").string(p_.network_path).close_object();

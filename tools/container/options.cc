@@ -77,7 +77,7 @@ class OptionReader {
          {"init", &RunOptions::init}}};
     for (const auto& [option, member] : switches)
       if (option == name) return out_.*member = true, Result<>();
-    static constexpr std::array<Row, 28> rows{{{"name", &OptionReader::take_name},
+    static constexpr std::array<Row, 29> rows{{{"name", &OptionReader::take_name},
                                                {"env", &OptionReader::take_env},
                                                {"env-file", &OptionReader::take_env_file},
                                                {"workdir", &OptionReader::take_workdir},
@@ -88,6 +88,7 @@ class OptionReader {
                                                {"tmpfs", &OptionReader::take_tmpfs},
                                                {"network", &OptionReader::take_network},
                                                {"cgroup-parent", &OptionReader::take_cgroup_parent},
+                                               {"cgroupns", &OptionReader::take_cgroupns},
                                                {"ip", &OptionReader::refuse_network},
                                                {"publish", &OptionReader::refuse_network},
                                                {"publish-all", &OptionReader::refuse_network},
@@ -241,6 +242,11 @@ class OptionReader {
   Result<> take_userns(std::string_view flag, const std::string& text) {
     if (text != "host" && text != "auto") return wrong(flag, text, "is not host or auto");
     out_.userns = text;
+    return {};
+  }
+  Result<> take_cgroupns(std::string_view flag, const std::string& text) {
+    if (text != "host" && text != "private") return wrong(flag, text, "is not host or private");
+    out_.cgroupns = text;
     return {};
   }
   Result<> take_restart(std::string_view flag, const std::string& text) {

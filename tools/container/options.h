@@ -38,7 +38,7 @@ struct RunOptions {
   bool detach = false, interactive = false, terminal = false, remove = false, readonly = false, init = false;
   std::vector<std::string> env;  // NAME=VALUE
   std::optional<std::string> entrypoint;
-  std::string workdir, user, hostname, network = "none", userns = "host";
+  std::string workdir, user, hostname, network = "none", userns = "host", cgroupns = "private";
   std::vector<Bind> binds;
   std::vector<TmpfsMount> tmpfs;
   std::vector<DevicePath> devices;

@@ -79,7 +79,8 @@ Result<int> show_steps(const Call& call, const RunOptions& o, const std::string&
     text += "cgroup: " + std::string(CGX_TRY(Plan::make(hierarchies, desired)).text());
   else
     text += "cgroup: a group below this process' own, where there are the rights\n";
-  std::string namespaces = "pid ipc uts mount cgroup";
+  std::string namespaces = "pid ipc uts mount";
+  if (o.cgroupns == "private") namespaces += " cgroup";
   if (o.network == "none") namespaces += " network";
   if (o.network.starts_with("container:")) namespaces += fmt::format(", the network of {}", o.network.substr(10));
   if (o.userns == "auto" || geteuid() != 0 || in_user_namespace()) namespaces += " user";

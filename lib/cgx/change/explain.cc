@@ -310,6 +310,13 @@ Error explain_attach(const Cgroup& group, Error error, pid_t pid) {
     case ESRCH:
       error.what = "there is no such process";
       break;
+    case ENOENT:
+      // cgroup2 mounted with nsdelegate; the group and the process have to be in the caller's namespace, both.
+      if (v2 != nullptr && group.dir(*v2)) {
+        error.what = "this process may move none into it or from where it is: one is outside of its cgroup namespace";
+        error.hint = "a container that has the groups of the host needs --cgroupns host";
+      }
+      break;
     default:
       break;
   }

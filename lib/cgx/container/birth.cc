@@ -13,6 +13,7 @@
 
 #include "cgx/cgroupfs/place.h"
 #include "cgx/cgroupfs/tasks.h"
+#include "cgx/change/explain.h"
 
 namespace cgx::container {
 namespace {
@@ -52,6 +53,15 @@ Result<sys::Fd> nearest_dir(const Hierarchy& h, const Cgroup& group, std::string
   return std::unexpected(std::move(dir.error()));
 }
 
+Error not_born(int code, const Cgroup* group) {
+  Error error{.code = code, .what = errno_text(code), .group = {}, .knob = {}, .value = {}, .hint = {}};
+  // The others (EPERM, ENOSPC) may speak of the namespaces.
+  const bool of_group = code == EACCES || code == EBUSY || code == ENOENT || code == EOPNOTSUPP;
+  if (group != nullptr && of_group) error = explain_attach(*group, std::move(error));
+  error.what.insert(0, "stage clone: ");
+  return error;
+}
+
 void reap(const Born& born) {
   siginfo_t info{};
   while (waitid(P_PID, static_cast<id_t>(born.pid), &info, WEXITED) != 0 && errno == EINTR) continue;
@@ -63,6 +73,7 @@ Result<Membership> membership_of(const Cgroup* group, std::string_view top) {
   Membership groups;
   if (group == nullptr) return groups;
   CGX_CHECK(group->require());
+  groups.group = group;
   const Hierarchies& hierarchies = group->hierarchies();
   for (const auto& list : {hierarchies.all(), hierarchies.named()})
     for (const Hierarchy& h : list) {
@@ -147,7 +158,7 @@ Result<Born> Birth::clone_first() {
   if (pid < 0 && (errno == ENOSYS || errno == E2BIG) && (dir < 0 || may_try_again()))
     pid = clone_old(flags, SIGCHLD, &pidfd);
   if (pid == 0) first_process();
-  if (pid < 0) return fail_errno(errno, "stage clone");
+  if (pid < 0) return std::unexpected(not_born(errno, dir >= 0 ? plan_.groups.group : nullptr));
   return Born{pid, sys::Fd(pidfd)};
 }
 

@@ -18,6 +18,7 @@ namespace cgx::container {
 
 // The groups as descriptors, opened before the clone.
 struct Membership {
+  const Cgroup* group = nullptr;
   std::vector<sys::Fd> v1_tasks;
   sys::Fd v2_dir;    // the group's directory in cgroup2
   sys::Fd v2_procs;  // its cgroup.procs, where the process has to join by itself
