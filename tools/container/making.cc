@@ -47,6 +47,14 @@ Result<T> in_stage(std::string_view stage, Result<T> done) {
 // hosts: as systemd-nspawn chooses them.
 constexpr std::uint32_t first_base = 524288, bases = 28664, range = 65536;
 
+Result<bool> is_used(std::uint32_t base) {
+  for (const Known& other : CGX_TRY(list_containers()).containers) {
+    const auto spec = container::read_spec(other.state.config, "/");
+    if (spec && !spec->linux_.uid_mappings.empty() && spec->linux_.uid_mappings[0].host_id == base) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 Result<std::string> group_path(const RunOptions& options, const std::string& id) {
@@ -149,18 +157,24 @@ Result<> Making::choose_maps() {
   if (plan_.options.userns != "auto") return {};
   if (in_user_namespace())
     return fail(EPERM, "--userns auto is for root: without it a container is in a user namespace anyway");
-  std::vector<std::string> used;
-  for (const Known& other : CGX_TRY(list_containers()).containers) {
-    const auto spec = container::read_spec(other.state.config, "/");
-    if (spec && !spec->linux_.uid_mappings.empty())
-      used.push_back(std::to_string(spec->linux_.uid_mappings[0].host_id));
-  }
+  // Two that begin at once do not see each other's configuration. The lock is held as long as this process lives.
+  const std::string file = plan_.run_root + "/@ids";
+  ids_.reset(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!ids_.valid()) return fail_errno(errno, file);
+  const auto base_of = [](std::uint32_t at) { return first_base + at * range; };
   std::uint32_t at = static_cast<std::uint32_t>(std::hash<std::string>{}(plan_.id) % bases);
   for (std::uint32_t round = 0; round < bases; ++round, at = (at + 1) % bases) {
-    const std::uint32_t base = first_base + at * range;
-    if (std::ranges::find(used, std::to_string(base)) != used.end()) continue;
-    parts_.maps.uids = parts_.maps.gids = {{.container_id = 0, .host_id = base, .size = range}};
-    return {};
+    struct flock lock{.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = at, .l_len = 1, .l_pid = 0};
+    if (fcntl(ids_.get(), F_OFD_SETLK, &lock) != 0) {
+      if (errno == EAGAIN || errno == EACCES) continue;
+      return fail_errno(errno, file);
+    }
+    if (!CGX_TRY(is_used(base_of(at)))) {
+      parts_.maps.uids = parts_.maps.gids = {{.container_id = 0, .host_id = base_of(at), .size = range}};
+      return {};
+    }
+    lock.l_type = F_UNLCK;
+    (void)fcntl(ids_.get(), F_OFD_SETLK, &lock);
   }
   return fail(ENOSPC, "--userns auto: all ranges of ids are taken");
 }

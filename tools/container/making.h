@@ -75,6 +75,7 @@ class Making {
   std::unique_ptr<oci::GroupMaker> groups_;
   std::optional<container::SeccompProgram> seccomp_;
   sys::Fd first_root_;  // for the first launch
+  sys::Fd ids_;         // with a lock on the range of ids that this container has
   Counters counters_;
 };
 
