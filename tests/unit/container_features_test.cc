@@ -45,7 +45,7 @@ TEST_CASE("features: what clients look for") {
   CHECK(lists(seccomp["supportedFlags"], "SECCOMP_FILTER_FLAG_LOG"));
   CHECK(system["mountExtensions"]["idmap"]["enabled"].boolean() == true);
   CHECK(system["intelRdt"]["enabled"].boolean() == false);
-  CHECK(system["netDevices"]["enabled"].boolean() == false);
+  CHECK(system["netDevices"]["enabled"].boolean() == true);
 }
 
 }  // namespace container_features_test

@@ -24,6 +24,7 @@ TEST_CASE("spec: linux") {
     "cgroupsPath":"/a/b","rootfsPropagation":"rslave","maskedPaths":["/proc/kcore"],"readonlyPaths":["/proc/sys"],
     "mountLabel":"m","personality":{"domain":"LINUX32"},
     "sysctl":{"net.ipv4.ip_forward":"1","net/ipv4/conf/eth0.1/forwarding":"1","kernel.shmmax":"5","user.max_user_namespaces":"3"},
+    "memoryPolicy":{"mode":"MPOL_BIND","nodes":"0-1,3","flags":["MPOL_F_STATIC_NODES"]},
     "netDevices":{"eth5":{"name":"eth0"},"eth6":{}}})");
   CHECK(spec.hostname == "h");
   CHECK(spec.domainname == "d");
@@ -49,6 +50,10 @@ TEST_CASE("spec: linux") {
   CHECK(l.mount_label == "m");
   CHECK(l.personality == "LINUX32");
   CHECK(l.sysctl.size() == 4);
+  REQUIRE(l.memory_policy);
+  CHECK(l.memory_policy->mode == "MPOL_BIND");
+  CHECK(l.memory_policy->value == (2U | 1U << 15U));
+  CHECK(l.memory_policy->nodes == "0-1,3");
   REQUIRE(l.net_devices.size() == 2);
   CHECK(l.net_devices[0] == std::pair<std::string, std::string>("eth5", "eth0"));
   CHECK(l.net_devices[1].second == "eth6");
@@ -98,6 +103,17 @@ TEST_CASE("spec: what is wrong in linux") {
   CHECK(linux_problem(R"("netDevices":{"eth0":{}})") == "linux.netDevices: needs a network namespace");
   CHECK(linux_problem(R"("netDevices":{"a/b":{}})") == "linux.netDevices.a/b: is of no name of an interface");
   CHECK(linux_problem(R"("intelRdt":{})") == "linux.intelRdt: is not supported");
+  CHECK(linux_problem(R"("memoryPolicy":{})") == "linux.memoryPolicy.mode: is missing");
+  CHECK(linux_problem(R"("memoryPolicy":{"mode":"MPOL_X"})") == "linux.memoryPolicy.mode: \"MPOL_X\" is not known");
+  CHECK(linux_problem(R"("memoryPolicy":{"mode":"MPOL_BIND"})") == "linux.memoryPolicy.nodes: is missing");
+  CHECK(linux_problem(R"("memoryPolicy":{"mode":"MPOL_BIND","nodes":""})") ==
+        "linux.memoryPolicy.nodes: \"\" is empty, and MPOL_BIND needs nodes");
+  CHECK(linux_problem(R"("memoryPolicy":{"mode":"MPOL_BIND","nodes":"1024"})") ==
+        "linux.memoryPolicy.nodes: \"1024\" is no list of nodes");
+  CHECK(linux_problem(R"("memoryPolicy":{"mode":"MPOL_LOCAL","nodes":"0"})") ==
+        "linux.memoryPolicy.nodes: \"0\" cannot be with MPOL_LOCAL");
+  CHECK(linux_problem(R"("memoryPolicy":{"mode":"MPOL_BIND","nodes":"0","flags":["MPOL_F_X"]})") ==
+        "linux.memoryPolicy.flags[0]: \"MPOL_F_X\" is not known");
   CHECK(problem_with(R"("hostname":"h")") == "hostname: \"h\" needs a uts namespace");
 }
 

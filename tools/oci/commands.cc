@@ -24,6 +24,7 @@ constexpr std::array create_flags{
     Flag{"bundle", 'b', "DIR", "directory of the bundle (default: the working directory)"},
     Flag{"config", 'f', "FILE", "the configuration, instead of the bundle's config.json"},
     Flag{"console-socket", 0, "PATH", "AF_UNIX socket that receives the terminal's master"},
+    Flag{"pidfd-socket", 0, "PATH", "AF_UNIX socket that receives a pidfd of the process"},
     Flag{"pid-file", 0, "FILE", "write the process id to FILE"},
     Flag{"no-pivot", 0, "", "move the root instead of pivot_root, for roots in a ramdisk"},
     Flag{"no-new-keyring", 0, "", "keep the caller's session keyring"},
@@ -32,9 +33,10 @@ constexpr std::array create_flags{
     Flag{"detach", 'd', "", "do not wait for the container's process (run)"},
     Flag{"keep", 0, "", "keep the container when its process has ended (run)"},
 };
-constexpr auto only_create = std::span(create_flags).first<8>();
+constexpr auto only_create = std::span(create_flags).first<9>();
 constexpr std::array exec_flags{
     Flag{"console-socket", 0, "PATH", "AF_UNIX socket that receives the terminal's master"},
+    Flag{"pidfd-socket", 0, "PATH", "AF_UNIX socket that receives a pidfd of the process"},
     Flag{"cwd", 0, "DIR", "working directory in the container"},
     Flag{"env", 'e', "NAME=VALUE", "set an environment variable"},
     Flag{"tty", 't', "", "allocate a terminal"},
@@ -48,7 +50,7 @@ constexpr std::array exec_flags{
     Flag{"no-new-privs", 0, "", "the process can gain no privileges"},
     Flag{"cap", 'c', "CAP", "give the process a capability"},
     Flag{"preserve-fds", 0, "N", "pass N more descriptors on, from 3 (after those of LISTEN_FDS)"},
-    Flag{"cgroup", 0, "PATH", "run it in this group below the container's"},
+    Flag{"cgroup", 0, "[CONTROLLER,...:]PATH", "run it in this group below the container's, in all hierarchies or one of v1"},
     Flag{"ignore-paused", 0, "", "also where the container is paused"},
 };
 constexpr std::array kill_flags{

@@ -119,6 +119,7 @@ class Maker {
     request.rootfs.spec = spec_.get();
     request.rootfs.pivot = !call_.on("no-pivot");
     request.console_socket = call_.get("console-socket");
+    request.pidfd_socket = call_.get("pidfd-socket");
     request.foreground_terminal = spec_->process && spec_->process->terminal && !detach_;
     request.preserve_fds = preserve_;
     request.no_new_keyring = call_.on("no-new-keyring");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // exec: a further process in a running container.
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 
@@ -93,13 +94,54 @@ Result<> check_status(const Invocation& call, Status status) {
   return fail(ESRCH, "cannot exec in a stopped container");
 }
 
-Result<std::string> sub_group(const Invocation& call, const State& state) {
-  std::string path(call.get("cgroup"));
-  if (path.find(':') != std::string::npos)
-    return fail(ENOTSUP, fmt::format("--cgroup {}: a group of one controller alone is not supported", path));
-  while (path.starts_with('/')) path.erase(0, 1);
+std::unexpected<Error> wrong_group(std::string_view text, std::string_view why) {
+  return fail(EINVAL, fmt::format("invalid --cgroup argument: {} ({})", text, why));
+}
+
+Result<std::string> below(const State& state, std::string_view text, std::string_view path) {
+  while (path.starts_with('/')) path.remove_prefix(1);
   if (path.empty()) return state.group;
-  return child_of(state.group, CGX_TRY(located(parse_group_name(path), "", "--cgroup")));
+  const auto name = parse_group_name(path);
+  return name ? Result<std::string>(child_of(state.group, *name)) : wrong_group(text, name.error().what);
+}
+
+const Hierarchy* hierarchy_of(const Hierarchies& hierarchies, std::string_view name) {
+  const auto c = find_controller(name);
+  if (c && row(*c).v1_name == name) return hierarchies.of(*c);
+  for (const Hierarchy& h : hierarchies.named())
+    if (h.label() == name) return &h;
+  return nullptr;
+}
+
+// --cgroup: one path for all hierarchies, or CONTROLLER[,CONTROLLER...]:PATH for some of v1.
+struct ExecGroups {
+  std::string group;
+  std::vector<container::SubGroup> apart;
+};
+Result<ExecGroups> exec_groups(const Invocation& call, const State& state, const Hierarchies& hierarchies) {
+  ExecGroups groups{.group = state.group, .apart = {}};
+  const std::vector<std::string> given = call.all("cgroup");
+  for (const std::string& text : given) {
+    const auto wrong = [&](std::string_view why) { return wrong_group(text, why); };
+    const std::size_t colon = text.find(':');
+    if (colon == std::string::npos) {
+      if (given.size() != 1) return wrong("missing <controller>: prefix");
+      groups.group = CGX_TRY(below(state, text, text));
+      continue;
+    }
+    const std::string group = CGX_TRY(below(state, text, std::string_view(text).substr(colon + 1)));
+    for (const std::string_view name : sys::split(std::string_view(text).substr(0, colon), ',')) {
+      if (name.empty()) return wrong("empty <controller> prefix");
+      const Hierarchy* h = hierarchy_of(hierarchies, name);
+      if (h == nullptr) return wrong(fmt::format("no hierarchy has a controller {}", name));
+      if (h->version() == Version::v2) return wrong(fmt::format("{} is in cgroup2, which has one path for all", name));
+      const auto same = std::ranges::find(groups.apart, h, &container::SubGroup::hierarchy);
+      if (same != groups.apart.end() && same->group != group)
+        return wrong(fmt::format("the hierarchy {} is named twice", h->label()));
+      if (same == groups.apart.end()) groups.apart.push_back({.hierarchy = h, .group = group});
+    }
+  }
+  return groups;
 }
 
 }  // namespace
@@ -122,13 +164,16 @@ Result<int> run_exec(const Invocation& call) {
   request.record = [&](pid_t pid) { return write_pid_file(call.get("pid-file"), pid); };
   request.preserve_fds = CGX_TRY(count_of(call, "preserve-fds"));
   request.console_socket = call.get("console-socket");
+  request.pidfd_socket = call.get("pidfd-socket");
   request.foreground_terminal = request.process.terminal && !call.on("detach");
   request.no_new_keyring = call.on("no-new-keyring");
   std::optional<Hierarchies> hierarchies;
   std::unique_ptr<Cgroup> group;
   if (!container.state.group.empty()) {
     hierarchies = CGX_TRY(Hierarchies::discover());
-    group = std::make_unique<Cgroup>(*hierarchies, CGX_TRY(sub_group(call, container.state)));
+    ExecGroups groups = CGX_TRY(exec_groups(call, container.state, *hierarchies));
+    group = std::make_unique<Cgroup>(*hierarchies, std::move(groups.group));
+    request.apart = std::move(groups.apart);
     CGX_CHECK(group->require());
     request.group = group.get();
     request.top_group = container.state.group;

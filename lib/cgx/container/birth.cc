@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cgx/container/birth.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 
@@ -10,6 +11,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <fmt/format.h>
 
 #include "cgx/cgroupfs/place.h"
 #include "cgx/cgroupfs/tasks.h"
@@ -53,6 +56,13 @@ Result<sys::Fd> nearest_dir(const Hierarchy& h, const Cgroup& group, std::string
   return std::unexpected(std::move(dir.error()));
 }
 
+Result<sys::Fd> sub_group_dir(const Hierarchy& h, const Hierarchies& hierarchies, const std::string& name) {
+  const Cgroup group(hierarchies, name);
+  sys::Fd dir = CGX_TRY(nearest_dir(h, group, name));
+  if (dir.valid()) return dir;
+  return located(Result<sys::Fd>(fail(ENOENT, fmt::format("there is no such group in {}", h.label()))), shown(name));
+}
+
 Error not_born(int code, const Cgroup* group) {
   Error error{.code = code, .what = errno_text(code), .group = {}, .knob = {}, .value = {}, .hint = {}};
   // The others (EPERM, ENOSPC) may speak of the namespaces.
@@ -69,7 +79,7 @@ void reap(const Born& born) {
 
 }  // namespace
 
-Result<Membership> membership_of(const Cgroup* group, std::string_view top) {
+Result<Membership> membership_of(const Cgroup* group, std::string_view top, const std::vector<SubGroup>& apart) {
   Membership groups;
   if (group == nullptr) return groups;
   CGX_CHECK(group->require());
@@ -77,7 +87,9 @@ Result<Membership> membership_of(const Cgroup* group, std::string_view top) {
   const Hierarchies& hierarchies = group->hierarchies();
   for (const auto& list : {hierarchies.all(), hierarchies.named()})
     for (const Hierarchy& h : list) {
-      sys::Fd dir = CGX_TRY(nearest_dir(h, *group, top.empty() ? group->name() : top));
+      const auto other = std::ranges::find(apart, &h, &SubGroup::hierarchy);
+      sys::Fd dir = other != apart.end() ? CGX_TRY(sub_group_dir(h, hierarchies, other->group))
+                                         : CGX_TRY(nearest_dir(h, *group, top.empty() ? group->name() : top));
       if (!dir.valid()) continue;
       if (h.version() == Version::v2)
         groups.v2_dir = std::move(dir);

@@ -11,6 +11,7 @@
 
 #include "cgx/cgroupfs/cgroup.h"
 #include "cgx/container/channel.h"
+#include "cgx/container/launch.h"
 #include "cgx/container/namespaces.h"
 #include "cgx/sys/fd.h"
 
@@ -26,7 +27,10 @@ struct Membership {
 // A process has a place in every hierarchy, and what a container has made in one of them is in the others nowhere:
 // there it is in the nearest group above that is there, at most `top`, the container's (empty: in `group` or where it
 // was).
-[[nodiscard]] Result<Membership> membership_of(const Cgroup* group, std::string_view top = {});
+// `apart`: groups that it is in instead, in those hierarchies; they have to be there.
+[[nodiscard]] Result<Membership> membership_of(const Cgroup* group,
+                                               std::string_view top = {},
+                                               const std::vector<SubGroup>& apart = {});
 
 struct BirthPlan {
   Membership groups;

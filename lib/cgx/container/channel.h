@@ -48,6 +48,7 @@ enum class Notice : std::uint8_t {
   failed,    // child: `value` is an errno, `text` the reason
   warning,   // child: `text`
   terminal,  // child: the master as a descriptor
+  devices,   // child: it is in its network namespace; waits for `go`
   hooks,     // child: its namespaces are made; waits for `go`
   limits,    // child: wants its rlimits; waits for `go`
   listener,  // child: `value` is its descriptor of the seccomp listener; waits for `go`

@@ -163,8 +163,8 @@ Result<> ContainerProcess::cgroup_namespace() {
 }
 
 Result<> ContainerProcess::network() {
-  if (!plan_.namespaces->makes(CLONE_NEWNET)) return {};
-  return loopback_up();
+  if (plan_.namespaces->makes(CLONE_NEWNET)) CGX_CHECK(loopback_up());
+  return plan_.spec->linux_.net_devices.empty() ? Result<>() : ask(Notice::devices);
 }
 
 Result<> ContainerProcess::mounts() {
@@ -224,6 +224,7 @@ Result<> ContainerProcess::limits() {
   if (process_.scheduler) CGX_CHECK(set_scheduler(*process_.scheduler));
   if (plan_.target >= 0 && process_.exec_cpu_affinity && !process_.exec_cpu_affinity->final.empty())
     CGX_CHECK(set_affinity(process_.exec_cpu_affinity->final));
+  if (plan_.spec->linux_.memory_policy) CGX_CHECK(set_memory_policy(*plan_.spec->linux_.memory_policy));
   if (plan_.spec->linux_.personality) CGX_CHECK(set_personality(*plan_.spec->linux_.personality));
   if (process_.rlimits.empty()) return {};
   return plan_.limits_by_parent ? ask(Notice::limits) : set_rlimits(0, process_.rlimits);

@@ -63,6 +63,7 @@ class Enter {
     target_.reset(static_cast<int>(syscall(SYS_pidfd_open, request_.init, 0)));
     if (!target_.valid()) return fail_errno(errno, fmt::format("the container's process {}", request_.init));
     console_ = CGX_TRY(console_for(process_, request_.console_socket, request_.foreground_terminal));
+    if (!request_.pidfd_socket.empty()) pidfd_socket_ = CGX_TRY(connect_unix(request_.pidfd_socket));
     CGX_CHECK(fill_birth());
     fill_child();
     Supervision supervision;
@@ -71,6 +72,8 @@ class Enter {
     supervision.spec = request_.spec;
     supervision.state_json = request_.state_json;
     supervision.record = request_.record;
+    supervision.pidfd_socket = pidfd_socket_.get();
+    supervision.pidfd_word = "setns";
     Birth birth(plan_);
     plan_.main = [&] {
       child_.channel = &birth.childs();
@@ -88,7 +91,7 @@ class Enter {
     for (const Namespace& ns : request_.spec->linux_.namespaces) flags_ |= namespace_flag(ns.type);
     if ((flags_ & CLONE_NEWUSER) != 0 && CGX_TRY(same_user_namespace(proc_.get(), request_.init)))
       flags_ &= ~CLONE_NEWUSER;
-    plan_.groups = CGX_TRY(membership_of(request_.group, request_.top_group));
+    plan_.groups = CGX_TRY(membership_of(request_.group, request_.top_group, request_.apart));
     // A container that has made groups of its own with controllers takes no process at its top: its first process is
     // where there is room.
     if (plan_.groups.v2_dir.valid()) plan_.fallback = [this] { return group_of_init(); };
@@ -137,7 +140,7 @@ class Enter {
     child_.limits_by_parent = plan_.intermediate && geteuid() == 0;
     child_.console_socket = console_.get();
     if (!request_.no_new_keyring) child_.keyring = "_ses." + request_.id;
-    child_.confirm = static_cast<bool>(request_.record);
+    child_.confirm = request_.record || pidfd_socket_.valid();
     child_.state_json = request_.state_json;
     child_.spec = request_.spec;
     child_.target = target_.get();
@@ -147,7 +150,7 @@ class Enter {
   EnterRequest& request_;
   const Process& process_;
   Passed passed_;
-  sys::Fd proc_, target_, console_;
+  sys::Fd proc_, target_, console_, pidfd_socket_;
   int flags_ = 0;
   ForChildren for_children_;
   BirthPlan plan_;

@@ -59,19 +59,14 @@ void write_linux(JsonWriter& json) {
   json.key("intelRdt").open_object();
   for (const std::string_view key : {"enabled", "schemata", "monitoring"}) json.key(key).boolean(false);
   json.close_object();
-  json.key("memoryPolicy")
-      .open_object()
-      .key("modes")
-      .open_array()
-      .close_array()
-      .key("flags")
-      .open_array()
-      .close_array();
+  json.key("memoryPolicy").open_object();
+  write_sorted(json, "modes", words_of(memory_policy_modes()));
+  write_sorted(json, "flags", words_of(memory_policy_flags()));
   json.close_object();
   json.key("mountExtensions").open_object();
   write_switch(json, "idmap", true);
   json.close_object();
-  write_switch(json, "netDevices", false);
+  write_switch(json, "netDevices", true);
   json.close_object();
 }
 

@@ -35,7 +35,6 @@ Result<> check(const Spec& spec, const NamespacePlan& namespaces) {
     return fail(EINVAL, "unable to set hostname without a private UTS namespace");
   if (!spec.linux_.time_offsets.empty() && !namespaces.makes(CLONE_NEWTIME))
     return fail(EINVAL, "linux.timeOffsets: need a new time namespace");
-  if (!spec.linux_.net_devices.empty()) return fail(ENOTSUP, "linux.netDevices: is not supported");
   return check_labels(*spec.process);
 }
 
@@ -92,6 +91,7 @@ class Launch {
     namespaces_ = CGX_TRY(plan_namespaces(spec_.linux_));
     CGX_CHECK(check(spec_, namespaces_));
     console_ = CGX_TRY(console_for(*spec_.process, request_.console_socket, request_.foreground_terminal));
+    if (!request_.pidfd_socket.empty()) pidfd_socket_ = CGX_TRY(connect_unix(request_.pidfd_socket));
     CGX_CHECK(prepare(request_, namespaces_));
     plan_.groups = CGX_TRY(membership_of(request_.group));
     fill_birth();
@@ -153,7 +153,7 @@ class Launch {
     child_.limits_by_parent = other_user() && geteuid() == 0;
     child_.console_socket = console_.get();
     if (!request_.no_new_keyring) child_.keyring = "_ses." + request_.id;
-    child_.confirm = static_cast<bool>(request_.record);
+    child_.confirm = request_.record || pidfd_socket_.valid();
     child_.start_fifo = request_.start_fifo;
     child_.state_json = request_.state_json;
     child_.spec = &spec_;
@@ -169,6 +169,8 @@ class Launch {
     supervision_.spec = &spec_;
     supervision_.state_json = request_.state_json;
     supervision_.record = request_.record;
+    supervision_.pidfd_socket = pidfd_socket_.get();
+    supervision_.pidfd_word = "standard";
     supervision_.says_go_first = new_user();
     if (new_user())
       supervision_.made = [this](pid_t pid) -> Result<> {
@@ -189,7 +191,7 @@ class Launch {
   LaunchRequest& request_;
   const Spec& spec_;
   Passed passed_;
-  sys::Fd proc_, console_;
+  sys::Fd proc_, console_, pidfd_socket_;
   NamespacePlan namespaces_;
   ForChildren for_children_;
   BirthPlan plan_;

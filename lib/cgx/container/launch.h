@@ -28,6 +28,7 @@ struct LaunchRequest {
   std::optional<SeccompProgram> seccomp;  // compiled before
   std::string console_socket;             // path of the AF_UNIX socket that gets the terminal's master
   bool foreground_terminal = false;       // without a console socket: launch() answers the master
+  std::string pidfd_socket;               // path of the AF_UNIX socket that gets a pidfd of the process; empty: none
   int preserve_fds = 0;                   // descriptors 3.. (besides LISTEN_FDS) that the program gets
   bool no_new_keyring = false;
   // `create`: the child waits before its last stages until somebody opens this fifo (O_PATH) for reading. -1: it goes
@@ -54,16 +55,24 @@ struct Launched {
 // its memory, in which a lock of another thread would stay locked.
 [[nodiscard]] Result<Launched> launch(LaunchRequest& request);
 
+// A group of one hierarchy alone, which has to be there.
+struct SubGroup {
+  const Hierarchy* hierarchy = nullptr;
+  std::string group;
+};
+
 struct EnterRequest {
   const Spec* spec = nullptr;  // of the container
   Process process;
   std::string id;   // of the container
   pid_t init = -1;  // the container's first process
   const Cgroup* group = nullptr;
+  std::vector<SubGroup> apart;  // in these hierarchies the process is in other groups than `group`
   std::string top_group;  // the container's, where `group` is one below it that may be missing in some hierarchies
   std::optional<SeccompProgram> seccomp;
   std::string console_socket;
   bool foreground_terminal = false;
+  std::string pidfd_socket;
   int preserve_fds = 0;
   bool no_new_keyring = false;
   std::function<std::string(std::string_view status, pid_t pid)> state_json;  // for an agent of seccomp notifications

@@ -123,6 +123,16 @@ Result<> set_personality(std::string_view name) {
   return {};
 }
 
+Result<> set_memory_policy(const MemoryPolicy& policy) {
+  const sys::IdSet nodes = CGX_TRY(sys::IdSet::parse(policy.nodes));
+  constexpr unsigned bits = std::numeric_limits<unsigned long>::digits;
+  std::vector<unsigned long> mask(nodes.empty() ? 0 : nodes.ids().back() / bits + 1);
+  for (const unsigned id : nodes.ids()) mask[id / bits] |= 1UL << id % bits;
+  // The kernel looks at one bit less than it is told of.
+  if (syscall(SYS_set_mempolicy, policy.value, mask.data(), mask.size() * bits + 1) == 0) return {};
+  return fail_errno(errno, fmt::format("linux.memoryPolicy: {} on nodes \"{}\"", policy.mode, policy.nodes));
+}
+
 Result<std::string> join_keyring(const std::string& name, bool user_namespace) {
   const long keyring = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name.c_str(), 0, 0, 0);
   if (keyring < 0) {

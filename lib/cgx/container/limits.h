@@ -24,6 +24,7 @@ namespace cgx::container {
 // A list of CPUs, "0-3,8".
 [[nodiscard]] Result<> set_affinity(std::string_view cpus);
 [[nodiscard]] Result<> set_personality(std::string_view name);
+[[nodiscard]] Result<> set_memory_policy(const MemoryPolicy& policy);
 
 // A session keyring of the name, in which the user (or, in a user namespace, everybody) may search. Answers a warning
 // where the kernel or a filter has no keyrings.

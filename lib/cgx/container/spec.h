@@ -183,6 +183,13 @@ struct Seccomp {
   std::vector<SeccompSyscall> syscalls;
 };
 
+// set_mempolicy(2).
+struct MemoryPolicy {
+  std::string mode;         // MPOL_*
+  std::uint32_t value = 0;  // its number, and those of MPOL_F_*
+  std::string nodes;        // a list of nodes
+};
+
 struct Linux {
   std::vector<Namespace> namespaces;
   std::vector<IdMapping> uid_mappings, gid_mappings;
@@ -195,7 +202,8 @@ struct Linux {
   Pairs sysctl;
   std::vector<std::string> masked_paths, readonly_paths;
   std::string mount_label;
-  std::optional<std::string> personality;                        // LINUX, LINUX32
+  std::optional<std::string> personality;  // LINUX, LINUX32
+  std::optional<MemoryPolicy> memory_policy;
   std::vector<std::pair<std::string, std::string>> net_devices;  // of the host, name in the container
 };
 

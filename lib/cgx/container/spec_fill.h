@@ -47,5 +47,8 @@ struct Word {
 // spec_words.cc. In the order of NamespaceType, and of CAP_*.
 [[nodiscard]] std::span<const std::string_view> namespace_words();
 [[nodiscard]] std::span<const std::string_view> capability_words();
+// MPOL_* and MPOL_F_* (include/uapi/linux/mempolicy.h).
+[[nodiscard]] std::span<const Word> memory_policy_modes();
+[[nodiscard]] std::span<const Word> memory_policy_flags();
 
 }  // namespace cgx::container

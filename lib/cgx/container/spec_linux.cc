@@ -8,6 +8,7 @@
 namespace cgx::container {
 namespace {
 
+constexpr unsigned most_node = 1023;                               // MAX_NUMNODES of the largest kernels
 constexpr std::uint32_t most_major = 0xfff, most_minor = 0xfffff;  // the kernel's dev_t: 12 and 20 bits
 
 Result<> fill_namespaces(std::vector<Namespace>& to, const json::Value& from) {
@@ -53,6 +54,25 @@ Result<> fill_personality(std::optional<std::string>& to, const json::Value& fro
   CGX_CHECK(json::need(to.emplace(), domain));
   if (*to != "LINUX" && *to != "LINUX32") return domain.wrong("is not known");
   if (const json::Value flags = from["flags"]; flags.size() != 0) return flags.wrong("are not supported");
+  return {};
+}
+
+Result<> fill_memory_policy(MemoryPolicy& to, const json::Value& from) {
+  CGX_CHECK(from.expect(json::Kind::object));
+  CGX_CHECK(json::need(to.mode, from["mode"]));
+  to.value = CGX_TRY(word_value(memory_policy_modes(), from["mode"]));
+  const json::Value nodes = from["nodes"];
+  CGX_CHECK(json::fill(to.nodes, nodes));
+  const auto list = sys::IdSet::parse(to.nodes);
+  if (!list || (!list->empty() && list->ids().back() > most_node)) return nodes.wrong("is no list of nodes");
+  const bool takes_none = to.mode == "MPOL_DEFAULT" || to.mode == "MPOL_LOCAL";
+  if (takes_none && !list->empty()) return nodes.wrong(fmt::format("cannot be with {}", to.mode));
+  if (!takes_none && list->empty() && to.mode != "MPOL_PREFERRED")
+    return nodes.there() ? nodes.wrong(fmt::format("is empty, and {} needs nodes", to.mode)) : nodes.missing();
+  const json::Value flags = from["flags"];
+  if (!flags.there()) return {};
+  CGX_CHECK(flags.expect(json::Kind::list));
+  for (const json::Value flag : flags) to.value |= CGX_TRY(word_value(memory_policy_flags(), flag));
   return {};
 }
 
@@ -140,12 +160,11 @@ static Result<> fill(Device& to, const json::Value& from) {
 Result<> fill(Linux& to, const json::Value& from) {
   if (!from.there()) return {};
   CGX_CHECK(from.expect(json::Kind::object));
-  for (const std::string_view key : {"intelRdt", "memoryPolicy"})
-    if (const json::Value v = from[key]; v.there()) {
-      auto error = v.wrong("is not supported");
-      error.error().code = ENOTSUP;
-      return error;
-    }
+  if (const json::Value v = from["intelRdt"]; v.there()) {
+    auto error = v.wrong("is not supported");
+    error.error().code = ENOTSUP;
+    return error;
+  }
   CGX_CHECK(fill_namespaces(to.namespaces, from["namespaces"]));
   CGX_CHECK(json::fill(to.uid_mappings, from["uidMappings"]));
   CGX_CHECK(json::fill(to.gid_mappings, from["gidMappings"]));
@@ -164,6 +183,8 @@ Result<> fill(Linux& to, const json::Value& from) {
   CGX_CHECK(fill_paths(to.readonly_paths, from["readonlyPaths"]));
   CGX_CHECK(json::fill(to.mount_label, from["mountLabel"]));
   CGX_CHECK(fill_personality(to.personality, from["personality"]));
+  if (const json::Value policy = from["memoryPolicy"]; policy.there())
+    CGX_CHECK(fill_memory_policy(to.memory_policy.emplace(), policy));
   return fill_net_devices(to.net_devices, from["netDevices"]);
 }
 

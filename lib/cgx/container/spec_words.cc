@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include <linux/mempolicy.h>
 #include <sched.h>
 
 #include "cgx/container/spec_fill.h"
@@ -71,6 +72,17 @@ constexpr std::array<NamespaceRow, 8> namespaces = {{{CLONE_NEWPID, "pid"},
                                                      {CLONE_NEWCGROUP, "cgroup"},
                                                      {CLONE_NEWTIME, "time"}}};
 
+constexpr std::array<Word, 7> memory_modes = {{{"MPOL_DEFAULT", MPOL_DEFAULT},
+                                               {"MPOL_PREFERRED", MPOL_PREFERRED},
+                                               {"MPOL_BIND", MPOL_BIND},
+                                               {"MPOL_INTERLEAVE", MPOL_INTERLEAVE},
+                                               {"MPOL_LOCAL", MPOL_LOCAL},
+                                               {"MPOL_PREFERRED_MANY", MPOL_PREFERRED_MANY},
+                                               {"MPOL_WEIGHTED_INTERLEAVE", 6}}};  // since 6.9
+constexpr std::array<Word, 3> memory_flags = {{{"MPOL_F_STATIC_NODES", MPOL_F_STATIC_NODES},
+                                               {"MPOL_F_RELATIVE_NODES", MPOL_F_RELATIVE_NODES},
+                                               {"MPOL_F_NUMA_BALANCING", MPOL_F_NUMA_BALANCING}}};
+
 char upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
 
 bool same_word(std::string_view a, std::string_view b) {
@@ -81,6 +93,8 @@ bool same_word(std::string_view a, std::string_view b) {
 
 std::span<const std::string_view> namespace_words() { return namespace_names; }
 std::span<const std::string_view> capability_words() { return capabilities; }
+std::span<const Word> memory_policy_modes() { return memory_modes; }
+std::span<const Word> memory_policy_flags() { return memory_flags; }
 
 int capability_number(std::string_view name) {
   constexpr std::size_t prefix = 4;  // "CAP_"

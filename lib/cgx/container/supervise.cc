@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "cgx/container/limits.h"
+#include "cgx/container/net_devices.h"
 #include "cgx/sys/json.h"
 
 namespace cgx::container {
@@ -55,10 +56,15 @@ class Talk {
     if (born_.pid > 0) CGX_CHECK(begin());
     while (true) {
       auto message = CGX_TRY(channel_.receive());
-      if (!message) return ended();
-      if (message->word == Notice::go) return {};
+      if (!message) {
+        CGX_CHECK(ended());
+        break;
+      }
+      if (message->word == Notice::go) break;
       CGX_CHECK(answer(*message));
     }
+    devices_.keep();
+    return {};
   }
   std::vector<std::string> warnings;
   sys::Fd terminal;
@@ -74,6 +80,12 @@ class Talk {
     if (stage >= Stage::start) return {};
     return fail(ECHILD, fmt::format("stage {}: the process was killed", stage_name(stage)));
   }
+  Result<> ready() {
+    if (s_.record) CGX_CHECK(s_.record(born_.pid));
+    if (s_.pidfd_socket < 0) return {};
+    auto sent = send_descriptor(s_.pidfd_socket, s_.pidfd_word, born_.pidfd.get());
+    return sent ? Result<>() : fail(sent.error().code, "pidfd socket: " + sent.error().what);
+  }
   Result<> answer(Message& message) {
     const auto in_stage = [&](Result<> done) -> Result<> {
       if (!done) return staged(message.stage, done.error().code, done.error().what);
@@ -88,6 +100,8 @@ class Talk {
       case Notice::terminal:
         terminal = std::move(message.fd);
         return {};
+      case Notice::devices:
+        return in_stage(devices_.move(s_.proc, born_.pid, s_.spec->linux_.net_devices));
       case Notice::hooks:
         return in_stage(s_.hooks ? s_.hooks(born_.pid) : Result<>());
       case Notice::limits:
@@ -95,7 +109,7 @@ class Talk {
       case Notice::listener:
         return in_stage(pass_listener(s_, born_, message.value));
       case Notice::ready:
-        return in_stage(s_.record ? s_.record(born_.pid) : Result<>());
+        return in_stage(ready());
       case Notice::go:
         return {};
     }
@@ -106,6 +120,7 @@ class Talk {
   const Progress& progress_;
   const Supervision& s_;
   const Born& born_;
+  NetDevices devices_;
 };
 
 }  // namespace

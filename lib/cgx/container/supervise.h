@@ -22,6 +22,8 @@ struct Supervision {
   std::function<Result<>(pid_t)> record;
   std::function<Result<>(pid_t)> made;   // right after the clone: what the child waits for (maps)
   std::function<Result<>(pid_t)> hooks;  // prestart and createRuntime
+  int pidfd_socket = -1;                 // gets the process when it is ready
+  std::string_view pidfd_word;           // what is sent with it
   bool says_go_first = false;            // `made` ends with a word to the child
 };
 
