@@ -142,24 +142,24 @@ Value Value::operator[](std::string_view key) const {
       if (member.key() == key) return member;
   Value lack;
   lack.tree_ = tree_;
-  lack.parent_ = index_ == none_ ? parent_ : index_;
+  lack.parent_ = index_ == no_index ? parent_ : index_;
   lack.key_ = key;
   return lack;
 }
 
-Value::Iterator Value::begin() const { return {tree_, index_ == none_ ? 0 : index_ + 1}; }
-Value::Iterator Value::end() const { return {tree_, index_ == none_ ? 0 : node().end}; }
+Value::Iterator Value::begin() const { return {tree_, index_ == no_index ? 0 : index_ + 1}; }
+Value::Iterator Value::end() const { return {tree_, index_ == no_index ? 0 : node().end}; }
 
 std::string Value::place() const {
   std::string text;
   if (tree_ == nullptr) return text;
   std::uint32_t at = index_;
-  if (index_ == none_) {
+  if (index_ == no_index) {
     text = key_;
     at = parent_;
   }
   // The root has no name.
-  while (at != none_ && at != 0) {
+  while (at != no_index && at != 0) {
     const Node& node = tree_->nodes[at];
     std::string part(node.key);
     if (tree_->nodes[node.parent].kind == Kind::list) {

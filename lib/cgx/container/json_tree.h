@@ -48,10 +48,10 @@ class Value {
   Value() = default;
   Value(const Tree& tree, std::uint32_t index) : tree_(&tree), index_(index) {}
 
-  [[nodiscard]] bool there() const { return index_ != none_ && node().kind != Kind::null; }
-  [[nodiscard]] Kind kind() const { return index_ == none_ ? Kind::null : node().kind; }
-  [[nodiscard]] std::string_view key() const { return index_ == none_ ? key_ : node().key; }
-  [[nodiscard]] std::size_t size() const { return index_ == none_ ? 0 : node().count; }
+  [[nodiscard]] bool there() const { return index_ != no_index && node().kind != Kind::null; }
+  [[nodiscard]] Kind kind() const { return index_ == no_index ? Kind::null : node().kind; }
+  [[nodiscard]] std::string_view key() const { return index_ == no_index ? key_ : node().key; }
+  [[nodiscard]] std::size_t size() const { return index_ == no_index ? 0 : node().count; }
   // The member of an object, or the lack of one.
   [[nodiscard]] Value operator[](std::string_view key) const;
 
@@ -62,7 +62,7 @@ class Value {
   [[nodiscard]] Result<std::int64_t> integer(std::int64_t low, std::int64_t high) const;
   [[nodiscard]] Result<> expect(Kind kind) const;  // list or object
   // Of a string, which may have a NUL in it, or of a real number as it was written; else empty.
-  [[nodiscard]] std::string_view raw_text() const { return index_ == none_ ? std::string_view() : node().text; }
+  [[nodiscard]] std::string_view raw_text() const { return index_ == no_index ? std::string_view() : node().text; }
 
   // `process.rlimits[2].type`.
   [[nodiscard]] std::string place() const;
@@ -76,11 +76,11 @@ class Value {
   [[nodiscard]] Iterator end() const;
 
  private:
-  static constexpr std::uint32_t none_ = std::numeric_limits<std::uint32_t>::max();
+  static constexpr std::uint32_t no_index = std::numeric_limits<std::uint32_t>::max();
   [[nodiscard]] const Node& node() const { return tree_->nodes[index_]; }
   const Tree* tree_ = nullptr;
-  std::uint32_t index_ = none_;
-  std::uint32_t parent_ = none_;  // of what is not there
+  std::uint32_t index_ = no_index;
+  std::uint32_t parent_ = no_index;  // of what is not there
   std::string_view key_;
 };
 

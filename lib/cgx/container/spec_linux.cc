@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <array>
 
+#include <fmt/format.h>
+
 #include "cgx/container/spec_fill.h"
+#include "cgx/sys/text.h"
 
 namespace cgx::container {
 namespace {
