@@ -2,7 +2,9 @@
 #include "death.h"
 
 #include <charconv>
+#include <chrono>
 #include <csignal>
+#include <thread>
 
 #include <unistd.h>
 
@@ -72,6 +74,23 @@ std::int64_t usec_of(const container::json::Value& time) {
   return static_cast<std::int64_t>(seconds * 1e6);
 }
 
+// The last decision since then that has killed `first`, or all of a group that it was in; empty: none.
+std::string last_kill(const container::json::Value& decisions, const Cgroup& group, std::int64_t since, pid_t first) {
+  using container::json::fill;
+  std::string found;
+  for (const auto decision : decisions) {
+    std::string whose, action, result, event;
+    pid_t victim = 0;  // none where all of a group were killed
+    if (!fill(victim, decision["pid"]) || !fill(whose, decision["group"]) || !fill(action, decision["action"]) ||
+        !fill(result, decision["result"]) || !fill(event, decision["event"]))
+      continue;
+    if (action.starts_with("kill") && result == "done" && usec_of(decision["time"]) >= since &&
+        (victim == 0 || victim == first) && lies_in(group.name(), whose))
+      found = fmt::format("{} of cgxd, for {} of {}", action, event, whose);
+  }
+  return found;
+}
+
 }  // namespace
 
 Counters count_now(const Cgroup& group) {
@@ -109,30 +128,23 @@ void explain_death(const Cgroup& group, const Counters& before, Ending& ending) 
     ending.pids_limit = limit_of(g, Controller::pids, "pids.max", "pids.max");
     return false;
   });
-  ending.why = plain_reason(ending);
 }
 
-std::string policy_of_death(const Cgroup& group, std::string_view started, pid_t first) {
-  using container::json::fill;
+std::string policy_of_death(const Cgroup& group, std::string_view started, pid_t first, bool patient) {
   const auto since = parse_rfc3339(started);
   if (!since || access("/run/dbus/system_bus_socket", R_OK) != 0) return {};
   const auto helper = sys::helper_path("cgx-bus");
   if (!helper) return {};
-  const auto text = sys::run_program(*helper, std::vector<std::string>{"history", "system", "json", "50", ""}, -1);
-  const auto tree = text ? container::json::parse(*text) : std::unexpected(text.error());
-  if (!tree) return {};
-  std::string found;
-  for (const auto decision : container::json::Value(*tree, 0)["decisions"]) {
-    std::string whose, action, result, event;
-    pid_t victim = 0;  // none where all of a group were killed
-    if (!fill(victim, decision["pid"]) || !fill(whose, decision["group"]) || !fill(action, decision["action"]) ||
-        !fill(result, decision["result"]) || !fill(event, decision["event"]))
-      continue;
-    if (action.starts_with("kill") && result == "done" && usec_of(decision["time"]) >= *since &&
-        (victim == 0 || victim == first) && lies_in(group.name(), whose))
-      found = fmt::format("{} of cgxd, for {} of {}", action, event, whose);
+  // cgxd is told of the end at the same moment as we are, and its history has it a little later.
+  for (const int pause : {0, 50, 200, 750}) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(pause));
+    const auto text = sys::run_program(*helper, std::vector<std::string>{"history", "system", "json", "50", ""}, -1);
+    const auto tree = text ? container::json::parse(*text) : std::unexpected(text.error());
+    if (!tree) return {};
+    std::string found = last_kill(container::json::Value(*tree, 0)["decisions"], group, *since, first);
+    if (!found.empty() || !patient) return found;
   }
-  return found;
+  return {};
 }
 
 std::string plain_reason(const Ending& e) {

@@ -25,9 +25,9 @@ struct Counters {
 // Fills in what has happened since; called while the group is still there.
 void explain_death(const Cgroup& group, const Counters& before, Ending& ending);
 // What cgxd did to it, or to `first`, its first process, since `started`, by its history; empty: nothing, or there is
-// no cgxd. For one that was killed.
-[[nodiscard]] std::string policy_of_death(const Cgroup& group, std::string_view started, pid_t first);
-// `why` for a container without a group, or with nothing counted.
+// no cgxd. For one that was killed. `patient`: nothing else explains it, and cgxd may need a second to say so.
+[[nodiscard]] std::string policy_of_death(const Cgroup& group, std::string_view started, pid_t first, bool patient);
+// `why`, of all that was filled in.
 [[nodiscard]] std::string plain_reason(const Ending& ending);
 
 }  // namespace cgx::launcher

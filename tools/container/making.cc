@@ -306,12 +306,12 @@ Result<container::Launched> Making::launch(const std::function<void()>& streams)
 }
 
 void Making::explain(Ending& ending, bool by_command) const {
-  if (ending.signal == SIGKILL && !by_command && groups_->group() != nullptr)
-    ending.policy = policy_of_death(*groups_->group(), record_.started, state_.pid);
-  if (groups_->group() != nullptr)
+  if (groups_->group() != nullptr) {
     explain_death(*groups_->group(), counters_, ending);
-  else
-    ending.why = plain_reason(ending);
+    if (ending.signal == SIGKILL && !by_command)
+      ending.policy = policy_of_death(*groups_->group(), record_.started, state_.pid, ending.oom_kills == 0);
+  }
+  ending.why = plain_reason(ending);
 }
 
 void Making::write_ending(const Ending& ending) { (void)launcher::write_ending(*entry_, ending); }
