@@ -177,6 +177,8 @@ Result<int> run_exec(const Invocation& call) {
     CGX_CHECK(group->require());
     request.group = group.get();
     request.top_group = container.state.group;
+  } else if (call.has("cgroup")) {
+    return wrong_group(call.get("cgroup"), "the container has no group");
   }
   if (spec.linux_.seccomp)
     request.seccomp =
