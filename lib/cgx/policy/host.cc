@@ -218,7 +218,7 @@ class HostCheck {
 
 void check_host(Loaded& loaded, const Hierarchies& hierarchies) {
   HostCheck(loaded, hierarchies).run();
-  sort_problems(loaded);
+  finish_problems(loaded);
 }
 
 }  // namespace cgx::policy

@@ -62,7 +62,7 @@ class Loader {
     // Parents before children; else the order of the files.
     std::ranges::stable_sort(
         loaded_.policies.groups, {}, [](const GroupPolicy& g) { return std::ranges::count(g.name, '/'); });
-    sort_problems(loaded_);
+    finish_problems(loaded_);
     return std::move(loaded_);
   }
 
@@ -192,7 +192,10 @@ class Loader {
 
 bool Loaded::ok() const { return std::ranges::all_of(problems, &Problem::warning); }
 
-void sort_problems(Loaded& loaded) {
+void finish_problems(Loaded& loaded) {
+  constexpr std::size_t whole = 8192;  // longer than a path of groups
+  for (Problem& p : loaded.problems)
+    for (std::string* text : {&p.path, &p.what, &p.hint}) *text = printable(*text, whole);
   std::unordered_map<std::string_view, std::size_t> order;
   for (const std::string& file : loaded.files) order.emplace(file, order.size());
   std::ranges::stable_sort(loaded.problems, [&](const Problem& a, const Problem& b) {

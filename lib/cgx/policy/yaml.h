@@ -29,7 +29,7 @@ struct Loaded {
 // Adds what this host cannot honour: an error each, or a warning where the group says best_effort, and then the limit
 // is taken out of the policy. Reads mounts and files of groups.
 void check_host(Loaded& loaded, const Hierarchies& hierarchies);
-// By file and line, as they are kept; for who adds some.
-void sort_problems(Loaded& loaded);
+// By file and line, and without control characters that names may have, as they are kept; for who adds some.
+void finish_problems(Loaded& loaded);
 
 }  // namespace cgx::policy
