@@ -311,9 +311,10 @@ Error explain_attach(const Cgroup& group, Error error, pid_t pid) {
       error.what = "there is no such process";
       break;
     case ENOENT:
-      // cgroup2 mounted with nsdelegate; the group and the process have to be in the caller's namespace, both.
-      if (v2 != nullptr && group.dir(*v2)) {
-        error.what = "this process may move none into it or from where it is: one is outside of its cgroup namespace";
+      // Where cgroup2 is mounted with nsdelegate, both have to be in the caller's namespace. A group that was removed
+      // has no files any more.
+      if (const auto dir = v2 != nullptr ? group.dir(*v2) : Result<int>(-1); dir && sys::exists(*dir, "cgroup.procs")) {
+        error.what = "it, or the process that is to join it, is outside of the caller's cgroup namespace";
         error.hint = "a container that has the groups of the host needs --cgroupns host";
       }
       break;
