@@ -117,6 +117,12 @@ TEST_CASE("container state: a container comes and goes") {
     CHECK(store->create("one").error().what == "container with given ID already exists");
     REQUIRE(entry->write(sample()));
     CHECK(entry->read()->config == "{}");
+    // What is damaged is there: ENOENT would tell who deletes that nothing was made.
+    REQUIRE(unlinkat(entry->directory(), "config.json", 0) == 0);
+    CHECK(entry->read().error().code == EBADMSG);
+    REQUIRE(entry->write_text("state.json", state_text(sample()).substr(0, 40)));
+    CHECK(entry->read().error().code == EBADMSG);
+    REQUIRE(entry->write(sample()));
     CHECK(*status_of(sample(), *entry) == Status::running);
     REQUIRE(entry->make_start_fifo(geteuid()));
     CHECK(entry->has_start_fifo());

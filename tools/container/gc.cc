@@ -84,9 +84,11 @@ class Collector {
       status_ = tool::report(why, "gc", call_.json);
       return;
     }
+    auto state = entry->read();
+    if (!state && state.error().code != ENOENT) return check(std::unexpected(state.error()), id);
     tell(fmt::format("{}container {}, which was never made", would(), id));
     if (call_.dry_run) return;
-    if (auto state = entry->read()) {
+    if (state) {
       check(oci::end_processes(*state), id);
       check(oci::remove_groups(*state), id);
     }
@@ -107,7 +109,8 @@ class Collector {
     const auto names = sys::list_dir(dir->get(), "", sys::Entries::directories);
     if (!names) return;
     for (const std::string& name : *names) {
-      if (!Store::check_id(name) || store.find(name, Store::How::look)) continue;
+      if (!Store::check_id(name)) continue;
+      if (const auto entry = store.find(name, Store::How::look); entry || entry.error().code != ENOENT) continue;
       tell(fmt::format("{}layer {}/{}", would(), path, name));
       if (!call_.dry_run) check(remove_tree(fmt::format("{}/{}", path, name)), name);
     }

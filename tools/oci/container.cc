@@ -56,7 +56,7 @@ Result<sys::Fd> open_init(const State& state) {
     return fail_errno(errno, "pidfd_open");
   }
   // Asked after the opening: then the descriptor is of that very process.
-  if (!container::init_alive(state)) return fail(ESRCH, "container not running");
+  if (!CGX_TRY(container::init_lives(state))) return fail(ESRCH, "container not running");
   return pidfd;
 }
 
@@ -69,6 +69,7 @@ Result<> send_signal(const sys::Fd& pidfd, int signal) {
 Result<> end_processes(const State& state) {
   std::optional<Hierarchies> hierarchies;
   const auto init = open_init(state);
+  if (!init && init.error().code != ESRCH) return std::unexpected(init.error());
   if (init) CGX_CHECK(send_signal(*init, SIGKILL));
   if (!state.group.empty()) {
     hierarchies = CGX_TRY(Hierarchies::discover());
@@ -96,7 +97,10 @@ Result<> destroy(const Invocation& call, Container& container) {
   CGX_CHECK(remove_groups(state));
   CGX_CHECK(container.entry.remove());
   const auto spec = container::read_spec(state.config, state.bundle);
-  if (!spec) return {};  // it was read when the container was made, perhaps by another version
+  if (!spec) {
+    call.log->warning(fmt::format("poststop hooks, if there are any, did not run: {}", spec.error().text()));
+    return {};
+  }
   if (spec->hooks.poststop.empty()) return {};
   const std::string text = container::state_json(state, "stopped", 0);
   // They come after the end: what fails there is told, and the rest goes on.

@@ -158,9 +158,12 @@ Result<> delete_one(const Invocation& call, const std::string& id) {
   }
   auto state = entry->read();
   if (!state) {
-    // `create` was ended before it had made anything else.
-    if (!force) return std::unexpected(state.error());
-    return entry->remove();
+    // `create` was ended before it had made anything else. Of a state that cannot be read nobody knows which processes
+    // and groups there are: forgotten, they would go on without a name.
+    if (force && state.error().code == ENOENT) return entry->remove();
+    Error error = std::move(state).error();
+    if (error.code != ENOENT) error.hint = fmt::format("end its processes, then remove {}/{} by hand", call.root(), id);
+    return std::unexpected(std::move(error));
   }
   Container container{.entry = std::move(*entry), .state = std::move(*state)};
   container.status = CGX_TRY(container::status_of(container.state, container.entry));

@@ -170,6 +170,8 @@ Result<State> Store::Entry::read() const {
   }
   State state = CGX_TRY(parse_state(*text));
   auto config = sys::read_file(dir_.get(), config_file);
+  // ENOENT means that nothing was made yet, and the state, which is written after it, says that something was.
+  if (!config && config.error().code == ENOENT) return fail(EBADMSG, "the container's config.json is missing");
   if (!config) return fail_errno(config.error().code, "the container's config.json");
   state.config = std::move(*config);
   return state;
@@ -244,14 +246,17 @@ Result<std::uint64_t> start_time_of(pid_t pid) {
   return sys::parse_u64(fields[19]);
 }
 
-bool init_alive(const State& state) {
+Result<bool> init_lives(const State& state) {
   if (state.pid <= 0) return false;
   const auto start = start_time_of(state.pid);
+  if (!start && start.error().code != ESRCH) return std::unexpected(start.error());
   return start && *start == state.pid_start;
 }
 
+bool init_alive(const State& state) { return init_lives(state).value_or(false); }
+
 Result<Status> status_of(const State& state, const Store::Entry& entry) {
-  const bool alive = init_alive(state);
+  const bool alive = CGX_TRY(init_lives(state));
   if (!state.ready) return alive || entry.locked_by_another() ? Status::creating : Status::stopped;
   if (!alive) return Status::stopped;
   if (entry.has_start_fifo()) return Status::created;

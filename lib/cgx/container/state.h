@@ -60,7 +60,7 @@ class Store {
 // each other.
 class Store::Entry {
  public:
-  // ENOENT: what `create` was ended before it wrote a state.
+  // ENOENT: `create` was ended before it wrote a state, and nothing else was made. EBADMSG: what is there is damaged.
   [[nodiscard]] Result<State> read() const;
   [[nodiscard]] Result<> write(const State& state);
   // Further files of the container, by their owner's names. Written as the state is; ENOENT where there is none.
@@ -87,7 +87,9 @@ class Store::Entry {
 
 // Field 22 of /proc/PID/stat; ESRCH where there is no such process, or it is a zombie.
 [[nodiscard]] Result<std::uint64_t> start_time_of(pid_t pid);
-// Whether the container's first process is there.
+// Whether the container's first process is there; an error where that cannot be found out (no descriptors, no memory).
+[[nodiscard]] Result<bool> init_lives(const State& state);
+// The same for who does no more than tell of it: false where it cannot be found out.
 [[nodiscard]] bool init_alive(const State& state);
 
 // What it is doing now, from /proc, the fifo and the freezer.
