@@ -13,6 +13,7 @@
 #include <doctest/doctest.h>
 
 #include "cgx/container/launch.h"
+#include "cgx/container/state.h"
 
 #include "container_support.h"
 #include "groups.h"
@@ -56,6 +57,7 @@ EnterRequest request_for(const Spec& spec, pid_t init, const std::string& comman
   request.process = *spec.process;
   request.process.args = {"sh", "-c", command};
   request.init = init;
+  request.init_start = cgx::container::start_time_of(init).value_or(0);
   return request;
 }
 
@@ -143,6 +145,8 @@ TEST_CASE("kernel container enter: errors are the caller's to read, and leave no
   CHECK(error_of([](EnterRequest& r) { r.process.cwd = "/proc/self/fd/3"; }).find("stage cwd") != std::string::npos);
   CHECK(error_of([](EnterRequest& r) { r.process.apparmor_profile = "nosuch"; }) != "");
   CHECK(error_of([](EnterRequest& r) { r.init = 0x3fffff; }).find("the container's process") != std::string::npos);
+  // The number of a process that has ended may be another one's.
+  CHECK(error_of([](EnterRequest& r) { r.init = getpid(); }).find("the container's process") != std::string::npos);
 }
 
 TEST_CASE("kernel container enter: it gets a terminal of the container, and CPUs as it is told") {

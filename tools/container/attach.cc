@@ -22,9 +22,8 @@ namespace {
 
 // The container's root as its first process has it; the process is the one of the state before and after.
 Result<sys::Fd> root_of(const State& state) {
-  sys::Fd root(open(fmt::format("/proc/{}/root", state.pid).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!root.valid()) return fail_errno(errno, "the container's root");
-  if (!container::init_alive(state)) return fail(ESRCH, "does not run");
+  auto root = container::open_in_proc(state.pid, state.pid_start, "root", O_PATH | O_DIRECTORY);
+  if (!root && root.error().code == ESRCH) return fail(ESRCH, "does not run");
   return root;
 }
 

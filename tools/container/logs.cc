@@ -116,9 +116,7 @@ class LogWaiter {
   static Result<LogWaiter> create(const Known& known) {
     LogWaiter waiter;
     const Record& r = known.record;
-    waiter.monitor_ = sys::Fd(static_cast<int>(syscall(SYS_pidfd_open, r.monitor, 0)));
-    // Looked at behind the opening: the number may be another process's by now.
-    if (!process_alive(r.monitor, r.monitor_start)) waiter.monitor_.reset(-1);
+    if (auto monitor = container::open_process(r.monitor, r.monitor_start)) waiter.monitor_ = std::move(*monitor);
     waiter.changes_ = sys::Fd(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
     if (!waiter.changes_.valid()) return fail_errno(errno, "inotify");
     constexpr std::uint32_t of_log = IN_MODIFY | IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR;

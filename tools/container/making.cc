@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -128,6 +129,7 @@ Result<> Making::make_record() {
   record_.command = CGX_TRY(command_of(o, plan_.image));
   record_.created = time_now();
   record_.data = parts_.data;
+  record_.hex_id = plan_.hex_id;
   record_.network = o.network;
   record_.remove = o.remove;
   record_.terminal = o.terminal;
@@ -185,12 +187,28 @@ Result<> Making::choose_network() {
   auto other = find(network.substr(10));
   if (!other)
     return std::unexpected(located(Result<>(std::unexpected(other.error())), "", "--network", network).error());
-  if (!container::init_alive(other->state)) {
-    Error e{.code = ESRCH, .what = "is of a container that does not run", .knob = "--network", .value = network};
+  record_.network = fmt::format("container:{}", other->record.id);
+  record_.network_of = other->record.hex_id;
+  // Nothing can be opened by this path: each launch opens the namespace of the process that runs by then.
+  parts_.network_path = fmt::format("{}/{}/ns/net", plan_.run_root, other->record.id);
+  return write_record(*entry_, record_);
+}
+
+// Invalid: none is joined. The other container may have been started again, and its name may be another container's.
+Result<sys::Fd> Making::open_network() const {
+  if (record_.network_of.empty()) return sys::Fd();
+  const auto not_there = [&](std::string what) {
+    Error e{.code = ESRCH, .what = std::move(what), .knob = "--network", .value = record_.network};
     return std::unexpected(std::move(e));
-  }
-  parts_.network_path = fmt::format("/proc/{}/ns/net", other->state.pid);
-  return {};
+  };
+  const auto other = find(record_.network.substr(10));
+  if (!other && other.error().code != ENOENT) return std::unexpected(other.error());
+  if (!other) return not_there("is of a container that was removed");
+  if (other->record.hex_id != record_.network_of)
+    return not_there("is now the name of another container than the one that was meant");
+  auto network = container::open_in_proc(other->state.pid, other->state.pid_start, "ns/net", O_RDONLY);
+  if (!network && network.error().code == ESRCH) return not_there("is of a container that does not run");
+  return network;
 }
 
 Result<sys::Fd> Making::mount_root() const {
@@ -279,6 +297,10 @@ Result<> Making::make_group() {
 
 Result<container::Launched> Making::launch(const std::function<void()>& streams) {
   container::LaunchRequest request;
+  const sys::Fd network = CGX_TRY(in_stage("network", open_network()));
+  if (network.valid())
+    for (container::Namespace& ns : spec_->linux_.namespaces)
+      if (container::namespace_flag(ns.type) == CLONE_NEWNET) ns.path = fmt::format("/proc/self/fd/{}", network.get());
   request.spec = spec_.get();
   request.id = plan_.id;
   request.bundle = state_.bundle;

@@ -12,7 +12,8 @@ namespace cgx::launcher {
 struct MonitorPlan {
   RunOptions options;
   Image image;
-  std::string id;
+  std::string id;      // its name
+  std::string hex_id;  // 64 digits
   std::string run_root, data_root;
   int client = -1;  // a SEQPACKET socket to the command; it is told of the start
 };

@@ -71,7 +71,15 @@ std::string record_text(const Record& r) {
   write_list(json, "layers", r.layers);
   write_list(json, "command", r.command);
   json.key("created").string(r.created).key("started").string(r.started).key("data").string(r.data);
-  json.key("network").string(r.network).key("remove").boolean(r.remove).key("terminal").boolean(r.terminal);
+  json.key("hexId").string(r.hex_id);
+  json.key("network")
+      .string(r.network)
+      .key("networkOf")
+      .string(r.network_of)
+      .key("remove")
+      .boolean(r.remove)
+      .key("terminal")
+      .boolean(r.terminal);
   json.key("interactive").boolean(r.interactive).key("restart").string(restart_word(r.restart));
   json.key("restartMost").number(r.restart_most).key("restarts").number(r.restarts);
   json.key("stopSignal").integer(r.stop_signal).key("stopTimeout").number(r.stop_timeout);
@@ -93,7 +101,9 @@ Result<Record> parse_record(std::string_view text) {
   CGX_CHECK(fill(r.created, top["created"]));
   CGX_CHECK(fill(r.started, top["started"]));
   CGX_CHECK(fill(r.data, top["data"]));
+  CGX_CHECK(fill(r.hex_id, top["hexId"]));
   CGX_CHECK(fill(r.network, top["network"]));
+  CGX_CHECK(fill(r.network_of, top["networkOf"]));
   CGX_CHECK(fill(r.remove, top["remove"]));
   CGX_CHECK(fill(r.terminal, top["terminal"]));
   CGX_CHECK(fill(r.interactive, top["interactive"]));
@@ -160,12 +170,6 @@ Result<Ending> read_ending(const Store::Entry& entry) {
   auto ending = parse_ending(text);
   if (!ending) return damaged(entry.id(), ending_file, ending.error());
   return ending;
-}
-
-bool process_alive(pid_t pid, std::uint64_t start) {
-  if (pid <= 0) return false;
-  const auto now = container::start_time_of(pid);
-  return now && *now == start;
 }
 
 namespace {

@@ -16,6 +16,7 @@
 namespace cgx::launcher {
 
 using container::Pairs;
+using container::process_alive;
 using container::State;
 using container::Status;
 using container::Store;
@@ -31,7 +32,9 @@ struct Record {
   std::vector<std::string> command;  // what is executed
   std::string created, started;      // RFC 3339, UTC; started: the last time, empty before the first
   std::string data;                  // DATA/containers/NAME
+  std::string hex_id;                // 64 digits, of this container alone: a name is given again
   std::string network;               // none, host, container:NAME
+  std::string network_of;            // hex_id of that container
   bool remove = false;               // --rm
   bool terminal = false;
   bool interactive = false;
@@ -95,7 +98,6 @@ struct Listing {
 [[nodiscard]] Result<Record> parse_record(std::string_view text);
 [[nodiscard]] Result<Ending> parse_ending(std::string_view text);
 
-[[nodiscard]] bool process_alive(pid_t pid, std::uint64_t start);
 // Microseconds since the epoch of such a text.
 [[nodiscard]] Result<std::int64_t> parse_rfc3339(std::string_view text);
 

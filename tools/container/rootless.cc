@@ -129,10 +129,11 @@ Result<> enter_own_namespace() {
 Result<> enter_namespace_of(const Known& known) {
   if (geteuid() == 0) return {};
   CGX_CHECK(keep_directories());
-  const pid_t of = known.monitored ? known.record.monitor : known.state.pid;
-  const sys::Fd ns(open(fmt::format("/proc/{}/ns/user", of).c_str(), O_RDONLY | O_CLOEXEC));
-  if (!ns.valid()) return enter_own_namespace();
-  if (setns(ns.get(), CLONE_NEWUSER) != 0) return fail_errno(errno, "the user namespace of the container");
+  const Record& r = known.record;
+  auto ns = container::open_in_proc(r.monitor, r.monitor_start, "ns/user", O_RDONLY);
+  if (!ns) ns = container::open_in_proc(known.state.pid, known.state.pid_start, "ns/user", O_RDONLY);
+  if (!ns) return enter_own_namespace();
+  if (setns(ns->get(), CLONE_NEWUSER) != 0) return fail_errno(errno, "the user namespace of the container");
   return become_root_here();
 }
 

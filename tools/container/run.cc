@@ -25,13 +25,13 @@
 namespace cgx::launcher {
 namespace {
 
-Result<std::string> new_name() {
-  std::array<unsigned char, 6> bytes{};
+Result<std::string> new_hex_id() {
+  std::array<unsigned char, 32> bytes{};
   if (getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
     return fail_errno(errno, "getrandom");
-  std::string name;
-  for (const unsigned char b : bytes) name += fmt::format("{:02x}", b);
-  return name;
+  std::string digits;
+  for (const unsigned char b : bytes) digits += fmt::format("{:02x}", b);
+  return digits;
 }
 
 // A command that is not there ends with 127, one that cannot be executed with 126, as in shells.
@@ -123,7 +123,8 @@ Result<int> run(const Call& call) {
   if (call.dry_run) return show_steps(call, plan.options, plan.data_root);
   plan.image = CGX_TRY(open_image(plan.options.image, plan.data_root));
   (void)CGX_TRY(command_of(plan.options, plan.image));
-  plan.id = plan.options.name.empty() ? CGX_TRY(new_name()) : plan.options.name;
+  plan.hex_id = CGX_TRY(new_hex_id());
+  plan.id = plan.options.name.empty() ? plan.hex_id.substr(0, 12) : plan.options.name;
   std::array<int, 2> ends{};
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) return fail_errno(errno, "socketpair");
   const sys::Fd mine(ends[0]);

@@ -27,10 +27,7 @@ namespace {
 // The monitor, where it is there.
 sys::Fd open_monitor(const Known& known) {
   if (!known.monitored) return {};
-  sys::Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, known.record.monitor, 0)));
-  // Asked after the opening: then the descriptor is of that very process.
-  if (pidfd.valid() && !process_alive(known.record.monitor, known.record.monitor_start)) pidfd.reset(-1);
-  return pidfd;
+  return container::open_process(known.record.monitor, known.record.monitor_start).value_or(sys::Fd());
 }
 
 // False: not in that time. -1: without an end.

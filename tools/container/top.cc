@@ -142,7 +142,8 @@ Result<int> top(const Call& call) {
   }
   std::vector<ProcessRow> rows;
   for (const pid_t pid : pids)
-    if (auto row = process_row(pid)) rows.push_back(std::move(*row));  // else it has ended since
+    if (auto row = process_row(pid)) rows.push_back(std::move(*row));                  // else it has ended since
+  if (known.state.group.empty() && !container::init_alive(known.state)) rows.clear();  // the number is another process
   const std::map<uid_t, std::string> users = users_of_host();
   if (call.json) {
     tool::print(processes_json(known.record.id, rows, users));

@@ -50,13 +50,8 @@ std::unique_ptr<Cgroup> group_of(const State& state, const Hierarchies& hierarch
 
 Result<sys::Fd> open_init(const State& state) {
   if (state.pid <= 0) return fail(ESRCH, "container not running");
-  sys::Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, state.pid, 0)));
-  if (!pidfd.valid()) {
-    if (errno == ESRCH) return fail(ESRCH, "container not running");
-    return fail_errno(errno, "pidfd_open");
-  }
-  // Asked after the opening: then the descriptor is of that very process.
-  if (!CGX_TRY(container::init_lives(state))) return fail(ESRCH, "container not running");
+  auto pidfd = container::open_process(state.pid, state.pid_start);
+  if (!pidfd && pidfd.error().code == ESRCH) return fail(ESRCH, "container not running");
   return pidfd;
 }
 

@@ -158,6 +158,7 @@ Result<int> run_exec(const Invocation& call) {
   request.spec = &spec;
   request.id = container.state.id;
   request.init = container.state.pid;
+  request.init_start = container.state.pid_start;
   request.state_json = [&](std::string_view status, pid_t pid) {
     return container::state_json(container.state, status, pid);
   };

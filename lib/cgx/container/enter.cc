@@ -16,6 +16,7 @@
 #include "cgx/container/child.h"
 #include "cgx/container/launch.h"
 #include "cgx/container/limits.h"
+#include "cgx/container/state.h"
 #include "cgx/container/supervise.h"
 #include "cgx/sys/text.h"
 
@@ -60,8 +61,9 @@ class Enter {
     CGX_CHECK(check_labels(process_));
     passed_ = CGX_TRY(passed_descriptors(request_.preserve_fds));
     proc_ = CGX_TRY(host_proc());
-    target_.reset(static_cast<int>(syscall(SYS_pidfd_open, request_.init, 0)));
-    if (!target_.valid()) return fail_errno(errno, fmt::format("the container's process {}", request_.init));
+    auto target = open_process(request_.init, request_.init_start);
+    if (!target) return fail_errno(target.error().code, fmt::format("the container's process {}", request_.init));
+    target_ = std::move(*target);
     console_ = CGX_TRY(console_for(process_, request_.console_socket, request_.foreground_terminal));
     if (!request_.pidfd_socket.empty()) pidfd_socket_ = CGX_TRY(connect_unix(request_.pidfd_socket));
     CGX_CHECK(fill_birth());

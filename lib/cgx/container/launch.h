@@ -64,8 +64,9 @@ struct SubGroup {
 struct EnterRequest {
   const Spec* spec = nullptr;  // of the container
   Process process;
-  std::string id;   // of the container
-  pid_t init = -1;  // the container's first process
+  std::string id;                // of the container
+  pid_t init = -1;               // the container's first process
+  std::uint64_t init_start = 0;  // as State::pid_start
   const Cgroup* group = nullptr;
   std::vector<SubGroup> apart;  // in these hierarchies the process is in other groups than `group`
   std::string top_group;  // the container's, where `group` is one below it that may be missing in some hierarchies

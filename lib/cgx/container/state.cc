@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -246,12 +247,34 @@ Result<std::uint64_t> start_time_of(pid_t pid) {
   return sys::parse_u64(fields[19]);
 }
 
-Result<bool> init_lives(const State& state) {
-  if (state.pid <= 0) return false;
-  const auto start = start_time_of(state.pid);
-  if (!start && start.error().code != ESRCH) return std::unexpected(start.error());
-  return start && *start == state.pid_start;
+Result<bool> process_lives(pid_t pid, std::uint64_t start) {
+  if (pid <= 0) return false;
+  const auto now = start_time_of(pid);
+  if (!now && now.error().code != ESRCH) return std::unexpected(now.error());
+  return now && *now == start;
 }
+
+// The start time is asked for after the opening: then what is open is of that very process.
+Result<sys::Fd> open_process(pid_t pid, std::uint64_t start) {
+  if (pid <= 0) return fail_errno(ESRCH, "the process");
+  sys::Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  if (!pidfd.valid()) return fail_errno(errno, fmt::format("process {}", pid));
+  if (!CGX_TRY(process_lives(pid, start))) return fail_errno(ESRCH, fmt::format("process {}", pid));
+  return pidfd;
+}
+
+Result<sys::Fd> open_in_proc(pid_t pid, std::uint64_t start, std::string_view file, int flags) {
+  if (pid <= 0) return fail_errno(ESRCH, "the process");
+  const std::string path = fmt::format("/proc/{}/{}", pid, file);
+  sys::Fd fd(open(path.c_str(), flags | O_CLOEXEC));
+  if (!fd.valid()) return fail_errno(errno == ENOENT ? ESRCH : errno, path);
+  if (!CGX_TRY(process_lives(pid, start))) return fail_errno(ESRCH, path);
+  return fd;
+}
+
+bool process_alive(pid_t pid, std::uint64_t start) { return process_lives(pid, start).value_or(false); }
+
+Result<bool> init_lives(const State& state) { return process_lives(state.pid, state.pid_start); }
 
 bool init_alive(const State& state) { return init_lives(state).value_or(false); }
 

@@ -87,9 +87,15 @@ class Store::Entry {
 
 // Field 22 of /proc/PID/stat; ESRCH where there is no such process, or it is a zombie.
 [[nodiscard]] Result<std::uint64_t> start_time_of(pid_t pid);
-// Whether the container's first process is there; an error where that cannot be found out (no descriptors, no memory).
-[[nodiscard]] Result<bool> init_lives(const State& state);
+// A process that was noted by its number and start time: a number alone may be another process by now. ESRCH: it has
+// ended. `open_process` returns a pidfd, `open_in_proc` a file of /proc/PID, such as "ns/net".
+[[nodiscard]] Result<sys::Fd> open_process(pid_t pid, std::uint64_t start);
+[[nodiscard]] Result<sys::Fd> open_in_proc(pid_t pid, std::uint64_t start, std::string_view file, int flags);
+// Whether it is there; an error where that cannot be found out (no descriptors, no memory).
+[[nodiscard]] Result<bool> process_lives(pid_t pid, std::uint64_t start);
+[[nodiscard]] Result<bool> init_lives(const State& state);  // of the container's first process
 // The same for who does no more than tell of it: false where it cannot be found out.
+[[nodiscard]] bool process_alive(pid_t pid, std::uint64_t start);
 [[nodiscard]] bool init_alive(const State& state);
 
 // What it is doing now, from /proc, the fifo and the freezer.
