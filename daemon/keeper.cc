@@ -83,7 +83,7 @@ Keeper::Keeper(const Hierarchies& hierarchies, const StateDir& state, const Sett
   for (std::string& group : lines_of(state.read(changed_file))) changed_.insert(std::move(group));
 }
 
-policy::ApplyOptions Keeper::options() const { return {.state_dir = state_->path()}; }
+policy::ApplyOptions Keeper::options() const { return {.state_dir = state_->path(), .lenient = true}; }
 
 std::vector<policy::Source> Keeper::sources(const policy::Policies& policies) const {
   std::vector<policy::Source> sources;
@@ -181,6 +181,7 @@ Keeper::Outcome Keeper::take(policy::Loaded loaded, const std::string& requested
   outcome.ok = true;
   outcome.changes = std::move(applied->changes);
   outcome.notes = std::move(applied->notes);
+  for (std::string& group : applied->stays) outcome.problems.push_back({.what = std::move(group), .warning = true});
   loaded_ = std::move(loaded.policies);
   policies_ = slices_ != nullptr ? Slices::placed(loaded_) : loaded_;
   warnings_.clear();

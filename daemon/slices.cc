@@ -180,7 +180,7 @@ Result<policy::Applied> Slices::apply(const policy::Policies& wanted) {
   for (const policy::GroupPolicy& group : wanted.groups) made_[group.name] = keys_of(group);
   for (const std::string& name : former) {
     if (const auto removed = systemd_->remove(*hierarchies_, name); !removed) {
-      applied.notes.push_back(removed.error().text());
+      applied.stays.push_back(removed.error().text());
       continue;
     }
     applied.changes.push_back({.sign = Change::Sign::remove, .group = name});

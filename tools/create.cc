@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// create and set: both are Transactions over all the groups named.
+// create and set: both are one change of all the groups named.
+#include <algorithm>
 #include <cerrno>
 
 #include <fmt/format.h>
@@ -26,20 +27,19 @@ Result<int> change(const Call& call, Desired desired) {
   desired.limits = CGX_TRY(limits_of(call));
   desired.force = call.on("force");
   const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
+  // A limit of one may forbid that of another: which is written first is the plan's to say, not the command line's.
+  ChangeSet set;
+  for (const std::string& name : names) {
+    desired.group = name;
+    set.groups.push_back(desired);
+  }
+  std::ranges::stable_sort(set.groups, {}, &Desired::group);  // parents before children
   if (call.dry_run) {
-    std::string text;
-    for (const std::string& name : names) {
-      desired.group = name;
-      text += CGX_TRY(Plan::make(hierarchies, desired)).text();
-    }
-    print_steps(call, text);
+    print_steps(call, CGX_TRY(Plan::make(hierarchies, set)).text());
     return 0;
   }
   Transaction transaction(hierarchies);
-  for (const std::string& name : names) {
-    desired.group = name;
-    CGX_CHECK(transaction.apply(desired));
-  }
+  CGX_CHECK(transaction.apply(set));
   print_notes(call, transaction.notes());
   if (call.json) print(json_names(names, transaction.notes()));
   return 0;

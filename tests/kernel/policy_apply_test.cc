@@ -54,6 +54,15 @@ class Sleeper {
   pid_t pid_;
 };
 
+// As an owner may: in one hierarchy.
+void make_below(const Host& host, std::string_view below) {
+  Transaction owner(host.hierarchies());
+  ControllerSet only;
+  only.add(Controller::pids);
+  REQUIRE(owner.apply({.group = host.name(below), .existing = Existing::refuse, .only = only}).has_value());
+  owner.commit();
+}
+
 bool holds(const Cgroup& group, pid_t pid) {
   const auto ids = tasks_of(group);
   return ids && std::ranges::find(*ids, pid) != ids->end();
@@ -182,6 +191,72 @@ TEST_CASE("policy apply: with every n-th change failing, everything is as before
   CHECK_FALSE(host.there("old"));
   CHECK(host.there("new/deep"));
   host.must(second);
+}
+
+TEST_CASE("policy apply: a group that goes holds nothing against those that stay") {
+  if (const char* why = no_root()) CGX_SKIP(why);
+  struct Row {
+    Controller controller;
+    std::string_view flag;
+    std::string parent, child;         // before
+    std::string parent_after, beside;  // after: the child goes, and one beside it comes
+  };
+  const std::vector<Row> rows{
+      {Controller::cpuset, "cpus", "0-1", "0", "1", ""},
+      {Controller::cpu, "cpu-quota", "200000/100000", "100000/100000", "50000/100000", ""},
+      {Controller::cpu, "cpu-rt", "20ms/1s", "20ms/1s", "20ms/1s", "20ms/1s"},
+      {Controller::cpu, "cpu-rt", "20ms/1s", "20ms/1s", "5ms/1s", ""},
+  };
+  for (const Row& row : rows) {
+    Host host;
+    CAPTURE(row.flag);
+    if (!host.v1(row.controller)) continue;
+    if (row.flag == "cpu-rt" && !Cgroup(host.hierarchies(), "").read(Controller::cpu, "cpu.rt_runtime_us")) continue;
+    const auto group = [&](std::string_view below, const std::string& value) {
+      return group_policy(host.name(below), {{row.flag, value}});
+    };
+    const auto exact_of = [&](const std::string& value) {
+      return exact(*find_knob(row.flag), test::limit(row.flag, value).value);
+    };
+    for (const bool foreign : {false, true}) {
+      CAPTURE(foreign);
+      host.options().lenient = foreign;
+      host.must({group("", row.parent), group("c", row.child)});
+      // What its owner has made in it stops its removal alone.
+      if (foreign) make_below(host, "c/x");
+      std::vector<policy::GroupPolicy> after{group("", row.parent_after)};
+      if (!row.beside.empty()) after.push_back(group("d", row.beside));
+      host.must(after);
+      CHECK(host.read("", row.flag) == exact_of(row.parent_after));
+      CHECK(host.there("c") == foreign);
+    }
+    REQUIRE(remove_group(Cgroup(host.hierarchies(), host.name("c/x")), Below::keep).has_value());
+    CHECK(host.plain(host.must({group("", row.parent_after)})).find("- T/c\n") != std::string::npos);
+  }
+}
+
+TEST_CASE("policy apply: lenient, a group that cannot go stays as it is, is told, and goes later") {
+  if (const char* why = no_root()) CGX_SKIP(why);
+  Host host;
+  policy::GroupPolicy tenant = group_policy(host.name("tenant"), {{"mem", "64M"}, {"device", "deny a"}});
+  tenant.owner = Owner{65534, 65534};
+  host.must({tenant, group_policy(host.name("b"), {{"pids", "9"}})});
+  make_below(host, "tenant/x");
+  const std::vector<policy::Source> next{source("/test.yaml", {group_policy(host.name("b"), {{"pids", "11"}})})};
+  const auto strict = host.apply(next);
+  REQUIRE_FALSE(strict.has_value());
+  CHECK(strict.error().code == EBUSY);
+  host.options().lenient = true;
+  const auto done = host.apply(next);
+  REQUIRE(done.has_value());
+  REQUIRE(done->stays.size() == 1);
+  CHECK(host.plain(done->stays[0]) ==
+        "T/tenant is no longer in /test.yaml, and stays: has groups below it that no policy manages: x");
+  CHECK(host.read("b", "pids") == "11");
+  CHECK(host.read("tenant", "mem") == "67108864");
+  CHECK(host.must(next).empty());
+  REQUIRE(remove_group(Cgroup(host.hierarchies(), host.name("tenant/x")), Below::keep).has_value());
+  CHECK(host.plain(host.must(next)) == "- T/tenant\n");
 }
 
 TEST_CASE("policy apply: what only a new group shows to be missing is left out under best_effort") {

@@ -162,4 +162,65 @@ class Sorter {
 
 std::vector<Step> in_order(std::vector<Step> steps, const ReadNow& now) { return Sorter(std::move(steps), now).run(); }
 
+std::string heir_of(std::string_view group, const std::set<std::string_view>& going) {
+  std::string_view heir = parent_of(group);
+  while (going.contains(heir)) heir = parent_of(heir);
+  return std::string(heir);
+}
+
+std::vector<Step> yielding_steps(const Hierarchies& hierarchies,
+                                 const std::vector<Step>& values,
+                                 const ChangeSet& set) {
+  std::set<std::string_view> leaving(set.removals.begin(), set.removals.end());
+  leaving.insert(set.yielding.begin(), set.yielding.end());
+  std::vector<Step> steps;
+  const auto any = [&](std::string_view prefix) {
+    return std::ranges::any_of(values, [&](const Step& s) { return s.file.starts_with(prefix); });
+  };
+  const bool sets = any("cpuset.");
+  const bool quotas = any("cpu.cfs_");
+  const bool runtimes = any("cpu.rt_");
+  if (!sets && !quotas && !runtimes) return steps;
+  const Hierarchy* cpu = hierarchies.of(Controller::cpu);
+  const Hierarchy* cpuset = hierarchies.of(Controller::cpuset);
+  for (const std::string_view name : leaving) {
+    const Cgroup group(hierarchies, std::string(name));
+    const auto yield = [&](const Hierarchy& h, std::string_view file, std::string text) {
+      steps.push_back({.hierarchy = &h,
+                       .group = std::string(name),
+                       .file = std::string(file),
+                       .text = std::move(text),
+                       .optional = true});
+    };
+    const auto number_above = [&](const Hierarchy& h, std::string_view file, std::int64_t least) {
+      const auto text = group.read(h, file);
+      return text &&
+             sys::parse_i64(sys::trim(*text), -1, std::numeric_limits<std::int64_t>::max()).value_or(-1) > least;
+    };
+    if (cpuset != nullptr && sets) {
+      if (cpuset->version() == Version::v2) {
+        const auto partition = group.read(*cpuset, "cpuset.cpus.partition");
+        if (partition && !partition->starts_with("member")) yield(*cpuset, "cpuset.cpus.partition", "member");
+      } else {
+        for (const std::string_view file : {"cpuset.cpu_exclusive", "cpuset.mem_exclusive"})
+          if (number_above(*cpuset, file, 0)) yield(*cpuset, file, "0");
+        const std::string heir = heir_of(name, leaving);
+        for (const std::string_view file : {"cpuset.cpus", "cpuset.mems"}) {
+          const auto above = std::ranges::find_if(
+              values, [&](const Step& s) { return s.hierarchy == cpuset && s.group == heir && s.file == file; });
+          const auto own = group.read(*cpuset, file);
+          if (above == values.end() || !own) continue;
+          const auto wanted = sys::IdSet::parse(sys::trim(above->text));
+          const auto now = sys::IdSet::parse(sys::trim(*own));
+          if (wanted && now && !now->within(*wanted)) yield(*cpuset, file, wanted->text());
+        }
+      }
+    }
+    if (cpu == nullptr || cpu->version() != Version::v1) continue;
+    if (quotas && number_above(*cpu, "cpu.cfs_quota_us", -1)) yield(*cpu, "cpu.cfs_quota_us", "-1");
+    if (runtimes && number_above(*cpu, "cpu.rt_runtime_us", 0)) yield(*cpu, "cpu.rt_runtime_us", "0");
+  }
+  return steps;
+}
+
 }  // namespace cgx

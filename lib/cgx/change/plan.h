@@ -56,6 +56,9 @@ struct ChangeSet {
   // Groups that go, children before parents, with nothing below them but others that go. Their processes move to the
   // nearest group above that stays.
   std::vector<std::string> removals;
+  // Groups that are wanted no more and stay, in any order. Like those that go, they give up what would forbid
+  // a change of the groups above and beside them.
+  std::vector<std::string> yielding;
 };
 
 enum class Verb : std::uint8_t { create, enable, write, own, remove };
@@ -71,6 +74,7 @@ struct Step {
   std::vector<FileWrite> undo{};  // from the codec; else restore.h finds out
   bool fresh = false;             // the group is made by this plan: undoing the making undoes the write
   bool swappable = false;         // where the kernel says EINVAL, the next step may have to come first
+  bool optional = false;          // makes room for other steps, which tell if there is none
   bool tolerant = false;          // somebody else may do the same at once: EEXIST is no error
 };
 

@@ -20,13 +20,6 @@
 namespace cgx {
 namespace {
 
-// The nearest group above that does not go. `going` is sorted.
-std::string heir_of(std::string_view group, const std::set<std::string_view>& going) {
-  std::string_view heir = parent_of(group);
-  while (going.contains(heir)) heir = parent_of(heir);
-  return std::string(heir);
-}
-
 std::vector<pid_t> ids_in(const Cgroup& group, const Hierarchy& h) {
   std::vector<pid_t> ids;
   const auto text = group.read(h, "cgroup.procs");
@@ -81,6 +74,7 @@ Result<Plan> Plan::make(const Hierarchies& hierarchies, const ChangeSet& set) {
     Plan more = CGX_TRY(make_values(Cgroup(hierarchies, d.group), d));
     std::ranges::move(more.steps_, std::back_inserter(values));
   }
+  std::ranges::move(yielding_steps(hierarchies, values, set), std::back_inserter(values));
   const ReadNow now = [&](const Step& s, std::string_view file) -> std::optional<std::string> {
     const auto text = Cgroup(hierarchies, s.group).read(*s.hierarchy, file);
     return text ? std::optional(*text) : std::nullopt;
@@ -131,6 +125,7 @@ Result<> Transaction::change(const ChangeSet& set, const std::function<Result<>(
     for (const Step& s : more.steps_) changed.insert(s.knob);
     std::ranges::move(more.steps_, std::back_inserter(values.steps_));
   }
+  std::ranges::move(yielding_steps(*hierarchies_, values.steps_, set), std::back_inserter(values.steps_));
   values.steps_ =
       in_order(std::move(values.steps_), [&](const Step& s, std::string_view file) -> std::optional<std::string> {
         if (s.fresh) return {};

@@ -49,6 +49,9 @@ Result<> change_ids(const Cgroup& group, const Hierarchy& h, std::string_view fi
   return sys::change_owner(CGX_TRY(group.dir(h)), file, id(ids.substr(0, colon)), id(ids.substr(colon + 1)));
 }
 
+// What the kernel says to a value that other groups or tasks forbid, or where the group is gone.
+bool is_refusal(int code) { return code == EINVAL || code == EBUSY || code == ENOENT || code == ENODEV; }
+
 std::uint64_t number_in(std::string_view text) {
   text = sys::trim(text);
   return sys::parse_size(text).value_or(sys::unlimited);  // --set may give suffixes, which the kernel takes too
@@ -285,6 +288,7 @@ Result<> Transaction::write_value(const Cgroup& g, const Step& step, bool force)
     done = g.write(*step.hierarchy, step.file, step.text);
   }
   if (!done) {
+    if (step.optional && is_refusal(done.error().code)) return {};
     if (step.tolerant && done.error().code == EBUSY) return {};  // another cgx filled the cpuset of the same new group
     return std::unexpected(explain_write(g, step, done.error()));
   }

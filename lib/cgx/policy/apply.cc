@@ -112,10 +112,14 @@ bool leave_out(std::vector<Source>& sources, const Error& error) {
   return false;
 }
 
-Result<Applied> attempt(const Hierarchies& hierarchies, std::span<const Source> sources, const ApplyOptions& options) {
+Result<Applied> attempt(const Hierarchies& hierarchies,
+                        std::span<const Source> sources,
+                        const ApplyOptions& options,
+                        Stuck* stuck = nullptr) {
   const RecordFile file = CGX_TRY(RecordFile::open(options.state_dir));
-  Difference d = CGX_TRY(difference(hierarchies, sources, options, CGX_TRY(file.read())));
-  Applied applied{.changes = std::move(d.changes), .notes = std::move(d.notes)};
+  Difference d =
+      CGX_TRY(difference(hierarchies, sources, options, CGX_TRY(file.read()), stuck != nullptr ? *stuck : Stuck{}));
+  Applied applied{.changes = std::move(d.changes), .notes = std::move(d.notes), .stays = std::move(d.stays)};
   for (const std::string& source : d.after.unfinished)
     applied.notes.push_back(
         fmt::format("an apply of {} was ended by force; apply it again to finish or undo it", source));
@@ -143,6 +147,8 @@ Result<Applied> attempt(const Hierarchies& hierarchies, std::span<const Source> 
     if (!transaction.left_behind())
       if (const auto back = file.write(d.before); !back)
         done.error().hint += (done.error().hint.empty() ? "" : "; ") + back.error().text();
+    if (stuck != nullptr && std::ranges::find(d.set.removals, done.error().group) != d.set.removals.end())
+      stuck->emplace(done.error().group, done.error().what);
     if (done.error().hint.starts_with("--force"))
       done.error().hint = fmt::format("cgx set {} --force lowers it all the same", done.error().group);
     return std::unexpected(std::move(done.error()));
@@ -197,8 +203,26 @@ Result<std::string> PolicyPlan::steps(const Hierarchies& hierarchies) const {
   return CGX_TRY(Plan::make(hierarchies, difference_->set)).text();
 }
 
+namespace {
+
+// Each failure names a group that does not go, which stays in the next attempt: an owner who makes groups meanwhile
+// stops the removal of his own group, and nothing else.
+Result<Applied> without_stuck(const Hierarchies& hierarchies,
+                              std::span<const Source> sources,
+                              const ApplyOptions& options) {
+  if (!options.lenient) return attempt(hierarchies, sources, options);
+  Stuck stuck;
+  for (;;) {
+    const std::size_t known = stuck.size();
+    auto done = attempt(hierarchies, sources, options, &stuck);
+    if (done || stuck.size() == known) return done;
+  }
+}
+
+}  // namespace
+
 Result<Applied> apply(const Hierarchies& hierarchies, std::span<const Source> sources, const ApplyOptions& options) {
-  auto done = attempt(hierarchies, sources, options);
+  auto done = without_stuck(hierarchies, sources, options);
   if (done || done.error().code != ENOENT) return done;
   // A new group is the first to show which files this kernel has. What is lacking is left out of groups that want it
   // so, one at a time, since one error at a time is told.
@@ -206,7 +230,7 @@ Result<Applied> apply(const Hierarchies& hierarchies, std::span<const Source> so
   std::vector<std::string> notes;
   while (!done && done.error().code == ENOENT && leave_out(lesser, done.error())) {
     notes.push_back(done.error().text());
-    done = attempt(hierarchies, lesser, options);
+    done = without_stuck(hierarchies, lesser, options);
   }
   if (done) done->notes.insert(done->notes.begin(), notes.begin(), notes.end());
   return done;

@@ -29,6 +29,7 @@ struct Source {
 struct ApplyOptions {
   std::string state_dir = "/run/cgx";
   bool keep = false;                        // what is no longer named stays, and stays managed
+  bool lenient = false;                     // a group that cannot go stays, and stays managed; all else is applied
   const std::atomic<bool>* stop = nullptr;  // once true, apply() takes all back and answers EINTR
 };
 
@@ -51,7 +52,8 @@ class PolicyPlan {
  public:
   // Reads the record and the groups; writes nothing. Errors: Fault::usage where two sources, or a source and one that
   // was applied before and is still there, name the same group; EBADMSG: the record cannot be understood; EBUSY: a
-  // group that is to go has groups below it that nobody manages; what Plan::make() finds wrong with a limit.
+  // group that is to go has groups below it that nobody manages (not with `lenient`); what Plan::make() finds wrong
+  // with a limit.
   [[nodiscard]] static Result<PolicyPlan> make(const Hierarchies& hierarchies,
                                                std::span<const Source> sources,
                                                const ApplyOptions& options);
@@ -79,6 +81,7 @@ class PolicyPlan {
 struct Applied {
   std::vector<Change> changes;
   std::vector<std::string> notes;  // what the kernel rounded, what a conversion loses, what could not be put back
+  std::vector<std::string> stays;  // lenient: the groups that cannot go yet, and why
 };
 // All or nothing over all sources. A second call for the same sources makes no write. The record says what is about to
 // be done before it is done: where the process is killed, the next call goes on from there. Waits for another apply()

@@ -23,8 +23,12 @@ bool source_is_there(const std::string& source) { return source != "-" && access
 
 class Differ {
  public:
-  Differ(const Hierarchies& hierarchies, std::span<const Source> sources, const ApplyOptions& options, Record record)
-      : hierarchies_(hierarchies), sources_(sources), options_(options) {
+  Differ(const Hierarchies& hierarchies,
+         std::span<const Source> sources,
+         const ApplyOptions& options,
+         Record record,
+         const Stuck& stuck)
+      : hierarchies_(hierarchies), sources_(sources), options_(options), stuck_(stuck) {
     d_.before = std::move(record);
   }
 
@@ -112,7 +116,8 @@ class Differ {
     for (auto name = going.rbegin(); name != going.rend();) {
       const ManagedGroup& old = *recorded(*name);
       std::string foreign;
-      std::string heir;  // the source of what is below
+      std::string heir;   // the source of what is below
+      bool held = false;  // by a group that cannot go either
       for (const std::string& child : CGX_TRY(children_of(Cgroup(hierarchies_, old.name)))) {
         const std::string full = fmt::format("{}/{}", old.name, child);
         if (going.contains(full)) continue;
@@ -123,9 +128,17 @@ class Differ {
           heir = kept != wanted_.end() ? kept->second.source : below->source;
         else
           foreign += (foreign.empty() ? "" : ", ") + child;
+        held = held || std::ranges::find(d_.set.yielding, full) != d_.set.yielding.end();
       }
-      if (foreign.empty() && heir.empty()) {
+      const auto stuck = stuck_.find(old.name);
+      if (foreign.empty() && heir.empty() && stuck == stuck_.end()) {
         ++name;
+        continue;
+      }
+      // What a group that is given away has below it is its owner's to make: that forbids nothing but its removal.
+      if (heir.empty() && options_.lenient && (wanted_still(old) || held || stuck != stuck_.end())) {
+        stay(old, stuck != stuck_.end() ? stuck->second : "has groups below it that no policy manages: " + foreign);
+        name = std::reverse_iterator(going.erase(std::next(name).base()));
         continue;
       }
       if (heir.empty() && old.named)
@@ -140,6 +153,17 @@ class Differ {
     }
     for (const std::string_view name : going) leaving_.emplace_back(name);
     return {};
+  }
+
+  // Whether a policy has named it, and it has not been given back since.
+  static bool wanted_still(const ManagedGroup& g) { return g.named || !g.limits.empty() || !g.owner.empty(); }
+
+  // It stays as it is until it can go. Another source may name it meanwhile.
+  void stay(const ManagedGroup& old, std::string_view why) {
+    d_.stays.push_back(fmt::format("{} is no longer in {}, and stays: {}", old.name, old.source, why));
+    d_.set.yielding.push_back(old.name);
+    d_.after.groups.push_back(old);
+    d_.after.groups.back().named = false;
   }
 
   void add(GroupDifference&& g, const WantedGroup& wanted) {
@@ -178,6 +202,7 @@ class Differ {
   const Hierarchies& hierarchies_;
   std::span<const Source> sources_;
   const ApplyOptions& options_;
+  const Stuck& stuck_;
   Difference d_;
   std::map<std::string, WantedGroup, std::less<>> wanted_;  // parents before children
   std::vector<std::string> leaving_;                        // parents before children
@@ -188,8 +213,9 @@ class Differ {
 Result<Difference> difference(const Hierarchies& hierarchies,
                               std::span<const Source> sources,
                               const ApplyOptions& options,
-                              Record record) {
-  return Differ(hierarchies, sources, options, std::move(record)).run();
+                              Record record,
+                              const Stuck& stuck) {
+  return Differ(hierarchies, sources, options, std::move(record), stuck).run();
 }
 
 }  // namespace cgx::policy

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -22,12 +24,17 @@ struct Difference {
   Record intent;  // while it is carried out: all that may have to be taken back or finished
   Record after;
   std::vector<std::string> notes;
+  std::vector<std::string> stays;  // groups that cannot go, and why
 };
+
+// Groups that have been found unable to go, and why.
+using Stuck = std::map<std::string, std::string, std::less<>>;
 
 [[nodiscard]] Result<Difference> difference(const Hierarchies& hierarchies,
                                             std::span<const Source> sources,
                                             const ApplyOptions& options,
-                                            Record record);
+                                            Record record,
+                                            const Stuck& stuck = {});
 
 // The inode number of the group's directory in cgroup2, or in the first hierarchy; 0: it is not there.
 [[nodiscard]] std::uint64_t inode_of(const Hierarchies& hierarchies, std::string_view group);
