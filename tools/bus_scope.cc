@@ -42,7 +42,7 @@ Result<> add_limit(std::vector<Limit>& limits, std::string_view key, const std::
   if (knob == nullptr) return bad_value(key, "is no limit");
   Value value = CGX_TRY(located(parse_value(*knob, text, names), "", key));
   for (Limit& limit : limits)
-    if (limit.knob == knob) return merge_value(limit.value, value);
+    if (limit.knob == knob) return located(merge_value(limit.value, value), "", key, text);
   limits.push_back({knob, std::move(value), text, {}});
   return {};
 }

@@ -133,6 +133,35 @@ Resource tightest(const std::vector<Cgroup>& path,
   return r;
 }
 
+namespace {
+
+// What protects the group: the least of the path counts (v2).
+void protection_of(const std::vector<Cgroup>& path, std::string_view knob, std::vector<Resource>& found) {
+  const auto own = value_of(path.front(), knob);
+  if (!own || *own == 0) return;
+  const Hierarchy* h = home_of(path.front(), Controller::memory);
+  Resource r{.name = knob == "memory.min" ? "memory min" : "memory low", .unit = "bytes"};
+  std::uint64_t least = sys::unlimited;
+  for (const Cgroup& group : path) {
+    const auto here = group.name().empty() ? std::nullopt : value_of(group, knob);
+    if (!here || (*here >= least && !r.group.empty())) continue;
+    least = *here;
+    r.limit = *here;
+    r.group = group.name();
+    r.knob = file_of(group, knob);
+    r.file = path_of(group, *h, r.knob);
+  }
+  r.usage = value_of(path.front(), "memory.current").value_or(0);
+  if (least < *own)
+    r.note = fmt::format("{} asks for {}; the group above protects {}",
+                         path.front().name(),
+                         sys::format_size(*own),
+                         sys::format_size(least));
+  found.push_back(std::move(r));
+}
+
+}  // namespace
+
 std::vector<Resource> explain_memory(const Target& target) {
   std::vector<Resource> found;
   const std::vector<Cgroup> path = target.path(Controller::memory);
@@ -147,6 +176,8 @@ std::vector<Resource> explain_memory(const Target& target) {
   if (!v1) {
     Resource high = tightest(path, "memory high", "bytes", "memory.high", "memory.current");
     if (!std::holds_alternative<std::monostate>(high.limit)) found.push_back(std::move(high));
+    protection_of(path, "memory.min", found);
+    protection_of(path, "memory.low", found);
   }
   Resource swap =
       v1 ? tightest(path, "memory and swap", "bytes", "memory.memsw.limit_in_bytes", "memory.memsw.usage_in_bytes")

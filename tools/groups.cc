@@ -87,7 +87,7 @@ Result<std::vector<Limit>> limits_of(const Call& call) {
     if (same == limits.end()) {
       limits.push_back({f.knob, std::move(value), f.text, {}});
     } else if (adds(f.knob->format)) {
-      CGX_CHECK(merge_value(same->value, value));
+      CGX_CHECK(located(merge_value(same->value, value), "", "--" + std::string(f.knob->flag), f.text));
       same->given += ' ' + f.text;
     } else {
       *same = {f.knob, std::move(value), f.text, {}};

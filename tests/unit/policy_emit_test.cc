@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Policies as text: what is written reads back as the same values.
+#include <algorithm>
 #include <string>
 
 #include <doctest/doctest.h>
@@ -108,7 +109,7 @@ std::string random_words(const Knob& k, test::Numbers& random) {
     case Format::number:
       return std::to_string(k.low + random.below(k.high - k.low));
     case Format::count:
-      return random.below(4) == 0 ? "max" : std::to_string(random.next() >> 1U);
+      return random.below(4) == 0 ? "max" : std::to_string(random.below(std::min<std::uint64_t>(k.high, ~0ULL >> 1U)));
     case Format::usec:
       return time();
     case Format::flag:

@@ -54,8 +54,9 @@ Value random_value(const Knob& k, test::Numbers& random) {
   const auto dev = [&] { return fmt::format("{}:{}", random.below(4096), random.below(1 << 20U)); };
   switch (k.format) {
     case Format::size:
-    case Format::count:
       return or_max(number(sys::unlimited));
+    case Format::count:
+      return or_max(number(k.high));
     case Format::number:
       return k.low + number(k.high - k.low == sys::unlimited ? sys::unlimited : k.high - k.low);
     case Format::usec:
@@ -264,12 +265,16 @@ TEST_CASE("values: wrong ones name what is wrong") {
   }
 }
 
-TEST_CASE("values: a repeated flag adds rows, and the last one of a key wins") {
+TEST_CASE("values: a repeated flag adds rows, and gives nothing two values") {
   const Knob& k = knob("io-max");
   Value value = *parse_value(k, "8:0:rbps=1,wiops=2", names);
   REQUIRE(merge_value(value, *parse_value(k, "8:16:rbps=3", names)).has_value());
-  REQUIRE(merge_value(value, *parse_value(k, "8:0:rbps=9", names)).has_value());
-  CHECK(exact(k, value) == "8:0:wiops=2,rbps=9\n8:16:rbps=3");
+  REQUIRE(merge_value(value, *parse_value(k, "8:0:rbps=1,wbps=4", names)).has_value());
+  CHECK(exact(k, value) == "8:0:rbps=1,wiops=2,wbps=4\n8:16:rbps=3");
+  const auto twice = merge_value(value, *parse_value(k, "8:0:rbps=9", names));
+  REQUIRE_FALSE(twice.has_value());
+  CHECK(twice.error().what == "gives 8:0 rbps a second value (1 and 9)");
+  CHECK(twice.error().fault == Fault::usage);
   const Knob& d = knob("device");
   Value rules = *parse_value(d, "deny a", names);
   REQUIRE(merge_value(rules, *parse_value(d, "c 1:3 r", names)).has_value());

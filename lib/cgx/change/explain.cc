@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cgx/change/explain.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include <fcntl.h>
+#include <net/if.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
 
 #include "cgx/cgroupfs/tasks.h"
+#include "cgx/change/why_cpu.h"
 #include "cgx/sys/text.h"
 
 namespace cgx {
@@ -68,61 +71,6 @@ void why_not_attach(const Cgroup& group, pid_t pid, Error& error) {
   error.hint = fmt::format("root can bring a shell in once: cgx move {} PID; from there it goes on", group.name());
 }
 
-// cpuset: the list against parent, children and siblings.
-std::string why_cpuset(const Cgroup& group, const Step& step, int code) {
-  const Hierarchy& h = *step.hierarchy;
-  const Cgroup parent(group.hierarchies(), std::string(parent_of(group.name())));
-  const auto wanted = sys::IdSet::parse(sys::trim(step.text));
-  const std::string outer_text = text_of(parent, h, step.file);
-  const auto outer = sys::IdSet::parse(outer_text);
-  if (wanted && outer && h.version() == Version::v1 && !wanted->within(*outer))
-    return fmt::format(
-        "is outside the {} of its parent {}", outer_text.empty() ? "empty set" : outer_text, shown(parent.name()));
-  if (code == ENOSPC) return "would leave the processes in the group without CPUs or memory nodes";
-  if (code == EBUSY && wanted)
-    if (const auto children = children_of(group))
-      for (const std::string& child : *children) {
-        const Cgroup inner(group.hierarchies(), child_of(group.name(), child));
-        const auto used = sys::IdSet::parse(text_of(inner, h, step.file));
-        if (used && !used->within(*wanted))
-          return fmt::format("is less than the {} that {} below it uses", used->text(), inner.name());
-      }
-  if (code == EINVAL && h.version() == Version::v1) return "overlaps a sibling group, and one of the two is exclusive";
-  return {};
-}
-
-double ratio(const Cgroup& group, const Hierarchy& h) {
-  const auto quota = sys::parse_u64(text_of(group, h, "cpu.cfs_quota_us"));  // -1 does not parse: no limit
-  const auto period = sys::parse_u64(text_of(group, h, "cpu.cfs_period_us"));
-  return quota && period && *period != 0 ? static_cast<double>(*quota) / static_cast<double>(*period) : 0;
-}
-
-// v1: no child may have more bandwidth than its parent.
-std::string why_bandwidth(const Cgroup& group, const Step& step) {
-  const Hierarchy& h = *step.hierarchy;
-  if (h.version() == Version::v2) return {};
-  if (step.file.starts_with("cpu.cfs_")) {
-    for (std::string_view name = parent_of(group.name());; name = parent_of(name)) {
-      const double most = ratio(Cgroup(group.hierarchies(), std::string(name)), h);
-      if (most > 0)
-        return fmt::format(
-            "must lie between the quotas of the groups below and the {:.4g}% of {} above", most * 100, shown(name));
-      if (name.empty()) break;
-    }
-    if (step.file == "cpu.cfs_burst_us")
-      return fmt::format("is over the quota of {} us", text_of(group, h, "cpu.cfs_quota_us"));
-    return "is less than the quota of a group below it";
-  }
-  if (step.file.starts_with("cpu.rt_")) {
-    const Cgroup parent(group.hierarchies(), std::string(parent_of(group.name())));
-    return fmt::format("is more than is left of the parent's real-time bandwidth ({} has {} of {} us)",
-                       shown(parent.name()),
-                       text_of(parent, h, "cpu.rt_runtime_us"),
-                       text_of(parent, h, "cpu.rt_period_us"));
-  }
-  return {};
-}
-
 std::string processes_in(const Cgroup& group) {
   const auto ids = tasks_of(group);
   if (!ids || ids->empty()) return "processes";
@@ -135,13 +83,83 @@ std::string processes_in(const Cgroup& group) {
   return list;
 }
 
+// The groups directly below; what cannot be listed has none to name.
+std::vector<std::string> names_below(const Cgroup& group) {
+  std::vector<std::string> names;
+  if (const auto children = children_of(group))
+    for (const std::string& child : *children) names.push_back(child_of(group.name(), child));
+  return names;
+}
+
+// cpuset of v1, as validate_change() of kernel/cgroup/cpuset.c: subset of the parent, superset of the children, apart
+// from exclusive siblings, not empty under processes. Flags are looked at as well.
+std::string why_cpuset(const Cgroup& group, const Step& step, int code) {
+  const Hierarchy& h = *step.hierarchy;
+  const bool v1 = h.version() == Version::v1;
+  const Cgroup parent(group.hierarchies(), std::string(parent_of(group.name())));
+  if (v1 && step.file.ends_with("_exclusive")) {
+    if (code == EACCES && sys::trim(step.text) == "1" && text_of(parent, h, step.file) == "0")
+      return fmt::format("needs the same flag in the parent {}, which has 0", shown(parent.name()));
+    if (code == EACCES || code == EBUSY)
+      for (const std::string& name : names_below(group))
+        if (text_of(Cgroup(group.hierarchies(), name), h, step.file) == "1")
+          return fmt::format("is 1 in {} below it", name);
+    if (code != EINVAL) return {};
+  } else if (step.file != "cpuset.cpus" && step.file != "cpuset.mems") {
+    return {};
+  }
+  const bool list = !step.file.ends_with("_exclusive");
+  const bool mems = step.file.starts_with("cpuset.mem");
+  const std::string_view list_file = mems ? "cpuset.mems" : "cpuset.cpus";
+  const auto wanted = sys::IdSet::parse(list ? std::string(sys::trim(step.text)) : text_of(group, h, list_file));
+  if (!wanted) return {};
+  const std::string outer_text = text_of(parent, h, list_file);
+  const auto outer = sys::IdSet::parse(outer_text);
+  if (v1 && list && outer && !wanted->within(*outer))
+    return fmt::format(
+        "is outside the {} of its parent {}", outer_text.empty() ? "empty set" : outer_text, shown(parent.name()));
+  if (code == ENOSPC && wanted->empty())
+    if (const auto ids = tasks_of(group); ids && !ids->empty())
+      return fmt::format(
+          "would leave processes in the group without {}: {}", mems ? "memory nodes" : "CPUs", processes_in(group));
+  if (code == EBUSY)
+    for (const std::string& name : names_below(group)) {
+      const auto used = sys::IdSet::parse(text_of(Cgroup(group.hierarchies(), name), h, list_file));
+      if (used && !used->within(*wanted))
+        return fmt::format("is less than the {} that {} below it uses", used->text(), name);
+    }
+  if (code == EINVAL && v1) {
+    const std::string_view flag = mems ? "cpuset.mem_exclusive" : "cpuset.cpu_exclusive";
+    const bool exclusive = (list ? text_of(group, h, flag) : std::string(sys::trim(step.text))) == "1";
+    for (const std::string& name : names_below(parent)) {
+      if (name == group.name()) continue;
+      const Cgroup sibling(group.hierarchies(), name);
+      const bool theirs = text_of(sibling, h, flag) == "1";
+      const auto used = sys::IdSet::parse(text_of(sibling, h, list_file));
+      if (!used || (!exclusive && !theirs) ||
+          std::ranges::none_of(used->ids(), [&](unsigned id) { return wanted->contains(id); }))
+        continue;
+      return fmt::format(
+          "overlaps the {} of {}, and {} is exclusive", used->text(), name, theirs ? name : group.name());
+    }
+  }
+  return {};
+}
+
 std::string why_enable(const Cgroup& group, const Step& step, int code, std::string& hint) {
   if (code == EBUSY && step.text.find('+') != std::string::npos) {
     hint = fmt::format("move them to a group below first: cgx create {0}/leaf, then cgx move {0}/leaf PID...",
                        group.name().empty() ? "" : group.name());
     return fmt::format("cannot be enabled while processes are in {}: {}", shown(group.name()), processes_in(group));
   }
-  if (code == EBUSY) return "is in use by a group below";
+  if (code == EBUSY)
+    for (const std::string& name : names_below(group)) {
+      const std::string theirs = text_of(Cgroup(group.hierarchies(), name), *step.hierarchy, "cgroup.subtree_control");
+      for (const std::string_view word : sys::split(sys::trim(step.text), ' '))
+        for (const std::string_view used : sys::split(theirs, ' '))
+          if (word.starts_with('-') && word.substr(1) == used)
+            return fmt::format("is given on by {} below it (its cgroup.subtree_control has {})", name, used);
+    }
   if (code == ENOENT)
     return fmt::format("is not among the controllers that {} has ({})",
                        shown(group.name()),
@@ -151,18 +169,70 @@ std::string why_enable(const Cgroup& group, const Step& step, int code, std::str
 
 std::string why_memory(const Cgroup& group, const Step& step, int code, std::string& hint) {
   const Hierarchy& h = *step.hierarchy;
-  if (code == EBUSY)
-    return fmt::format("is below the {} in use, which cannot be reclaimed (peak {})",
-                       sys::format_size(sys::parse_u64(text_of(group, h, "memory.usage_in_bytes")).value_or(0)),
-                       sys::format_size(sys::parse_u64(text_of(group, h, "memory.max_usage_in_bytes")).value_or(0)));
-  if (code == EINVAL && step.file == "memory.limit_in_bytes") {
+  const bool limit = step.file == "memory.limit_in_bytes";
+  if (!limit && step.file != "memory.memsw.limit_in_bytes") return {};
+  const auto number = [&](std::string_view file) { return sys::parse_u64(text_of(group, h, file)); };
+  if (code == EBUSY) {
+    const std::string_view stem = limit ? "memory." : "memory.memsw.";
+    const auto used = number(fmt::format("{}usage_in_bytes", stem));
+    const auto peak = number(fmt::format("{}max_usage_in_bytes", stem));
+    if (used && peak)
+      return fmt::format("is below the {} in use, which cannot be reclaimed (peak {})",
+                         sys::format_size(*used),
+                         sys::format_size(*peak));
+  }
+  const auto other = number(limit ? "memory.memsw.limit_in_bytes" : "memory.limit_in_bytes");
+  const auto wanted = sys::parse_u64(sys::trim(step.text));  // -1, no limit, is more than every number
+  if (code != EINVAL || !other) return {};
+  if (limit && (!wanted || *wanted > *other)) {
     hint = "give --memsw too";
-    return fmt::format("is over memory.memsw.limit_in_bytes ({})", text_of(group, h, "memory.memsw.limit_in_bytes"));
+    return fmt::format("is over memory.memsw.limit_in_bytes ({})", *other);
   }
-  if (code == EINVAL && step.file == "memory.memsw.limit_in_bytes") {
+  if (!limit && wanted && *wanted < *other) {
     hint = "give --mem too";
-    return fmt::format("is below memory.limit_in_bytes ({})", text_of(group, h, "memory.limit_in_bytes"));
+    return fmt::format("is below memory.limit_in_bytes ({})", *other);
   }
+  return {};
+}
+
+// A line of a file of disks: whether `MAJ:MIN` is a disk at all, and a whole one.
+std::string why_disk(std::string_view line, std::string& hint) {
+  const std::string disk(line.substr(0, line.find(' ')));
+  const std::string sysfs = fmt::format("/sys/dev/block/{}", disk);
+  struct stat st{};
+  if (stat(sysfs.c_str(), &st) != 0) return fmt::format("names the disk {}, which does not exist", disk);
+  if (stat((sysfs + "/partition").c_str(), &st) != 0) return {};
+  const auto whole = sys::read_path(sysfs + "/../dev");
+  if (whole) hint = fmt::format("use {}, the disk that it is on", sys::trim(*whole));
+  return fmt::format("names {}, a partition: the kernel limits whole disks only", disk);
+}
+
+std::string why_misc(const Cgroup& group, const Step& step) {
+  const auto capacity = Cgroup(group.hierarchies(), "").read(*step.hierarchy, "misc.capacity");
+  if (!capacity) return {};
+  const std::string_view name = std::string_view(step.text).substr(0, step.text.find(' '));
+  std::string names;
+  for (const std::string_view line : sys::lines(*capacity)) {
+    if (line.substr(0, line.find(' ')) == name) return {};
+    names += (names.empty() ? "" : ", ") + std::string(line.substr(0, line.find(' ')));
+  }
+  return fmt::format("names {}, which this machine does not count (it has {})", name, names.empty() ? "none" : names);
+}
+
+std::string why_rdma(const Step& step) {
+  const std::string device = step.text.substr(0, step.text.find(' '));
+  struct stat st{};
+  if (stat(fmt::format("/sys/class/infiniband/{}", device).c_str(), &st) == 0) return {};
+  return fmt::format("names the RDMA device {}, which does not exist", device);
+}
+
+std::string why_device(const Cgroup& group, const Step& step, int code) {
+  if (code == EINVAL && sys::trim(step.text).starts_with('a') && !names_below(group).empty())
+    return "cannot be set while groups below exist (only single rules can)";
+  // devcgroup_update_access() asks for CAP_SYS_ADMIN first, and then for the parent's list.
+  if (code == EPERM && geteuid() == 0 && step.file == "devices.allow")
+    return fmt::format("is not allowed: either the parent {} does not allow it, or this process lacks CAP_SYS_ADMIN",
+                       shown(parent_of(group.name())));
   return {};
 }
 
@@ -185,20 +255,22 @@ Error explain_write(const Cgroup& group, const Step& step, Error error) {
   if (step.verb == Verb::enable || step.file == "cgroup.subtree_control")
     why = why_enable(group, step, error.code, error.hint);
   if (why.empty() && step.file.starts_with("cpuset.")) why = why_cpuset(group, step, error.code);
-  if (why.empty() && error.code == EINVAL && step.file.starts_with("cpu.")) why = why_bandwidth(group, step);
+  if (why.empty()) why = why_bandwidth(group, step, error.code, error.hint);
   if (why.empty() && step.file.starts_with("memory.")) why = why_memory(group, step, error.code, error.hint);
-  if (why.empty() && (error.code == ENODEV || (error.code == EINVAL && step.file == "io.max")) &&
-      step.file.find('.') != std::string::npos && step.file != "rdma.max")
-    why = step.file.starts_with("net_prio")
-              ? "names an interface that is not there"
-              : "names no whole disk that this kernel limits (partitions have no limits of their own)";
-  if (why.empty() && step.file.starts_with("devices.")) {
-    if (error.code == EPERM) why = fmt::format("is more than the parent {} allows", shown(parent_of(group.name())));
-    if (error.code == EINVAL) why = "cannot be set while groups below exist (only single rules can)";
-  }
+  if (why.empty() && (error.code == ENODEV || error.code == EINVAL) &&
+      (step.file.starts_with("io.") || step.file.starts_with("blkio.")) && step.text.find(':') != std::string::npos)
+    why = why_disk(step.text, error.hint);
+  if (const std::string interface = step.text.substr(0, step.text.find(' '));
+      why.empty() && step.file == "net_prio.ifpriomap" && if_nametoindex(interface.c_str()) == 0)
+    why = fmt::format("names the interface {}, which does not exist", interface);
+  if (why.empty() && step.file.starts_with("devices.")) why = why_device(group, step, error.code);
   if (why.empty() && step.file == "cpu.shares" && error.code == EINVAL) {
-    why = group.name().empty() ? "the root has no shares" : "cannot be set while cpu.idle is 1";
-    if (!group.name().empty()) error.hint = "--cpu-idle=0 ends that";
+    if (group.name().empty()) {
+      why = "the root has no shares";
+    } else if (text_of(group, h, "cpu.idle") == "1") {
+      why = "cannot be set while cpu.idle is 1";
+      error.hint = "--cpu-idle=0 ends that";
+    }
   }
   const std::string disk = step.text.substr(0, step.text.find(' '));
   if (why.empty() && error.code == EOPNOTSUPP && step.file == "io.weight") {
@@ -215,9 +287,8 @@ Error explain_write(const Cgroup& group, const Step& step, Error error) {
     error.hint = fmt::format("root can give it to the groups in {}: cgx create NAME --exist-ok --controllers {}",
                              shown(group.name()),
                              step.text.substr(1, step.text.find(' ') - 1));
-  if (why.empty() && step.file == "misc.max")
-    why = "names no resource that this machine counts (misc.capacity of the root lists them)";
-  if (why.empty() && step.file == "rdma.max") why = "names no RDMA device that is there, or no resource of one";
+  if (why.empty() && step.file == "misc.max") why = why_misc(group, step);
+  if (why.empty() && step.file == "rdma.max") why = why_rdma(step);
   if (why.empty() && error.code == ERANGE) why = "is out of the range that the kernel takes";
   if (why.empty() && error.code == EINVAL) why = "is refused by the kernel as invalid";
   if (!why.empty()) error.what = std::move(why);
@@ -281,9 +352,14 @@ Error explain_attach(const Cgroup& group, Error error, pid_t pid) {
   switch (error.code) {
     case ENOSPC:
       if (cpuset != nullptr && cpuset->version() == Version::v1) {
-        error.knob = text_of(group, *cpuset, "cpuset.cpus").empty() ? "cpuset.cpus" : "cpuset.mems";
-        error.what = "is empty, so that no process can join";
-        error.hint = fmt::format("cgx set {} --cpus LIST", group.name());
+        for (const std::string_view file : {"cpuset.cpus", "cpuset.mems"}) {
+          const auto list = group.read(*cpuset, file);
+          if (!list || !sys::trim(*list).empty()) continue;
+          error.knob = file;
+          error.what = "is empty, so that no process can join";
+          error.hint = fmt::format("cgx set {} --{} LIST", group.name(), file.substr(file.find('.') + 1));
+          break;
+        }
       }
       break;
     case EBUSY:
@@ -356,6 +432,14 @@ std::optional<Error> foresee(const Limit& limit, const Home& home) {
     const std::uint64_t n = std::get<std::uint64_t>(limit.value);
     if (n > 0 && n < page) return bad(fmt::format("is under a page ({} bytes), and the kernel would make it 0", page));
   }
+  // The kernel counts whole huge pages, rounded down.
+  if (limit.knob->format == Format::hugetlb && limit.knob->kind == Kind::limit)
+    for (const TableRow& row : std::get<Table>(limit.value)) {
+      const auto page = sys::parse_size(std::string_view(row.key).substr(0, row.key.find('B')));
+      const std::uint64_t n = row.fields.empty() ? 0 : row.fields[0].second;
+      if (page && n > 0 && n < *page)
+        return bad(fmt::format("is less than one page of {}, and the kernel would make it 0", row.key));
+    }
   return {};
 }
 

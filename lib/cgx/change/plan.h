@@ -176,6 +176,7 @@ class Transaction {
   [[nodiscard]] Result<> write(const Step& step, bool force);
   [[nodiscard]] Result<> own(const Cgroup& group, const Step& step);
   [[nodiscard]] Result<> write_value(const Cgroup& group, const Step& step, bool force);
+  void note_protection(const Step& step);
   void check_back(const Cgroup& group, const Step& step);
   void take_back(const Undo& undo, std::vector<std::string>& left);
 

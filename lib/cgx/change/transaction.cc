@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include <fcntl.h>
@@ -13,6 +15,7 @@
 #include "cgx/change/explain.h"
 #include "cgx/change/plan.h"
 #include "cgx/change/restore.h"
+#include "cgx/change/why_cpu.h"
 #include "cgx/sys/text.h"
 
 namespace cgx {
@@ -201,7 +204,26 @@ Result<> Transaction::run(const Plan& plan, bool force) {
     }
     if (!done) return done;
   }
+  for (const Step& step : plan.steps_)
+    if (step.knob != nullptr && step.knob->kind == Kind::protection) note_protection(step);
   return {};
+}
+
+// A group of v2 is protected by no more than each group above it is (cgroup-v2.rst, "Memory Interface Files").
+void Transaction::note_protection(const Step& step) {
+  if (step.hierarchy->version() != Version::v2) return;
+  const std::uint64_t wanted = number_in(step.text);
+  for (std::string_view name = parent_of(step.group); !name.empty(); name = parent_of(name)) {
+    const auto above = group(std::string(name)).read(*step.hierarchy, step.file);
+    if (!above || number_in(*above) >= wanted) continue;
+    notes_.push_back(fmt::format("{}: {}: {} protects no more than the {} of {} above",
+                                 shown(step.group),
+                                 step.file,
+                                 sys::format_size(wanted),
+                                 sys::format_size(number_in(*above)),
+                                 name));
+    return;
+  }
 }
 
 Result<> Transaction::write(const Step& step, bool force) {
@@ -287,6 +309,15 @@ Result<> Transaction::write_value(const Cgroup& g, const Step& step, bool force)
     (void)g.write(*step.hierarchy, "memory.force_empty", "0");
     done = g.write(*step.hierarchy, step.file, step.text);
   }
+  // A group that was removed counts until a grace period of RCU has passed (sched_release_group()), and nothing tells
+  // its end. Where no group that is there has the share, it is that.
+  std::string unused;
+  for (unsigned pause = 1; !done && done.error().code == EINVAL && pause <= 64 && limits_bandwidth(step.file) &&
+                           step.hierarchy->version() == Version::v1 && why_bandwidth(g, step, EINVAL, unused).empty();
+       pause *= 2) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(pause));
+    done = g.write(*step.hierarchy, step.file, step.text);
+  }
   if (!done) {
     if (step.optional && is_refusal(done.error().code)) return {};
     if (step.tolerant && done.error().code == EBUSY) return {};  // another cgx filled the cpuset of the same new group
@@ -301,7 +332,7 @@ Result<> Transaction::write_value(const Cgroup& g, const Step& step, bool force)
 void Transaction::check_back(const Cgroup& g, const Step& step) {
   if (step.knob == nullptr ||
       (step.knob->format != Format::size && step.knob->format != Format::number && step.knob->format != Format::count &&
-       step.knob->format != Format::usec && step.knob->format != Format::flag))
+       step.knob->format != Format::usec && step.knob->format != Format::flag && step.knob->format != Format::hugetlb))
     return;
   if (step.file.starts_with('@') || step.knob->kind == Kind::command) return;
   const auto text = g.read(*step.hierarchy, step.file);

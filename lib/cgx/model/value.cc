@@ -32,9 +32,9 @@ Result<std::string> word(std::string_view text) {
   return std::string(text);
 }
 
-Result<std::uint64_t> count_or_max(std::string_view text) {
+Result<std::uint64_t> count_or_max(std::string_view text, std::uint64_t high = sys::unlimited) {
   if (text == "max" || text == "-1") return sys::unlimited;
-  return sys::parse_u64(text, 0, static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()));
+  return sys::parse_u64(text, 0, std::min(high, static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())));
 }
 
 // The error of a part, told of the whole value.
@@ -233,7 +233,7 @@ Result<Value> parse_value(const Knob& knob, std::string_view text, const DeviceN
     case Format::size:
       return Value(CGX_TRY(sys::parse_size(text)));
     case Format::count:
-      return Value(CGX_TRY(count_or_max(text)));
+      return Value(CGX_TRY(count_or_max(text, knob.high)));
     case Format::number:
       return Value(CGX_TRY(sys::parse_u64(text, knob.low, knob.high)));
     case Format::usec: {
@@ -334,8 +334,18 @@ Result<> merge_value(Value& value, const Value& more) {
       continue;
     }
     for (const auto& field : r.fields) {
-      std::erase_if(at->fields, [&](const auto& f) { return f.first == field.first; });
-      at->fields.push_back(field);
+      const auto same = std::ranges::find(at->fields, field.first, &std::pair<std::string, std::uint64_t>::first);
+      if (same == at->fields.end())
+        at->fields.push_back(field);
+      else if (same->second != field.second)
+        return std::unexpected(Error{.code = EINVAL,
+                                     .what = fmt::format("gives {}{}{} a second value ({} and {})",
+                                                         r.key,
+                                                         field.first.empty() ? "" : " ",
+                                                         field.first,
+                                                         same->second,
+                                                         field.second),
+                                     .fault = Fault::usage});
     }
   }
   return {};

@@ -66,7 +66,8 @@ struct DeviceNames {
 
 // What a user gave, as a Value. Errors: Fault::usage with the value in it.
 [[nodiscard]] Result<Value> parse_value(const Knob& knob, std::string_view text, const DeviceNames& names);
-// Adds what a repeated flag gives (`--io-max` twice) to `value`: later rows win over earlier ones of the same key.
+// Adds what a repeated flag gives (`--io-max` twice) to `value`. Two paths may be of one disk, so rows of one key are
+// joined. Errors: EINVAL where they give the same thing two values.
 [[nodiscard]] Result<> merge_value(Value& value, const Value& more);
 
 // For people: `1.0G`, `150%`, `0-3`. Keyed values: one line a row.

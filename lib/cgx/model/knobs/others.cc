@@ -52,7 +52,7 @@ constexpr std::array others_rows{
          .v2 = not_on_v2, .v1 = pattern_read_only("hugetlb.*.max_usage_in_bytes"), .doc = "most memory that was in huge pages of a size"},
     Knob{.name = "hugetlb.*.failcnt", .format = Format::hugetlb, .kind = Kind::stat,
          .v2 = not_on_v2, .v1 = pattern_read_only("hugetlb.*.failcnt"), .doc = "how often the limit of a size was met"},
-    Knob{.name = "pids.max", .flag = "pids", .key = "pids.max", .format = Format::count, .kind = Kind::limit, .high = sys::unlimited,
+    Knob{.name = "pids.max", .flag = "pids", .key = "pids.max", .format = Format::count, .kind = Kind::limit, .high = 4194304,
          .v2 = file_v2(pids, "pids.max"), .v1 = {.controller = pids, .files = {"pids.max"}, .encode = codec::put_v2, .decode = codec::get_plain},
          .doc = "most processes and threads; fork fails above it", .property = "TasksMax", .metric = "pids_limit"},
     both("pids.current", pids, Format::number, "processes and threads now"),
