@@ -89,7 +89,7 @@ TEST_CASE("kernel container start: hooks run in their order, where they belong, 
                  "sh",
                  "-c",
                  std::string("echo ") + name + " $(cat) $X host:$([ -e " + root.path() + " ] && echo yes) >> " + file},
-        .env = {"X=given", "PATH=/bin:/usr/bin"},
+        .env = {{"X=given", "PATH=/bin:/usr/bin"}},
         .timeout = 20};
   };
   spec.hooks.prestart.push_back(hook("prestart", log));
@@ -98,9 +98,9 @@ TEST_CASE("kernel container start: hooks run in their order, where they belong, 
   spec.hooks.start_container.push_back(hook("startContainer", "/log"));
   const Ended ended = run(spec);
   REQUIRE(ended.error == "");
-  const std::size_t one = ended.output.find("prestart {\"status\":\"creating\",\"pid\":");
-  const std::size_t two = ended.output.find("createRuntime {\"status\":\"creating\",\"pid\":");
-  const std::size_t three = ended.output.find("createContainer {\"status\":\"creating\",\"pid\":1} given host:yes");
+  const std::size_t one = ended.output.find("prestart {\"status\":\"created\",\"pid\":");
+  const std::size_t two = ended.output.find("createRuntime {\"status\":\"created\",\"pid\":");
+  const std::size_t three = ended.output.find("createContainer {\"status\":\"created\",\"pid\":1} given host:yes");
   const std::size_t four = ended.output.find("startContainer {\"status\":\"created\",\"pid\":1} given host:\n");
   CHECK(one == 0);
   CHECK(one < two);

@@ -29,10 +29,10 @@ done
 run "$CGX_OCI" spec -b "$B"; expect_status 0
 cp "$B/config.json" "$WORK/base.json"
 n=0
-# config FILTER: a new group and config.json of the base with a filter of jq.
+# config FILTER [WORDS OF JQ]: a new group and config.json of the base with a filter of jq.
 config() {
   n=$((n + 1)) group=$TOP/c$n
-  jq --arg g "/$group" ".process.terminal=false | .linux.cgroupsPath=\$g | .root.readonly=false | del(.process.rlimits) | $1" \
+  jq --arg g "/$group" "${@:2}" ".process.terminal=false | .linux.cgroupsPath=\$g | .root.readonly=false | del(.process.rlimits) | $1" \
     "$WORK/base.json" >"$B/config.json"
 }
 args() { local list='' a; for a; do list+=", $(jq -n --arg a "$a" '$a')"; done; config ".process.args=[${list#, }]"; }

@@ -96,12 +96,17 @@ Result<> destroy(const Invocation& call, Container& container) {
     call.log->warning(fmt::format("poststop hooks, if there are any, did not run: {}", spec.error().text()));
     return {};
   }
-  if (spec->hooks.poststop.empty()) return {};
-  const std::string text = container::state_json(state, "stopped", 0);
-  // They come after the end: what fails there is told, and the rest goes on.
-  for (const container::Hook& hook : spec->hooks.poststop)
-    if (const auto done = container::run_hooks({hook}, "poststop", text); !done) call.log->warning(done.error().text());
+  run_poststop(call, *spec, state);
   return {};
+}
+
+void run_poststop(const Invocation& call, const Spec& spec, const State& state) {
+  if (spec.hooks.poststop.empty()) return;
+  const container::HookInput input{.state = container::state_json(state, "stopped", 0), .directory = state.bundle};
+  // They come after the end: what fails there is told, and the rest goes on.
+  for (const container::Hook& hook : spec.hooks.poststop)
+    if (const auto done = container::run_hooks({hook}, "poststop", input); !done)
+      call.log->warning(done.error().text());
 }
 
 Result<int> count_of(const Invocation& call, std::string_view flag) {

@@ -47,6 +47,7 @@ inline Deadline in_seconds(int seconds) { return std::chrono::steady_clock::now(
 [[nodiscard]] Result<> end_processes(const State& state);
 // Takes away what is left of a container without processes: group, state; then runs its poststop hooks.
 [[nodiscard]] Result<> destroy(const Invocation& call, Container& container);
+void run_poststop(const Invocation& call, const Spec& spec, const State& state);
 
 // The group of a new container, with its limits in force and nobody in it.
 class GroupMaker {

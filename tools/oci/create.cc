@@ -149,6 +149,8 @@ class Maker {
     if (const auto ended = end_processes(made.state); !ended) call_.log->warning(ended.error().text());
     groups_.undo(made.state);
     if (const auto gone = made.entry.remove(); !gone) call_.log->warning(gone.error().text());
+    // What the hooks of the making have made, a network or a device, is for these to take away.
+    run_poststop(call_, *spec_, made.state);
   }
 
   const Invocation& call_;

@@ -50,13 +50,17 @@ Result<> let_go(Container& container) {
   return {};
 }
 
-Result<> run_poststart(const Invocation& call, const Spec& spec, const Container& container) {
+Result<> run_poststart(const Invocation& call, const Spec& spec, Container& container) {
   if (spec.hooks.poststart.empty()) return {};
-  const std::string text = container::state_json(container.state, "running", container.state.pid);
-  auto done = container::run_hooks(spec.hooks.poststart, "poststart", text);
+  auto done = container::run_hooks(spec.hooks.poststart,
+                                   "poststart",
+                                   {.state = container::state_json(container.state, "running", container.state.pid),
+                                    .directory = container.state.bundle});
   if (done) return done;
-  // The specification: the container is stopped, and the lifecycle goes on there.
-  if (const auto ended = end_processes(container.state); !ended) call.log->warning(ended.error().text());
+  // The specification: the container is stopped and destroyed, and its poststop hooks run.
+  auto ended = end_processes(container.state);
+  if (ended) ended = destroy(call, container);
+  if (!ended) call.log->warning(ended.error().text());
   return done;
 }
 
@@ -99,10 +103,7 @@ Result<int> run_run(const Invocation& call) {
     CGX_CHECK(end_processes(made.container.state));
     return destroy(call, made.container);
   };
-  if (const auto hooks = run_poststart(call, *made.spec, made.container); !hooks) {
-    if (const auto ended = end(); !ended) call.log->warning(ended.error().text());
-    return std::unexpected(hooks.error());
-  }
+  CGX_CHECK(run_poststart(call, *made.spec, made.container));
   made.container.entry.unlock();
   if (made.ready.valid() && detach) CGX_CHECK(hand_on_ready(made.ready, made.launched.pidfd, made.launched.pid));
   if (detach) return 0;

@@ -176,7 +176,9 @@ Result<> ContainerProcess::hooks() {
   const Hooks& hooks = plan_.spec->hooks;
   if (!hooks.prestart.empty() || !hooks.create_runtime.empty()) CGX_CHECK(ask(Notice::hooks));
   if (hooks.create_container.empty()) return {};
-  return run_hooks(hooks.create_container, "createContainer", plan_.state_json("creating", getpid()));
+  return run_hooks(hooks.create_container,
+                   "createContainer",
+                   {.state = plan_.state_json("created", getpid()), .directory = plan_.bundle});
 }
 
 Result<> ContainerProcess::pivot_root() {
@@ -294,7 +296,9 @@ Result<> ContainerProcess::start() {
   }
   const auto& hooks = plan_.spec->hooks.start_container;
   if (plan_.target < 0 && !hooks.empty())
-    return run_hooks(hooks, "startContainer", plan_.state_json("created", getpid()));
+    // A program of the container: it sees nothing of the host's environment, and is in the container's directory.
+    return run_hooks(
+        hooks, "startContainer", {.state = plan_.state_json("created", getpid()), .directory = ".", .env = &env_});
   return {};
 }
 

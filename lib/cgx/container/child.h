@@ -34,6 +34,7 @@ struct ChildPlan {
   // Of the first process.
   const Spec* spec = nullptr;
   RootfsPlan* rootfs = nullptr;
+  std::string bundle;  // working directory of hooks
   const NamespacePlan* namespaces = nullptr;
   bool join_here = false;  // joined namespaces are entered by this process
   bool time_here = false;  // a new time namespace is made by this process, which is in it after execve

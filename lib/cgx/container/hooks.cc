@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstring>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -40,7 +42,7 @@ std::string output_of(const sys::Fd& file) {
 }
 
 // The hook is of a process group of its own, so that what it has started goes with it where it is over its time.
-Result<pid_t> start(const Hook& hook, int in, int out) {
+Result<pid_t> start(const Hook& hook, const HookInput& input, int in, int out) {
   posix_spawn_file_actions_t files;
   posix_spawnattr_t attributes;
   posix_spawn_file_actions_init(&files);
@@ -48,6 +50,9 @@ Result<pid_t> start(const Hook& hook, int in, int out) {
   posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO);
   posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&files, out, STDERR_FILENO);
+  // A bundle may have been removed before the hooks that come after the container's end.
+  const sys::Fd directory(open(input.directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (directory.valid()) posix_spawn_file_actions_addfchdir_np(&files, directory.get());
   posix_spawn_file_actions_addclosefrom_np(&files, 3);
   sigset_t set;
   sigemptyset(&set);
@@ -58,9 +63,11 @@ Result<pid_t> start(const Hook& hook, int in, int out) {
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
   const std::vector<std::string> words = hook.args.empty() ? std::vector<std::string>{hook.path} : hook.args;
   const std::vector<char*> argv = pointers_to(words);
-  const std::vector<char*> env = pointers_to(hook.env);
+  const std::vector<std::string>* given = hook.env ? &*hook.env : input.env;
+  const std::vector<char*> env = given != nullptr ? pointers_to(*given) : std::vector<char*>();
   pid_t pid = -1;
-  const int rc = posix_spawn(&pid, hook.path.c_str(), &files, &attributes, argv.data(), env.data());
+  const int rc =
+      posix_spawn(&pid, hook.path.c_str(), &files, &attributes, argv.data(), given != nullptr ? env.data() : environ);
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&files);
   if (rc != 0) return fail_errno(rc, "fork/exec " + hook.path);
@@ -82,12 +89,22 @@ Result<bool> wait_until(pid_t pid, unsigned seconds) {
   }
 }
 
-Result<> run(const Hook& hook, const std::string& state) {
-  const sys::Fd in = CGX_TRY(memory_file("state", state));
+// In the words of other runtimes: "exit status 7", "signal: killed".
+std::string status_text(int status) {
+  if (WIFEXITED(status)) return fmt::format("exit status {}", WEXITSTATUS(status));
+  const char* known = sigdescr_np(WTERMSIG(status));
+  if (known == nullptr) return fmt::format("signal: signal {}", WTERMSIG(status));
+  std::string text = known;
+  text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
+  return fmt::format("signal: {}{}", text, WCOREDUMP(status) ? " (core dumped)" : "");
+}
+
+Result<> run(const Hook& hook, const HookInput& input) {
+  const sys::Fd in = CGX_TRY(memory_file("state", input.state));
   const sys::Fd out = CGX_TRY(memory_file("output", {}));
   // Both streams go to its end, whoever of them writes.
   (void)fcntl(out.get(), F_SETFL, O_APPEND);
-  const pid_t pid = CGX_TRY(start(hook, in.get(), out.get()));
+  const pid_t pid = CGX_TRY(start(hook, input, in.get(), out.get()));
   bool in_time = true;
   if (hook.timeout) {
     const auto ended = wait_until(pid, *hook.timeout);
@@ -99,18 +116,14 @@ Result<> run(const Hook& hook, const std::string& state) {
     if (errno != EINTR) return fail_errno(errno, "waitpid");
   if (!in_time) return fail(ETIMEDOUT, fmt::format("hook ran past specified timeout of {}s", *hook.timeout));
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
-  return fail(EIO,
-              fmt::format("error running hook: {} {}, output: {}",
-                          WIFEXITED(status) ? "exit status" : "signal",
-                          WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status),
-                          output_of(out)));
+  return fail(EIO, fmt::format("error running hook: {}, output: {}", status_text(status), output_of(out)));
 }
 
 }  // namespace
 
-Result<> run_hooks(const std::vector<Hook>& hooks, std::string_view kind, const std::string& state) {
+Result<> run_hooks(const std::vector<Hook>& hooks, std::string_view kind, const HookInput& input) {
   for (std::size_t i = 0; i < hooks.size(); ++i)
-    if (auto done = run(hooks[i], state); !done)
+    if (auto done = run(hooks[i], input); !done)
       return fail(done.error().code, fmt::format("error running {} hook #{}: {}", kind, i, done.error().what));
   return {};
 }

@@ -156,6 +156,7 @@ class Launch {
     child_.confirm = request_.record || pidfd_socket_.valid();
     child_.start_fifo = request_.start_fifo;
     child_.state_json = request_.state_json;
+    child_.bundle = request_.bundle;
     child_.spec = &spec_;
     child_.rootfs = &request_.rootfs;
     child_.namespaces = &namespaces_;
@@ -182,9 +183,10 @@ class Launch {
       };
     supervision_.hooks = [this](pid_t pid) -> Result<> {
       if (!request_.state_json) return fail(EINVAL, "hooks need the state of the container");
-      const std::string state = request_.state_json("creating", pid);
-      CGX_CHECK(run_hooks(spec_.hooks.prestart, "prestart", state));
-      return run_hooks(spec_.hooks.create_runtime, "createRuntime", state);
+      // The second step of the specification's lifecycle, "creating", ends before them.
+      const HookInput input{.state = request_.state_json("created", pid), .directory = request_.bundle};
+      CGX_CHECK(run_hooks(spec_.hooks.prestart, "prestart", input));
+      return run_hooks(spec_.hooks.create_runtime, "createRuntime", input);
     };
   }
 

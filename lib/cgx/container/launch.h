@@ -34,7 +34,7 @@ struct LaunchRequest {
   // `create`: the child waits before its last stages until somebody opens this fifo (O_PATH) for reading. -1: it goes
   // on. Who has opened it reads up to the end: nothing where the program has been executed, else the text of the error.
   int start_fifo = -1;
-  // For hooks: the state of the container as JSON with this status and pid ("creating", "created", "running"). Called
+  // For hooks: the state of the container as JSON with this status and pid ("created", "running"). Called
   // in the child too, with the pid that it has in its namespace.
   std::function<std::string(std::string_view status, pid_t pid)> state_json;
   // Called when nothing is left to do but to execute the program, or to wait for the start: the process still ends with
@@ -82,8 +82,14 @@ struct EnterRequest {
 // A further process in a running container: joins its groups and namespaces by descriptors of `init`.
 [[nodiscard]] Result<Launched> enter(EnterRequest& request);
 
-// Runs hooks in order with `state` on their stdin; the first that fails, or is over its time, is the error.
-[[nodiscard]] Result<> run_hooks(const std::vector<Hook>& hooks, std::string_view kind, const std::string& state);
+// What a hook gets.
+struct HookInput {
+  std::string state;      // the state of the container, on its stdin
+  std::string directory;  // its working directory; one that is gone, or not to be entered, is passed over
+  const std::vector<std::string>* env = nullptr;  // where it has none of its own; nullptr: this process's
+};
+// Runs hooks in order; the first that fails, or is over its time, is the error.
+[[nodiscard]] Result<> run_hooks(const std::vector<Hook>& hooks, std::string_view kind, const HookInput& input);
 
 // Whether this process is in another user namespace than the first one: as root there it has no rights outside.
 [[nodiscard]] bool in_user_namespace();

@@ -91,8 +91,9 @@ struct Mount {
 
 struct Hook {
   std::string path;
-  std::vector<std::string> args, env;
-  std::optional<unsigned> timeout;  // seconds
+  std::vector<std::string> args;
+  std::optional<std::vector<std::string>> env;  // none: that of who runs the hook
+  std::optional<unsigned> timeout;              // seconds
 };
 
 struct Hooks {

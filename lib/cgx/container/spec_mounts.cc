@@ -71,7 +71,7 @@ Result<> fill(Hook& to, const json::Value& from) {
   if (!path.there()) return path.missing();
   CGX_CHECK(fill_path(to.path, path));
   CGX_CHECK(json::fill(to.args, from["args"]));
-  CGX_CHECK(json::fill(to.env, from["env"]));
+  if (const json::Value env = from["env"]; env.there()) CGX_CHECK(json::fill(to.env.emplace(), env));
   if (const json::Value timeout = from["timeout"]; timeout.there()) {
     constexpr unsigned longest = 1U << 30U;  // seconds: longer than any host runs, and no overflow in milliseconds
     CGX_CHECK(json::fill_within(to.timeout.emplace(), timeout, 1U, longest));
