@@ -12,6 +12,7 @@
 
 #include "cgx/sys/text.h"
 
+#include "daemon/descriptors.h"
 #include "daemon/notify.h"
 
 namespace cgx::daemon {
@@ -52,7 +53,6 @@ Result<std::unique_ptr<Daemon>> Daemon::start(Settings settings, const Log& log)
     log.warning("the history is not kept over restarts: " + kept.error().text());
   CGX_CHECK(daemon->start_parts());
   CGX_CHECK(daemon->start_loop());
-  daemon->metrics_->set_ready(true);
   Notify::ready();
   daemon->tell_status();
   log.info("ready");
@@ -70,22 +70,26 @@ Result<> Daemon::start_parts() {
     slices_ = CGX_TRY(Slices::connect(hierarchies_, state_));
     keeper_.use(*slices_);
   }
+  const auto descriptors =
+      Descriptors::share(descriptor_limit(), hierarchies_.all().size(), !settings_.metrics.empty());
   if (auto memory = MemoryThread::start(hierarchies_,
                                         {.state_dir = state_.path(),
                                          .lock_memory = settings_.lock_memory,
                                          .fifo = settings_.realtime,
-                                         .kills_per_hour = static_cast<unsigned>(settings_.kills_per_hour)}))
+                                         .kills_per_hour = static_cast<unsigned>(settings_.kills_per_hour),
+                                         .descriptors = descriptors.watched}))
     memory_ = std::move(*memory);
   else
     log_->error("no memory events: " + memory.error().text());
   if (memory_)
     for (const std::string& note : memory_->notes()) log_->warning(note, {{"part", "memory"}});
 
-  metrics_ = std::make_unique<Metrics>(
-      hierarchies_,
-      shared_,
-      MetricsOptions{
-          .scope = settings_.metrics_scope, .max_groups = settings_.metrics_groups, .cadvisor = settings_.cadvisor});
+  metrics_ = std::make_unique<Metrics>(hierarchies_,
+                                       shared_,
+                                       MetricsOptions{.scope = settings_.metrics_scope,
+                                                      .max_groups = settings_.metrics_groups,
+                                                      .cadvisor = settings_.cadvisor,
+                                                      .descriptors = descriptors.metrics});
   (void)settle(keeper_.reload(), "start");  // what is wrong is logged and shown
   // Where they are refused, what a cgxd before has left paused is given back all the same.
   if (!keeper_.valid()) hand_out();
@@ -201,9 +205,12 @@ Result<> Daemon::settle(const Keeper::Outcome& outcome, std::string_view cause) 
                            cause,
                            outcome.changes.size()),
                {{"cause", std::string(cause)}});
+    metrics_->set_ready(true);
     hand_out();
   } else {
-    log_->error(fmt::format("policies are refused ({}); what was in force stays in force", cause),
+    log_->error(fmt::format("policies are refused ({}); {}",
+                            cause,
+                            keeper_.reloads() != 0 ? "what was in force stays in force" : "none are in force"),
                 {{"cause", std::string(cause)}});
   }
   picture();
@@ -304,6 +311,8 @@ void Daemon::tell_status() {
   std::string text;
   if (keeper_.valid())
     text = fmt::format("{} groups by policy", keeper_.policies().groups.size());
+  else if (keeper_.reloads() == 0)
+    text = fmt::format("policies refused, none in force: {}", keeper_.problems().front());
   else
     text = fmt::format(
         "policies refused, {} groups as before: {}", keeper_.policies().groups.size(), keeper_.problems().front());

@@ -6,13 +6,14 @@
 #include <map>
 #include <set>
 
-#include <fcntl.h>
-#include <sys/resource.h>
+#include <sys/eventfd.h>
 
 #include <fmt/format.h>
 
 #include "cgx/cgroupfs/place.h"
 #include "cgx/sys/text.h"
+
+#include "daemon/descriptors.h"
 
 namespace cgx::daemon::memory {
 namespace {
@@ -27,25 +28,18 @@ std::string list_text(const std::vector<policy::Action>& list) {
   return text;
 }
 
-// Descriptors that are let go of at the end of the building, so that the rest of the program finds some.
-std::vector<sys::Fd> reserve() {
-  std::vector<sys::Fd> spare;
-  for (int i = 0; i < 32; ++i)
-    if (auto fd = sys::open_path("/dev/null", O_RDONLY); fd) spare.push_back(*std::move(fd));
-  return spare;
-}
+constexpr std::size_t group_files = 9;
 
 class Builder {
  public:
-  Builder(const Hierarchies& hierarchies, const View& old, std::vector<policy::Problem>& problems)
-      : hierarchies_(&hierarchies), old_(&old), problems_(&problems) {
+  Builder(const Hierarchies& hierarchies, const View& old, std::size_t most, std::vector<policy::Problem>& problems)
+      : hierarchies_(&hierarchies), old_(&old), most_(most), problems_(&problems) {
     if (auto own = places_of(hierarchies, 0)) own_ = *std::move(own);
   }
 
   Built take() && { return std::move(built_); }
 
   void add_all(const policy::Policies& policies, std::span<const std::string> also) {
-    const auto spare = reserve();
     for (const policy::GroupPolicy& g : policies.groups) wanted_[g.name] = &g;
     for (const std::string& name : also)
       if (!name.empty()) wanted_.try_emplace(name, nullptr);
@@ -82,6 +76,13 @@ class Builder {
         {.place = place, .path = "groups." + group, .what = e.text(), .hint = e.hint, .warning = warning});
   }
 
+  // The rest of the program needs descriptors too: numbers from `most_` on are not for watching. The kernel gives the
+  // lowest free one, so that it says how many there are.
+  [[nodiscard]] bool full() const {
+    const sys::Fd probe(eventfd(0, EFD_CLOEXEC));
+    return !probe.valid() || static_cast<std::size_t>(probe.get()) + group_files > most_;
+  }
+
   // The group, open; taken over from the old set where it is the same directory. nullptr: told, or not there.
   std::shared_ptr<Node> node(const std::string& name, bool registered, const policy::Place& place) {
     if (const auto at = made_.find(name); at != made_.end()) return at->second;
@@ -91,19 +92,17 @@ class Builder {
       return e->node;
     }
     if (exhausted_) return nullptr;
-    auto opened = open_node(*hierarchies_, name, registered);
+    auto opened = full() ? fail(EMFILE, "") : open_node(*hierarchies_, name, registered);
     if (!opened) {
       const int code = opened.error().code;
       if (code == EMFILE || code == ENFILE) {
         exhausted_ = true;
-        rlimit most{};
-        (void)getrlimit(RLIMIT_NOFILE, &most);
         problem(place,
                 name,
                 Error{.code = code,
                       .what = fmt::format("memory events of this group and those after it are not watched: the limit "
                                           "of {} open files is reached ({} groups are watched)",
-                                          most.rlim_cur,
+                                          descriptor_limit(),
                                           made_.size()),
                       .hint = "raise LimitNOFILE= of cgxd.service; a group takes eight"});
       } else if (code != ENOENT) {
@@ -235,7 +234,8 @@ class Builder {
       const bool taken = std::ranges::find(built_.view.pressures, p) != built_.view.pressures.end();
       if (!taken) return put(p, program, rule, false);
     }
-    auto opened = open_pressure(*hierarchies_, self, r);
+    auto opened = full() ? fail(EMFILE, fmt::format("the limit of {} open files is reached", descriptor_limit()))
+                         : open_pressure(*hierarchies_, self, r);
     if (!opened) return problem(r.place, self->name, opened.error());
     if ((*opened)->level)
       problem(r.place,
@@ -276,6 +276,7 @@ class Builder {
 
   const Hierarchies* hierarchies_;
   const View* old_;
+  std::size_t most_;
   std::vector<policy::Problem>* problems_;
   std::vector<Place> own_;
   std::map<std::string, const policy::GroupPolicy*> wanted_;
@@ -297,8 +298,9 @@ Built build(const Hierarchies& hierarchies,
             const policy::Policies& policies,
             std::span<const std::string> also,
             const View& old,
+            std::size_t descriptors,
             std::vector<policy::Problem>& problems) {
-  Builder builder(hierarchies, old, problems);
+  Builder builder(hierarchies, old, descriptors, problems);
   builder.add_all(policies, also);
   return std::move(builder).take();
 }

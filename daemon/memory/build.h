@@ -33,11 +33,13 @@ struct Built {
 };
 
 // Opens what is new, and takes the rest over from `old`: groups with the same directory, triggers that are the same,
-// and how often actions were done. What cannot be done is told in `problems`; the rest is done.
+// and how often actions were done. Nothing new is opened from the descriptor number `descriptors` on. What cannot be
+// done is told in `problems`; the rest is done.
 [[nodiscard]] Built build(const Hierarchies& hierarchies,
                           const policy::Policies& policies,
                           std::span<const std::string> also,
                           const View& old,
+                          std::size_t descriptors,
                           std::vector<policy::Problem>& problems);
 
 // The files of one group, with an eventfd or without. ENOENT: it is not there.

@@ -80,7 +80,7 @@ std::vector<policy::Problem> MemoryThread::watch(const policy::Policies& policie
 
 std::vector<policy::Problem> MemoryThread::Parts::watch() {
   std::vector<policy::Problem> problems;
-  memory::Built built = memory::build(*hierarchies, policies, also, view, problems);
+  memory::Built built = memory::build(*hierarchies, policies, also, view, options.descriptors, problems);
   // What will be paused stands there before it is; what was, until it no longer is.
   std::vector<Held> both = built.view.held;
   both.insert(both.end(), view.held.begin(), view.held.end());

@@ -33,6 +33,7 @@ class MemoryThread {
     bool fifo = false;                                  // real-time priority for the memory thread
     unsigned kills_per_hour = 60;                       // of all policies together; 0: no bound
     std::size_t decisions = 1024;                       // room for those that take() has not fetched; a kilobyte each
+    std::size_t descriptors = SIZE_MAX;                 // files of groups have numbers below it
     bool thresholds = true;                             // v1: raise already when memory in use comes close to the limit
     void (*stopper)(std::string_view where) = nullptr;  // for tests: called on the memory thread at each step
   };

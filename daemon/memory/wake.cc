@@ -26,6 +26,10 @@ void drain(const sys::Fd& event) {
 
 bool removed(int code) { return code == ENODEV || code == ENOENT; }
 
+// The list has ended without relief, and the kernel decides until this shortage is over: its own killer's events are no
+// new shortage.
+bool given_back(const Node& node) { return node.rearm_at != never; }
+
 // Most of what is near the limit can be had back: the kernel does that by itself, and no one runs out.
 bool has_cache(const Node& node, std::uint64_t limit) { return reclaimable(node) > limit - policy::early_mark(limit); }
 
@@ -108,7 +112,7 @@ void Thread::on_v1(Node& node, Micros woke) {
     // The kernel's killer is on, or all is over already.
     if (root->program == nullptr)
       report(node, root, "oom", 1, "the group whose limit was reached has no policy");
-    else if (root->run.progress.idle())
+    else if (root->run.progress.idle() && !given_back(*root))
       begin(root->run, root->program->oom, policy::Trigger::oom, *root, root, woke);
     root->oom_told = woke;
   }
@@ -132,14 +136,14 @@ void Thread::on_v2(Node& node, Micros woke) {
   node.max_local = local.max;
   if (node.run.progress.idle()) {
     const bool mine = local.oom > node.oom_local;
-    if ((node.pauses() && (at_high || at_max)) || (node.program->raise_first && at_max)) {
+    if (!given_back(node) && ((node.pauses() && (at_high || at_max)) || (node.program->raise_first && at_max))) {
       // Reclaim comes first: with files in memory the limit is touched all the time, and nobody runs out.
       const Fill fill = read_fill(node);
       if (fill.code == 0 && fill.full && (mine || !has_cache(node, fill.limit)))
         begin(node.run, node.program->oom, policy::Trigger::oom, node, &node, woke);
       else if (fill.full)
         node.settle_at = woke + 10 * ms;
-    } else if (Node* root = mine ? oom_above(node) : nullptr; root != nullptr) {
+    } else if (Node* root = mine ? oom_above(node) : nullptr; root != nullptr && !given_back(*root)) {
       begin(node.run, node.program->oom, policy::Trigger::oom, node, root, woke);
     }
   }

@@ -60,7 +60,8 @@ Answer make(const Request& request, Metrics& metrics) {
   if (request.path == "/-/healthy") return plain(MHD_HTTP_OK, "cgxd is healthy.\n");
   if (request.path == "/-/ready")
     return metrics.ready() ? plain(MHD_HTTP_OK, "cgxd is ready.\n")
-                           : plain(MHD_HTTP_SERVICE_UNAVAILABLE, "cgxd is starting.\n");
+                           : plain(MHD_HTTP_SERVICE_UNAVAILABLE,
+                                   "No policies are in force: cgxd is starting, or has refused them.\n");
   if (request.path == "/status.json") return {.type = "application/json", .text = metrics.json()};
   if (request.path == "/") {
     const std::string word = random_word();

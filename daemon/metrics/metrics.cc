@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/metrics/metrics.h"
 
-#include <sys/resource.h>
-
+#include "daemon/descriptors.h"
 #include "daemon/metrics/status.h"
 
 namespace cgx::daemon {
@@ -15,17 +14,11 @@ Hierarchies own_copy(const Hierarchies& from) {
   return Hierarchies::of_mounts(mounts);
 }
 
-std::size_t half_of_the_limit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 256;
-  return limit.rlim_cur == RLIM_INFINITY ? 100'000 : static_cast<std::size_t>(limit.rlim_cur / 2);
-}
-
 CollectorOptions collector_options(const MetricsOptions& o) {
   return {.scope = o.scope,
           .max_groups = o.max_groups,
           .max_series = o.max_series,
-          .descriptors = o.descriptors != 0 ? o.descriptors : half_of_the_limit(),
+          .descriptors = o.descriptors != 0 ? o.descriptors : descriptor_limit() / 4,
           .containers = o.cadvisor};
 }
 

@@ -28,7 +28,7 @@ struct MetricsOptions {
   std::size_t max_series = 1'000'000;  // the same by samples, of which a group has some 60
   bool cadvisor = false;               // /metrics/cadvisor
   // Files that are kept open between scrapes, at most, each of which takes 4.5 KiB of the kernel's memory.
-  // 0: half of what RLIMIT_NOFILE is when this is made.
+  // 0: a quarter of what RLIMIT_NOFILE is when this is made.
   std::size_t descriptors = 0;
   [[nodiscard]] bool wants_all_groups() const { return scope != "managed"; }
 };

@@ -65,6 +65,15 @@ wait_log() {
 }
 expect_no_log() { ! _log_has "$1"; _expected $? "the log has /$1/: $(tail -c +$((_log_from + 1)) "$LOG" | grep -E -m 1 -- "$1")"; }
 
+# http_get PORT PATH: the answer of its metrics, with its head.
+http_get() {
+  local fd
+  exec {fd}<>"/dev/tcp/127.0.0.1/$1" || return 1
+  printf 'GET %s HTTP/1.0\r\n\r\n' "$2" >&"$fd"
+  timeout 10 cat <&"$fd"
+  exec {fd}>&-
+}
+
 # policy NAME: stdin becomes $POLICIES/NAME, whole at once.
 policy() {
   cat >"$POLICIES/.$1.new"

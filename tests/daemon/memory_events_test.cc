@@ -174,6 +174,20 @@ TEST_CASE("memory: nothing to do but to wait, for pause_max at most") {
   CHECK(given->took >= 700'000);
 }
 
+TEST_CASE("memory: what the kernel does after a release is the same shortage, and its list does not run again") {
+  NEEDS_MEMORY_EVENTS();
+  const MemoryGroup g;
+  Daemon d(g.hierarchies());
+  CHECK(d.watch({pausing(g.name(), {action(policy::Log{"x"})})}).empty());
+  Eater eater(g, "touch", 40);
+  CHECK(WTERMSIG(eater.ends()) == SIGKILL);
+  REQUIRE(d.decided("oom", "release") != nullptr);
+  REQUIRE(d.decided("oom_kill") != nullptr);
+  INFO(d.text());
+  CHECK(d.count("oom", "log") == 1);
+  CHECK(d.count("oom", "release") == 1);
+}
+
 TEST_CASE("memory: somebody else raises the limit of a paused group") {
   NEEDS_MEMORY_EVENTS();
   const MemoryGroup g;

@@ -114,7 +114,7 @@ class Plan {
 // Transaction of the same process too, which would wait for ever: one at a time.
 class Transaction {
  public:
-  explicit Transaction(const Hierarchies& hierarchies) : hierarchies_(&hierarchies) {}
+  explicit Transaction(const Hierarchies& hierarchies);
   Transaction(const Transaction&) = delete;
   Transaction& operator=(const Transaction&) = delete;
   ~Transaction() = default;
@@ -181,6 +181,7 @@ class Transaction {
   void take_back(const Undo& undo, std::vector<std::string>& left);
 
   const Hierarchies* hierarchies_;
+  std::size_t most_open_;      // of groups_, and of those that are used again
   std::deque<Cgroup> groups_;  // references to them are handed out
   std::unordered_map<std::string_view, std::size_t> index_;
   std::unordered_map<std::string, std::vector<const Hierarchy*>> made_;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <fmt/format.h>
@@ -21,7 +22,13 @@
 namespace cgx {
 namespace {
 
-constexpr std::size_t most_open = 8;
+// Twice as many groups are open, with a descriptor in each hierarchy: together at most an eighth of what the process
+// may have, and not fewer than are in use at once.
+std::size_t most_open_of(const Hierarchies& hierarchies) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 8;
+  return std::clamp<std::size_t>(limit.rlim_cur / (16 * std::max<std::size_t>(hierarchies.all().size(), 1)), 2, 8);
+}
 
 bool changes_structure(const Plan& plan) {
   return std::ranges::any_of(plan.steps(),
@@ -104,14 +111,17 @@ Result<std::string> leave_to_parent(const Cgroup& group, const Hierarchy& h, con
 
 }  // namespace
 
+Transaction::Transaction(const Hierarchies& hierarchies)
+    : hierarchies_(&hierarchies), most_open_(most_open_of(hierarchies)) {}
+
 Cgroup& Transaction::group(const std::string& name) {
   if (const auto at = index_.find(name); at != index_.end()) {
     Cgroup& known = groups_[at->second];
     // What was let go is opened again on demand; the last few are those in use.
-    if (at->second + most_open < groups_.size()) keep_open(known);
+    if (at->second + most_open_ < groups_.size()) keep_open(known);
     return known;
   }
-  if (groups_.size() >= most_open) groups_[groups_.size() - most_open].forget();
+  if (groups_.size() >= most_open_) groups_[groups_.size() - most_open_].forget();
   Cgroup& added = groups_.emplace_back(*hierarchies_, name);
   index_.emplace(added.name(), groups_.size() - 1);
   return added;
@@ -121,7 +131,7 @@ Cgroup& Transaction::group(const std::string& name) {
 // open.
 void Transaction::keep_open(Cgroup& known) {
   if (std::ranges::find(reopened_, &known) != reopened_.end()) return;
-  if (reopened_.size() >= most_open) {
+  if (reopened_.size() >= most_open_) {
     reopened_.front()->forget();
     reopened_.erase(reopened_.begin());
   }
