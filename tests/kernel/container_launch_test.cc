@@ -337,7 +337,7 @@ TEST_CASE("kernel container launch: an error says what is wrong with the program
   CHECK(error_of("nosuch") == "exec: \"nosuch\": executable file not found in $PATH");
   CHECK(error_of("/nosuch") == "exec: \"/nosuch\": stat /nosuch: no such file or directory");
   CHECK(error_of("/bin/data") == "exec: \"/bin/data\": permission denied");
-  CHECK(error_of("/bin") == "exec: \"/bin\": is a directory");
+  CHECK(error_of("/bin") == "exec: \"/bin\": is a directory: permission denied");
   CHECK(error_of("/bin/garbage") == "exec /bin/garbage: exec format error");
 }
 

@@ -95,7 +95,8 @@ Result<> enter_directory(const std::string& path) {
 Result<std::string> find_program(const std::string& name, const std::vector<std::string>& env) {
   const auto refused = [&](int code) {
     if (code == EACCES) return fail(EACCES, fmt::format("exec: \"{}\": permission denied", name));
-    if (code == EISDIR) return fail(EISDIR, fmt::format("exec: \"{}\": is a directory", name));
+    // With the kernel's word for it (EACCES), by which podman finds the exit status 126.
+    if (code == EISDIR) return fail(EACCES, fmt::format("exec: \"{}\": is a directory: permission denied", name));
     return fail(code, fmt::format("exec: \"{0}\": stat {0}: {1}", name, small(code)));
   };
   if (name.find('/') != std::string::npos) {
