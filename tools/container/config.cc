@@ -212,7 +212,11 @@ class ConfigWriter {
     for (const std::string& file : p_.host_files) {
       const std::string destination = fmt::format("/etc/{}", file);
       if (std::ranges::find(o_.binds, destination, &Bind::destination) != o_.binds.end()) continue;
-      put_mount(json_, destination, "bind", fmt::format("{}/{}", p_.data, file), Words{"bind", "rprivate"});
+      put_mount(json_,
+                destination,
+                "bind",
+                fmt::format("{}/{}", p_.data, file),
+                Words{"bind", o_.readonly ? "ro" : "rw", "rprivate"});
     }
     if (!p_.init.empty()) put_mount(json_, init_path, "bind", p_.init, Words{"bind", "ro", "rprivate"});
     for (const TmpfsMount& m : o_.tmpfs) put_mount(json_, m.destination, "tmpfs", "tmpfs", m.options);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <optional>
 
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -61,16 +62,31 @@ bool can_make_nodes(const RootfsPlan& plan) {
   return (caps[0].effective & (1U << CAP_MKNOD)) != 0 && !in_user_namespace();
 }
 
-Result<sys::Fd> clone_node(const Device& device) {
-  sys::Fd tree = CGX_TRY(clone_tree(AT_FDCWD, device.path.c_str(), Below::none));
+// Nothing: what is at `path` is not the device. As other runtimes bind nodes: they are neither executed nor
+// set-user-ID.
+Result<std::optional<sys::Fd>> clone_if_that(const Device& device, const std::string& path) {
+  auto tree = clone_tree(AT_FDCWD, path.c_str(), Below::none);
+  if (!tree && (tree.error().code == ENOENT || tree.error().code == ENOTDIR)) return std::nullopt;
+  if (!tree) return std::unexpected(std::move(tree).error());
   struct stat st{};
-  if (fstat(tree.get(), &st) != 0) return fail_errno(errno, "fstat");
-  if (!is_that(st, device))
-    return fail(EINVAL,
-                "can only be bound from the host here, and the host's is another device than " +
-                    std::to_string(device.major) + ":" + std::to_string(device.minor));
-  CGX_CHECK(set_attributes(tree.get(), Below::none, {.propagation = MS_PRIVATE}));
-  return tree;
+  if (fstat(tree->get(), &st) != 0) return fail_errno(errno, "fstat");
+  if (!is_that(st, device)) return std::nullopt;
+  CGX_CHECK(set_attributes(
+      tree->get(), Below::none, {.set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, .propagation = MS_PRIVATE}));
+  return std::optional(*std::move(tree));
+}
+
+// The host's node, which has the name that it gets in the container, or the one that the kernel has for it.
+Result<sys::Fd> clone_node(const Device& device) {
+  const std::string number = std::to_string(device.major) + ":" + std::to_string(device.minor);
+  if (auto tree = CGX_TRY(clone_if_that(device, device.path))) return *std::move(tree);
+  const auto uevent =
+      sys::read_path("/sys/dev/" + std::string(device.type == 'b' ? "block/" : "char/") + number + "/uevent");
+  if (uevent)
+    for (const std::string_view line : sys::lines(*uevent))
+      if (line.starts_with("DEVNAME="))
+        if (auto tree = CGX_TRY(clone_if_that(device, "/dev/" + std::string(line.substr(8))))) return *std::move(tree);
+  return fail(ENODEV, "can only be bound from the host here, and the host has no node of the device " + number);
 }
 
 // By descriptor: mknod's mode is cut by default ACLs of the directory.

@@ -184,6 +184,7 @@ Result<> mount_at(RootfsPlan& plan, const Mount& mount, RootfsPlan::Opened& open
   tree = CGX_TRY(std::move(opened_tree));
   if (options.copy_up) {
     if (mount.type != "tmpfs") return fail(EINVAL, "tmpcopyup is of tmpfs only");
+    if (CGX_TRY(is_root(plan, target.fd.get()))) return fail(EINVAL, "tmpcopyup cannot copy the root itself");
     CGX_CHECK(copy_directory(target.fd.get(), tree.get()));
   }
   CGX_CHECK(set_attributes(tree.get(), Below::all, {.set = options.recursive_set, .clear = options.recursive_clear}));
@@ -214,13 +215,16 @@ Result<> make_mount(RootfsPlan& plan, const Mount& mount, RootfsPlan::Opened& op
 
 }  // namespace
 
-Result<> attach_in(RootfsPlan& plan, sys::Fd tree, const Target& target, const std::string& path, Links links) {
+Result<bool> is_root(const RootfsPlan& plan, int target) {
   struct stat there{};
   struct stat root{};
-  const bool is_root = fstat(target.fd.get(), &there) == 0 && fstat(plan.root.get(), &root) == 0 &&
-                       same_file(there, root) &&
-                       CGX_TRY(mount_id(target.fd.get())) == CGX_TRY(mount_id(plan.root.get()));
-  if (!is_root) return attach(plan.root.get(), tree.get(), target.fd.get(), path, links);
+  if (fstat(target, &there) != 0 || fstat(plan.root.get(), &root) != 0) return fail_errno(errno, "fstat");
+  return same_file(there, root) && CGX_TRY(mount_id(target)) == CGX_TRY(mount_id(plan.root.get()));
+}
+
+Result<> attach_in(RootfsPlan& plan, sys::Fd tree, const Target& target, const std::string& path, Links links) {
+  if (!CGX_TRY(is_root(plan, target.fd.get())))
+    return attach(plan.root.get(), tree.get(), target.fd.get(), path, links);
   CGX_CHECK(move_tree(tree.get(), plan.root.get()));
   plan.root = std::move(tree);
   return {};

@@ -15,6 +15,9 @@ namespace cgx::container {
 // One hierarchy a directory in a tmpfs, or cgroup2 alone.
 [[nodiscard]] Result<> mount_cgroups(RootfsPlan& plan, const Mount& mount, const MountOptions& options);
 
+// Whether `target` is open on the root itself, by whatever path.
+[[nodiscard]] Result<bool> is_root(const RootfsPlan& plan, int target);
+
 // Attaches, and sees to it that a mount upon the root itself becomes the root.
 [[nodiscard]] Result<> attach_in(
     RootfsPlan& plan, sys::Fd tree, const Target& target, const std::string& path, Links links = Links::follow);

@@ -50,6 +50,7 @@ struct RootfsPlan {
   bool make_dev = true;               // devices and links are made at all
   bool root_from_path = false;        // `root` was made from spec->root.path
   bool root_on_top = false;           // it is attached upon "/"
+  bool readonly_root = false;         // by linux.readonlyPaths
   std::vector<std::string> views;     // where the old root shows the kernel, for pivot == false
   sys::Fd console_tree;
   sys::Fd null_tree;                    // /dev/null of the host, checked, to mask files

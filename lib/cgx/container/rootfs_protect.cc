@@ -57,6 +57,8 @@ Result<> mask_paths(RootfsPlan& plan) {
     const auto target = open_in_root(plan.root.get(), path, O_PATH);
     if (!target && is_missing(target.error())) continue;
     if (!target) return located(Result<>(std::unexpected(target.error())), "", "masked path", path);
+    if (CGX_TRY(is_root(plan, target->get())))
+      return located(Result<>(fail(EINVAL, "is the root, which cannot be masked")), "", "masked path", path);
     struct stat st{};
     if (fstat(target->get(), &st) != 0) return fail_errno(errno, path);
     if (S_ISDIR(st.st_mode) && !directories.valid()) directories = Cover(CGX_TRY(empty_directory()));
@@ -71,6 +73,11 @@ Result<> make_readonly(RootfsPlan& plan, const std::string& path) {
   auto target = open_in_root(plan.root.get(), path, O_PATH);
   if (!target && is_missing(target.error())) return {};
   if (!target) return std::unexpected(target.error());
+  // What is mounted upon the root now, nobody sees: processes are in the one below.
+  if (CGX_TRY(is_root(plan, target->get()))) {
+    plan.readonly_root = true;
+    return {};
+  }
   // With what is mounted below, or that would be hidden; but only this mount becomes read-only.
   sys::Fd tree = CGX_TRY(clone_tree(target->get(), "", Below::all));
   CGX_CHECK(set_attributes(tree.get(), Below::none, {.set = MOUNT_ATTR_RDONLY}));
@@ -86,7 +93,7 @@ Result<> protect_rootfs(RootfsPlan& plan) {
   for (const std::string& path : plan.spec->linux_.readonly_paths)
     CGX_CHECK(located(make_readonly(plan, path), "", "read-only path", path));
   CGX_CHECK(mask_paths(plan));
-  if (plan.spec->root.readonly)
+  if (plan.spec->root.readonly || plan.readonly_root)
     CGX_CHECK(located(set_attributes(plan.root.get(), Below::none, {.set = MOUNT_ATTR_RDONLY}), "", "read-only root"));
   // Last, since what is unbindable cannot be copied any more. Slave and private are what it is already.
   const unsigned long type = CGX_TRY(root_propagation(*plan.spec));
