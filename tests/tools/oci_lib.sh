@@ -27,7 +27,8 @@ for n in sh true false sleep cat echo kill id env tty mount ps touch head ls pwd
   ln -sf busybox "$B/rootfs/bin/$n"
 done
 run "$CGX_OCI" spec -b "$B"; expect_status 0
-cp "$B/config.json" "$WORK/base.json"
+expect "a cgroup namespace on cgroup2 alone" test "$(jq '[.linux.namespaces[]|select(.type=="cgroup")]|length' "$B/config.json")" = "$([ ${#_v1_mounts[@]} -eq 0 ] && echo 1 || echo 0)"
+jq '.linux.namespaces|=(map(select(.type!="cgroup"))+[{type:"cgroup"}])' "$B/config.json" >"$WORK/base.json"
 n=0
 # config FILTER [WORDS OF JQ]: a new group and config.json of the base with a filter of jq.
 config() {

@@ -255,7 +255,7 @@ TEST_CASE("spec: seccomp") {
 }
 
 TEST_CASE("spec: what is written as a start can be read") {
-  const std::string text = default_spec_json(false, 0, 0);
+  const std::string text = default_spec_json(false, true, 0, 0);
   CHECK(text.starts_with("{\n\t\"ociVersion\": \"1.3.0\",\n\t\"process\": {\n\t\t\"terminal\": true,\n"));
   CHECK(text.ends_with("\n\t}\n}\n"));
   const auto spec = read_spec(text, "/b");
@@ -273,10 +273,12 @@ TEST_CASE("spec: what is written as a start can be read") {
   CHECK(spec->linux_.resources->devices.size() == 1);
   CHECK(spec->linux_.masked_paths.size() == 10);
 
-  const auto rootless = read_spec(default_spec_json(true, 1000, 1001), "/b");
+  const auto rootless = read_spec(default_spec_json(true, true, 1000, 1001), "/b");
   REQUIRE(rootless.has_value());
   CHECK(rootless->find(NamespaceType::user) != nullptr);
   CHECK(rootless->find(NamespaceType::network) == nullptr);
+  CHECK(rootless->find(NamespaceType::cgroup) != nullptr);
+  CHECK(read_spec(default_spec_json(false, false, 0, 0), "/b")->find(NamespaceType::cgroup) == nullptr);
   CHECK(rootless->linux_.uid_mappings.at(0).host_id == 1000);
   CHECK(rootless->linux_.gid_mappings.at(0).host_id == 1001);
   CHECK_FALSE(rootless->linux_.resources);

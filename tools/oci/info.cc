@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // features, spec, help, and what is not there.
+#include <algorithm>
 #include <cerrno>
 
 #include <fcntl.h>
@@ -8,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/hierarchy.h"
 #include "cgx/container/spec.h"
 #include "cgx/sys/fd.h"
 
@@ -28,7 +30,13 @@ Result<int> run_spec(const Invocation& call) {
   const std::string name(call.get("file", "config.json"));
   const std::string file = bundle.empty() || name.starts_with('/') ? name : fmt::format("{}/{}", bundle, name);
   const bool rootless = call.on("rootless");
-  const std::string text = container::default_spec_json(rootless, geteuid(), getegid());
+  // As other runtimes have it: none where there are v1 hierarchies. A user's container keeps it: it may have no group
+  // of its own, and without the namespace there is nothing of the hierarchies for it to see then.
+  const auto hierarchies = Hierarchies::discover();
+  const bool unified = hierarchies && std::ranges::all_of(hierarchies->all(), [](const Hierarchy& h) {
+                         return h.version() == Version::v2;
+                       });
+  const std::string text = container::default_spec_json(rootless, unified || rootless, geteuid(), getegid());
   const sys::Fd fd(open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
   if (!fd.valid()) {
     if (errno == EEXIST) return fail(EEXIST, fmt::format("File {} exists. Remove it first", name));

@@ -129,6 +129,7 @@ Result<> parse_command(Invocation& call, std::span<const std::string_view> rest)
     if (c.name == name) call.command = &c;
   if (call.command == nullptr) return misuse(fmt::format("No help topic for '{}'", name));
   const Command& c = *call.command;
+  if (c.fn == &run_unsupported) return {};  // whatever flags other runtimes have for it
   FlagParser parser(rest.subspan(1), c.flags);
   CGX_CHECK(parser.run(call.options, call.words, c.where, 1));
   for (const std::string_view word : parser.rest()) call.words.emplace_back(word);

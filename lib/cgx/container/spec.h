@@ -233,7 +233,7 @@ struct Spec {
 [[nodiscard]] Result<Resources> read_resources(std::string_view text);
 
 // What `cgx-oci spec` prints: as runc's; `rootless`: with a user namespace that maps `uid` and `gid`.
-[[nodiscard]] std::string default_spec_json(bool rootless, uid_t uid, gid_t gid);
+[[nodiscard]] std::string default_spec_json(bool rootless, bool cgroup_namespace, uid_t uid, gid_t gid);
 // What `cgx-oci features` prints (features.md of the specification).
 [[nodiscard]] std::string features_json();
 

@@ -106,7 +106,7 @@ void write_mapping(JsonWriter& json, std::string_view key, std::uint32_t id) {
   json.key("size").number(1).close_object().close_array();
 }
 
-void write_linux(JsonWriter& json, bool rootless, uid_t uid, gid_t gid) {
+void write_linux(JsonWriter& json, bool rootless, bool cgroup_namespace, uid_t uid, gid_t gid) {
   json.key("linux").open_object();
   if (rootless) {
     write_mapping(json, "uidMappings", uid);
@@ -118,6 +118,7 @@ void write_linux(JsonWriter& json, bool rootless, uid_t uid, gid_t gid) {
   json.key("namespaces").open_array();
   for (const std::string_view type : {"pid", "network", "ipc", "uts", "mount", "cgroup", "user"}) {
     if (rootless ? type == "network" : type == "user") continue;
+    if (type == "cgroup" && !cgroup_namespace) continue;
     json.open_object().key("type").string(type).close_object();
   }
   json.close_array();
@@ -139,14 +140,14 @@ void write_linux(JsonWriter& json, bool rootless, uid_t uid, gid_t gid) {
 
 }  // namespace
 
-std::string default_spec_json(bool rootless, uid_t uid, gid_t gid) {
+std::string default_spec_json(bool rootless, bool cgroup_namespace, uid_t uid, gid_t gid) {
   JsonWriter json;
   json.open_object().key("ociVersion").string("1.3.0");
   write_process(json);
   json.key("root").open_object().key("path").string("rootfs").key("readonly").boolean(true).close_object();
   json.key("hostname").string("cgx");
   write_mounts(json, rootless);
-  write_linux(json, rootless, uid, gid);
+  write_linux(json, rootless, cgroup_namespace, uid, gid);
   json.close_object();
   return indented(json.take());
 }
