@@ -89,6 +89,8 @@ Result<> end_processes(const State& state) {
 
 Result<> destroy(const Invocation& call, Container& container) {
   const State& state = container.state;
+  call.log->debug(
+      fmt::format("{}: no process is left{}", state.id, state.group.empty() ? "" : ", removing group " + state.group));
   CGX_CHECK(remove_groups(state));
   CGX_CHECK(container.entry.remove());
   const auto spec = container::read_spec(state.config, state.bundle);

@@ -104,7 +104,11 @@ class Maker {
 
  private:
   Result<container::Launched> launch(Container& made) {
+    call_.log->debug(
+        fmt::format("{}: bundle {}, root file system {}", made.state.id, made.state.bundle, made.state.rootfs));
     CGX_CHECK(groups_.make(made.state, [&] { return made.entry.write(made.state); }));
+    call_.log->debug(
+        fmt::format("{}: {}", made.state.id, made.state.group.empty() ? "no group" : "group " + made.state.group));
     container::LaunchRequest request;
     if (spec_->linux_.seccomp) {
       // No id begins with '@'.
@@ -135,6 +139,8 @@ class Maker {
       return container::state_json(made.state, status, pid);
     };
     // The process waits for this: whatever ends this program, there is a state that names it, or it ends too.
+    if (call_.log->debugs())
+      request.trace = [&](std::string_view what) { call_.log->debug(fmt::format("{}: {}", made.state.id, what)); };
     request.record = [&](pid_t pid) -> Result<> {
       made.state.pid = pid;
       made.state.pid_start = CGX_TRY(container::start_time_of(pid));

@@ -162,6 +162,8 @@ Result<int> run_exec(const Invocation& call) {
   request.state_json = [&](std::string_view status, pid_t pid) {
     return container::state_json(container.state, status, pid);
   };
+  if (call.log->debugs())
+    request.trace = [&](std::string_view what) { call.log->debug(fmt::format("{}: {}", container.state.id, what)); };
   request.record = [&](pid_t pid) { return write_pid_file(call.get("pid-file"), pid); };
   request.preserve_fds = CGX_TRY(count_of(call, "preserve-fds"));
   request.console_socket = call.get("console-socket");

@@ -59,7 +59,15 @@ int run_main(std::span<const std::string_view> words, std::string_view program, 
   if (call.command->protects) {
     if (auto safe = container::protect_program(argv); !safe) return failed(call, log, safe.error());
   }
+  if (log.debugs())
+    log.debug(fmt::format("{}{}{} begins, root {}, process {}",
+                          call.command->name,
+                          call.words.empty() ? "" : " ",
+                          call.words.empty() ? "" : call.words[0],
+                          call.root(),
+                          getpid()));
   const Result<int> status = call.command->fn(call);
+  if (log.debugs() && status) log.debug(fmt::format("{} ends with status {}", call.command->name, *status));
   return status ? *status : failed(call, log, status.error());
 }
 

@@ -48,6 +48,8 @@ class Log {
   void error(std::string_view message) const { line(2, "error", message); }
   void warning(std::string_view message) const { line(3, "warning", message); }
   void debug(std::string_view message) const { line(5, "debug", message); }
+  // Whether that is written anywhere.
+  [[nodiscard]] bool debugs() const { return most_ >= 5 && !take_; }
   // Instead of all that: `take` gets what is at least a warning.
   void redirect(std::function<void(std::string_view message)> take) { take_ = std::move(take); }
 

@@ -87,7 +87,9 @@ Result<int> run_start(const Invocation& call) {
       ready = std::move(*socket);
       init = CGX_TRY(open_init(container.state));
     }
+  call.log->debug(fmt::format("{}: process {} may go on", container.state.id, container.state.pid));
   CGX_CHECK(let_go(container));
+  call.log->debug(fmt::format("{}: the program is executed", container.state.id));
   CGX_CHECK(run_poststart(call, spec, container));
   if (ready.valid()) {
     container.entry.unlock();  // it may take its time
@@ -140,6 +142,7 @@ Result<> kill_one(const Invocation& call, const std::string& id, int signal) {
     return {};
   }
   if (container.status == Status::stopped) return {};
+  call.log->debug(fmt::format("{}: signal {} to process {}", id, signal, container.state.pid));
   CGX_CHECK(send_signal(CGX_TRY(open_init(container.state)), signal));
   // On v1 a frozen process does not even die.
   if (signal == SIGKILL && has_group && container.status == Status::paused && freezer_of(*group) != nullptr &&

@@ -49,6 +49,7 @@ class ContainerProcess {
   [[noreturn]] void run(std::span<const Step> steps) {
     for (const Step& step : steps) {
       plan_.progress->stage = step.stage;
+      if (plan_.trace && !filtered_) plan_.trace(fmt::format("stage {}", stage_name(step.stage)));
       if (auto done = (this->*step.run)(); !done) refuse(step.stage, done.error());
     }
     _exit(255);
@@ -98,17 +99,19 @@ class ContainerProcess {
   ChildPlan& plan_;
   const Process& process_;
   Terminal terminal_;
+  bool filtered_ = false;
   sys::Fd fifo_;
   std::vector<std::string> env_;
   std::string path_;
 };
 
 void ContainerProcess::refuse(Stage stage, const Error& error) {
-  if (plan_.channel->send(Notice::failed, stage, error.code, error.what)) _exit(255);
+  const std::string text = error.text();
+  if (plan_.channel->send(Notice::failed, stage, error.code, text)) _exit(255);
   // The launcher is gone. Who starts a created container reads the fifo.
   if (fifo_.valid()) {
-    const std::string line = error.what + "\n";
-    (void)!write(fifo_.get(), error.what.data(), error.what.size());
+    const std::string line = text + "\n";
+    (void)!write(fifo_.get(), text.data(), text.size());
     (void)!write(STDERR_FILENO, line.data(), line.size());
   }
   _exit(255);
@@ -236,6 +239,7 @@ Result<> ContainerProcess::label() { return set_labels(plan_.proc, process_); }
 
 Result<> ContainerProcess::load_filter() {
   const sys::Fd listener = CGX_TRY(load_seccomp(*plan_.seccomp));
+  filtered_ = true;
   // By its number and with plain calls: the filter may already stop at sendmsg(2), and wait for who gets the listener.
   if (listener.valid()) return plan_.channel->ask_plainly(Notice::listener, plan_.progress->stage, listener.get());
   return {};

@@ -30,6 +30,7 @@ struct ChildPlan {
   bool confirm = false;
   int start_fifo = -1;
   std::function<std::string(std::string_view, pid_t)> state_json;
+  std::function<void(std::string_view)> trace;
 
   // Of the first process.
   const Spec* spec = nullptr;

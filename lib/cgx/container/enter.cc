@@ -74,6 +74,8 @@ class Enter {
     supervision.spec = request_.spec;
     supervision.state_json = request_.state_json;
     supervision.record = request_.record;
+    supervision.group = request_.group;
+    supervision.trace = request_.trace;
     supervision.pidfd_socket = pidfd_socket_.get();
     supervision.pidfd_word = "setns";
     Birth birth(plan_);
@@ -144,6 +146,7 @@ class Enter {
     if (!request_.no_new_keyring) child_.keyring = "_ses." + request_.id;
     child_.confirm = request_.record || pidfd_socket_.valid();
     child_.state_json = request_.state_json;
+    child_.trace = request_.trace;
     child_.spec = request_.spec;
     child_.target = target_.get();
     child_.target_flags = plan_.intermediate ? 0 : flags_ & ~CLONE_NEWPID;

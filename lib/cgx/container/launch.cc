@@ -157,6 +157,7 @@ class Launch {
     child_.start_fifo = request_.start_fifo;
     child_.state_json = request_.state_json;
     child_.bundle = request_.bundle;
+    child_.trace = request_.trace;
     child_.spec = &spec_;
     child_.rootfs = &request_.rootfs;
     child_.namespaces = &namespaces_;
@@ -170,6 +171,8 @@ class Launch {
     supervision_.spec = &spec_;
     supervision_.state_json = request_.state_json;
     supervision_.record = request_.record;
+    supervision_.group = request_.group;
+    supervision_.trace = request_.trace;
     supervision_.pidfd_socket = pidfd_socket_.get();
     supervision_.pidfd_word = "standard";
     supervision_.says_go_first = new_user();

@@ -40,6 +40,8 @@ struct LaunchRequest {
   // Called when nothing is left to do but to execute the program, or to wait for the start: the process still ends with
   // the caller, and is on its own when launch() returns. An error ends it.
   std::function<Result<>(pid_t pid)> record;
+  // Gets a word of each step, for who looks for a fault. Called in the child too, until that has loaded its filter.
+  std::function<void(std::string_view what)> trace;
 };
 
 // `pid` is a child of the caller, who waits for it.
@@ -78,6 +80,7 @@ struct EnterRequest {
   bool no_new_keyring = false;
   std::function<std::string(std::string_view status, pid_t pid)> state_json;  // for an agent of seccomp notifications
   std::function<Result<>(pid_t pid)> record;                                  // as in LaunchRequest
+  std::function<void(std::string_view what)> trace;                           // as in LaunchRequest
 };
 // A further process in a running container: joins its groups and namespaces by descriptors of `init`.
 [[nodiscard]] Result<Launched> enter(EnterRequest& request);

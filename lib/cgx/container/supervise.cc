@@ -13,6 +13,7 @@
 
 #include "cgx/container/limits.h"
 #include "cgx/container/net_devices.h"
+#include "cgx/container/oom_kill.h"
 #include "cgx/sys/json.h"
 
 namespace cgx::container {
@@ -48,8 +49,8 @@ Result<> pass_listener(const Supervision& s, const Born& born, int number) {
 
 class Talk {
  public:
-  Talk(Birth& birth, const Supervision& supervision, const Born& born)
-      : channel_(birth.channel()), progress_(*birth.progress()), s_(supervision), born_(born) {}
+  Talk(Birth& birth, const Supervision& supervision, const Born& born, std::uint64_t kills)
+      : channel_(birth.channel()), progress_(*birth.progress()), s_(supervision), born_(born), kills_(kills) {}
 
   // True: the process is on its way. The text of a failure that has no more to say is in the error.
   Result<> run() {
@@ -78,9 +79,17 @@ class Talk {
   Result<> ended() {
     const Stage stage = progress_.stage;
     if (stage >= Stage::start) return {};
-    return fail(ECHILD, fmt::format("stage {}: the process was killed", stage_name(stage)));
+    const std::string what = fmt::format("stage {}: the process was killed", stage_name(stage));
+    // The kernel counts before it kills.
+    if (s_.group == nullptr || oom_kills(*s_.group) <= kills_) return fail(ECHILD, what);
+    const std::string limits = memory_limits(*s_.group);
+    if (limits.empty()) return fail(ECHILD, what + " for memory: the host has none left");
+    Error error{.code = ECHILD, .what = fmt::format("{} for memory: {}", what, limits)};
+    error.hint = "give the container more memory: starting it takes some too";
+    return std::unexpected(std::move(error));
   }
   Result<> ready() {
+    if (s_.trace) s_.trace(fmt::format("process {} is ready", born_.pid));
     if (s_.record) CGX_CHECK(s_.record(born_.pid));
     if (s_.pidfd_socket < 0) return {};
     auto sent = send_descriptor(s_.pidfd_socket, s_.pidfd_word, born_.pidfd.get());
@@ -88,7 +97,7 @@ class Talk {
   }
   Result<> answer(Message& message) {
     const auto in_stage = [&](Result<> done) -> Result<> {
-      if (!done) return staged(message.stage, done.error().code, done.error().what);
+      if (!done) return staged(message.stage, done.error().code, done.error().text());
       return go();
     };
     switch (message.word) {
@@ -120,6 +129,7 @@ class Talk {
   const Progress& progress_;
   const Supervision& s_;
   const Born& born_;
+  std::uint64_t kills_;  // in its group, before it was made
   NetDevices devices_;
 };
 
@@ -127,9 +137,11 @@ class Talk {
 
 Result<Launched> supervise(Birth& birth, const Supervision& supervision) {
   while (true) {
+    const std::uint64_t kills = supervision.group != nullptr ? oom_kills(*supervision.group) : 0;
     Born born = CGX_TRY(birth.make());
-    Talk talk(birth, supervision, born);
+    Talk talk(birth, supervision, born, kills);
     auto done = talk.run();
+    if (supervision.trace && done) supervision.trace(fmt::format("process {} is on its way", born.pid));
     if (done)
       return Launched{.pid = born.pid,
                       .pidfd = std::move(born.pidfd),

@@ -18,13 +18,15 @@ struct Supervision {
   const Process* process = nullptr;
   const Spec* spec = nullptr;
   const SeccompProgram* seccomp = nullptr;
+  const Cgroup* group = nullptr;  // that the process is in
   std::function<std::string(std::string_view, pid_t)> state_json;
   std::function<Result<>(pid_t)> record;
   std::function<Result<>(pid_t)> made;   // right after the clone: what the child waits for (maps)
   std::function<Result<>(pid_t)> hooks;  // prestart and createRuntime
-  int pidfd_socket = -1;                 // gets the process when it is ready
-  std::string_view pidfd_word;           // what is sent with it
-  bool says_go_first = false;            // `made` ends with a word to the child
+  std::function<void(std::string_view)> trace;
+  int pidfd_socket = -1;        // gets the process when it is ready
+  std::string_view pidfd_word;  // what is sent with it
+  bool says_go_first = false;   // `made` ends with a word to the child
 };
 
 // Makes the process by `birth` and answers it. On an error it is gone.
