@@ -5,6 +5,8 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 
 #include <sys/inotify.h>
 #include <sys/stat.h>
@@ -18,6 +20,8 @@ namespace {
 // Entries that come, go or are written. Of the entries on the way only coming and going counts.
 constexpr std::uint32_t coming = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
 constexpr std::uint32_t writing = IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB;
+
+constexpr int most_links = 40;  // as the kernel follows
 
 // Of a directory of policies: its policies, and what Kubernetes renames when a mounted ConfigMap changes.
 bool is_policy(std::string_view name) { return name.ends_with(".yaml") || name.ends_with(".yml") || name == "..data"; }
@@ -55,13 +59,33 @@ void FilesWatch::add(const std::string& dir, const std::string& name) {
 void FilesWatch::look() {
   lacks_.clear();
   for (const std::string& path : paths_) {
-    for (std::size_t slash = 0; slash != std::string::npos && slash + 1 < path.size();) {
-      const std::size_t next = path.find('/', slash + 1);
-      add(slash == 0 ? "/" : path.substr(0, slash), path.substr(slash + 1, next - slash - 1));
-      slash = next;
-    }
+    add_way(path);
+    add_links(path);
     struct stat status{};
-    if (stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) add(path, "");
+    if (stat(path.c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) continue;
+    add(path, "");
+    std::error_code failed;
+    for (const auto& entry : std::filesystem::directory_iterator(path, failed))
+      if (is_policy(entry.path().filename().string()) && entry.is_symlink(failed)) add_links(entry.path().string());
+  }
+}
+
+void FilesWatch::add_way(const std::string& path) {
+  for (std::size_t slash = 0; slash != std::string::npos && slash + 1 < path.size();) {
+    const std::size_t next = path.find('/', slash + 1);
+    add(slash == 0 ? "/" : path.substr(0, slash), path.substr(slash + 1, next - slash - 1));
+    slash = next;
+  }
+}
+
+// A change of the file that a link names is an event of that file's directory, not of the link's.
+void FilesWatch::add_links(std::string path) {
+  for (int links = 0; links < most_links; ++links) {
+    std::error_code failed;
+    const std::filesystem::path target = std::filesystem::read_symlink(path, failed);
+    if (failed) return;
+    path = (std::filesystem::path(path).parent_path() / target).lexically_normal().string();
+    add_way(path);
   }
 }
 

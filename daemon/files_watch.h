@@ -29,8 +29,11 @@ class FilesWatch {
   };
   FilesWatch(std::vector<std::string> paths, sys::Fd inotify)
       : paths_(std::move(paths)), inotify_(std::move(inotify)) {}
-  void look();  // watches every directory on the way to the paths, and the directories that they are
+  void
+  look();  // watches every directory on the way to the paths and what links lead to, and the directories that they are
   void add(const std::string& dir, const std::string& name);
+  void add_way(const std::string& path);  // every directory on it, for the entry that leads on
+  void add_links(std::string path);       // where a symbolic link leads, from link to link
 
   std::vector<std::string> paths_;
   sys::Fd inotify_;

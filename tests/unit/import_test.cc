@@ -263,6 +263,7 @@ root          *       daemons/
 *:ein-prozessor-€-mehr * e
 *:fourteen-bytes*-and * e
 *             *       /f/
+"a""b":"Web Co#nt"  * browsers/   # quoted
 )");
   CHECK(got.told == R"(8: *:longer-than-fifteen: the kernel keeps 15 bytes of a name: longer-than-fif stands for it
 9: *:ein-prozessor-€-mehr: the kernel keeps 15 bytes of a name: ein-prozessor-? stands for it
@@ -280,7 +281,17 @@ root          *       daemons/
   - {command: "ein-prozessor-?", group: e}
   - {command: "fourteen-bytes\\*", group: e}
   - {user: "*", group: /f/}
+  - {user: ab, command: "Web Co#nt", group: browsers/}
 )");
+}
+
+TEST_CASE("import: controllers of one mount point are mounted at once") {
+  std::vector<Problem> problems;
+  REQUIRE(import_cgconfig("mount { cpu = /c; memory = /m; cpuacct = /c; }", "x.conf", problems));
+  REQUIRE(problems.size() == 3);
+  CHECK(problems[0].hint == "cgx mount --v1 cpu,cpuacct /c");
+  CHECK(problems[1].hint == "cgx mount --v1 memory /m");
+  CHECK(problems[2].hint == "cgx mount --v1 cpu,cpuacct /c");
 }
 
 TEST_CASE("import: what rules cannot say is told") {
@@ -297,6 +308,7 @@ TEST_CASE("import: what rules cannot say is told") {
       {"% cpu a", "!1: %: there is no rule above", 0},
       {"root cpu", "!1: \"root cpu\" is no rule", 0},
       {"root", "!1: \"root\" is no rule", 0},
+      {"root:\"a b * c", "!1: a quotation mark has no other one", 0},
       {":x * a", "!1: :x: has no user", 0},
       {"root: * a", "!1: root:: has no process", 0},
       {"root * ../a", "!1: root: the destination \"../a\"", 0},

@@ -422,10 +422,12 @@ std::optional<Error> foresee(const Limit& limit, const Home& home) {
   if (limit.knob->format == Format::list) {
     const auto wanted = sys::IdSet::parse(std::get<std::string>(limit.value));
     const bool cpus = limit.knob->name.find("cpus") != std::string_view::npos;
-    const auto online = sys::read_path(cpus ? "/sys/devices/system/cpu/online" : "/sys/devices/system/node/online");
-    const auto there = sys::IdSet::parse(sys::trim(online ? *online : (cpus ? "" : "0")));
+    // v2 keeps a list that names CPUs and nodes which are offline, and uses those that are online. v1 refuses it.
+    const std::string_view which = home.hierarchy->version() == Version::v1 ? "online" : "possible";
+    const auto ids = sys::read_path(fmt::format("/sys/devices/system/{}/{}", cpus ? "cpu" : "node", which));
+    const auto there = sys::IdSet::parse(sys::trim(ids ? *ids : (cpus ? "" : "0")));
     if (wanted && there && !there->empty() && !wanted->within(*there))
-      return bad(fmt::format("is outside the online {} {}", cpus ? "CPUs" : "memory nodes", there->text()));
+      return bad(fmt::format("is outside the {} {} {}", which, cpus ? "CPUs" : "memory nodes", there->text()));
   }
   if (limit.knob->format == Format::size && limit.knob->kind == Kind::limit) {
     const auto page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));

@@ -37,13 +37,17 @@ bool is_mount_option(std::string_view word) { return word == "nodev" || word == 
 
 void tell_of_mounts(const ConfigFile& file, Told& told) {
   for (const ConfigParam& mount : file.mounts) {
+    // Those of one place are one hierarchy: mounted one after the other, the last would hide the others.
     std::string controllers;
     std::string named;
-    for (const std::string_view word : sys::split(mount.name, ',')) {
-      if (word.starts_with("name="))
-        named = word.substr(5);
-      else if (!is_mount_option(word))
-        controllers += (controllers.empty() ? "" : ",") + std::string(word);
+    for (const ConfigParam& other : file.mounts) {
+      if (other.value != mount.value) continue;
+      for (const std::string_view word : sys::split(other.name, ',')) {
+        if (word.starts_with("name="))
+          named = word.substr(5);
+        else if (!is_mount_option(word))
+          controllers += (controllers.empty() ? "" : ",") + std::string(word);
+      }
     }
     const std::string how = controllers.empty() ? "--named " + named : "--v1 " + controllers;
     told.missing(mount.line,

@@ -30,16 +30,42 @@ std::string pattern_of(std::string_view name) {
   return name.ends_with('*') ? literal(name.substr(0, name.size() - 1)) + '*' : literal(name);
 }
 
+// The words up to a comment. Within quotation marks, which are no part of a word, blanks and `#` are letters.
+std::optional<std::vector<std::string>> words_of(std::string_view line) {
+  std::vector<std::string> words;
+  bool quoted = false;
+  bool in_word = false;
+  for (const char c : line) {
+    if (c == '#' && !quoted) break;
+    if (!quoted && (c == ' ' || c == '\t' || c == '\r' || c == '\n')) {
+      in_word = false;
+      continue;
+    }
+    if (!in_word) words.emplace_back();
+    in_word = true;
+    if (c == '"')
+      quoted = !quoted;
+    else
+      words.back() += c;
+  }
+  if (quoted) return {};
+  return words;
+}
+
 class Rules {
  public:
   explicit Rules(Told& told) : told_(told) {}
 
   void line(std::string_view text, unsigned number) {
-    text = sys::trim(text.substr(0, text.find('#')));
-    if (text.empty()) return;
-    const auto words = sys::words(text);
+    const auto unquoted = words_of(text);
+    if (!unquoted) return told_.wrong(number, "", "a quotation mark has no other one");
+    const std::vector<std::string_view> words(unquoted->begin(), unquoted->end());
+    if (words.empty()) return;
     if (words.size() < 3)
-      return told_.wrong(number, "", fmt::format("\"{}\" is no rule: USER[:PROCESS] CONTROLLERS DESTINATION", text));
+      return told_.wrong(number,
+                         "",
+                         fmt::format("\"{}\" is no rule: USER[:PROCESS] CONTROLLERS DESTINATION",
+                                     sys::trim(text.substr(0, text.find('#')))));
     const std::string path(words[0]);
     if (words[0] == "%") return ditto(words, number);
     open_.reset();
