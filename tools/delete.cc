@@ -104,10 +104,11 @@ Result<std::string> dry_run(const Call& call, const Cgroup& group, const std::op
 }  // namespace
 
 Result<int> run_delete(const Call& call) {
-  const std::vector<std::string> names = CGX_TRY(names_of(call));
+  std::vector<std::string> names = CGX_TRY(names_of(call));
   (void)CGX_TRY(deadline_of(call));
   const std::optional<std::string> to = CGX_TRY(target_of(call, names));
   const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
+  for (std::string& name : names) name = CGX_TRY(existing_name(hierarchies, name));
   if (to) CGX_CHECK(Cgroup(hierarchies, *to).require());
   std::vector<Cgroup> groups;
   for (std::size_t i = 0; i < names.size(); ++i) {

@@ -25,6 +25,7 @@
 #include "cgx/sys/json.h"
 #include "cgx/sys/text.h"
 
+#include "groups.h"
 #include "processes.h"
 
 namespace cgx::tool {
@@ -68,7 +69,7 @@ Result<Target> target_of(const Hierarchies& hierarchies, const std::string& word
     }
     if (places.error().code != ESRCH) return std::unexpected(places.error());
   }
-  t.name = CGX_TRY(parse_group_name(word));
+  t.name = CGX_TRY(existing_name(hierarchies, word));
   const Cgroup group(hierarchies, t.name);
   const auto there = group.require();
   if (!there && pid)

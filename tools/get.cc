@@ -252,8 +252,8 @@ void json_group(sys::JsonWriter& json, const Cgroup& group, const std::vector<En
 void write_knobs(sys::JsonWriter& json, const Cgroup& group) { json_entries(json, entries_in_force(group, false)); }
 
 Result<int> run_get(const Call& call) {
-  const std::string name = CGX_TRY(parse_group_name(call.words[0]));
   const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
+  const std::string name = CGX_TRY(existing_name(hierarchies, call.words[0]));
   std::vector<std::string> names{name};
   if (call.on("recursive")) {
     const std::vector<std::string> below = CGX_TRY(groups_below(Cgroup(hierarchies, name)));

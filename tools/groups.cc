@@ -14,6 +14,7 @@
 
 #include "cgx/cgroupfs/device_node.h"
 #include "cgx/cgroupfs/disk.h"
+#include "cgx/change/slice.h"
 #include "cgx/sys/text.h"
 
 namespace cgx::tool {
@@ -100,6 +101,13 @@ Result<std::vector<std::string>> names_of(const Call& call, std::size_t from) {
   std::vector<std::string> names;
   for (std::size_t i = from; i < call.words.size(); ++i) names.push_back(CGX_TRY(parse_group_name(call.words[i])));
   return names;
+}
+
+Result<std::string> existing_name(const Hierarchies& hierarchies, std::string_view word) {
+  std::string name = CGX_TRY(parse_group_name(word));
+  if (name.empty() || !systemd_is_manager() || !Cgroup(hierarchies, name).present().empty()) return name;
+  const auto slice = slice_of(name);
+  return slice && is_marked_slice(hierarchies, slice->group) ? slice->group : name;
 }
 
 Result<std::optional<ControllerSet>> only_of(const Call& call) {

@@ -18,6 +18,9 @@ namespace cgx::tool {
 [[nodiscard]] Result<std::vector<Limit>> limits_of(const Call& call);
 // Names of groups, checked; all of them before anything is done.
 [[nodiscard]] Result<std::vector<std::string>> names_of(const Call& call, std::size_t from = 0);
+// A name that a user has given, of a group that has to be there: where systemd is PID 1 and has made a slice for the
+// policy of that name, the group of the slice ("my-app": "my\x2dapp.slice"). Other names stay as they are.
+[[nodiscard]] Result<std::string> existing_name(const Hierarchies& hierarchies, std::string_view word);
 // --controllers.
 [[nodiscard]] Result<std::optional<ControllerSet>> only_of(const Call& call);
 // USER[:GROUP], by name (NSS, through getent) or number.

@@ -17,6 +17,7 @@
 #include "cgx/sys/json.h"
 #include "cgx/sys/text.h"
 
+#include "groups.h"
 #include "processes.h"
 
 namespace cgx::tool {
@@ -66,8 +67,8 @@ Result<int> run_ls(const Call& call) {
 }
 
 Result<int> run_procs(const Call& call) {
-  const std::string name = CGX_TRY(parse_group_name(call.words[0]));
   const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
+  const std::string name = CGX_TRY(existing_name(hierarchies, call.words[0]));
   const Cgroup top(hierarchies, name);
   const Tasks which = call.on("threads") ? Tasks::threads : Tasks::processes;
   std::map<pid_t, std::string> found;

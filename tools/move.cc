@@ -14,6 +14,7 @@
 #include "cgx/sys/json.h"
 #include "cgx/sys/text.h"
 
+#include "groups.h"
 #include "processes.h"
 
 namespace cgx::tool {
@@ -56,7 +57,7 @@ Error told(const Cgroup& group, pid_t pid, Tasks which, Error error) {
 
 Result<int> run_move(const Call& call) {
   const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
-  const Cgroup group(hierarchies, CGX_TRY(parse_group_name(call.words[0])));
+  const Cgroup group(hierarchies, CGX_TRY(existing_name(hierarchies, call.words[0])));
   std::vector<pid_t> ids;
   for (std::size_t i = 1; i < call.words.size(); ++i) ids.push_back(CGX_TRY(parse_pid(call.words[i])));
   const Tasks which = call.on("threads") ? Tasks::threads : Tasks::processes;

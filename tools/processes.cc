@@ -11,13 +11,15 @@
 #include "cgx/sys/fd.h"
 #include "cgx/sys/text.h"
 
+#include "groups.h"
+
 namespace cgx::tool {
 
 Result<std::vector<Cgroup>> existing_groups(const Hierarchies& hierarchies, const std::vector<std::string>& names) {
   std::vector<Cgroup> groups;
   groups.reserve(names.size());
   for (const std::string& name : names) {
-    groups.emplace_back(hierarchies, CGX_TRY(parse_group_name(name)));
+    groups.emplace_back(hierarchies, CGX_TRY(existing_name(hierarchies, name)));
   }
   for (const Cgroup& group : groups) CGX_CHECK(group.require());
   return groups;

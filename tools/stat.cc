@@ -46,10 +46,10 @@ struct Plan {
   bool json = false;
 };
 
-Result<Plan> plan_of(const Call& call) {
+Result<Plan> plan_of(const Hierarchies& hierarchies, const Call& call) {
   Plan plan{.recursive = call.on("recursive"), .perf = call.on("perf"), .json = call.json};
   for (const std::string& word : call.words) {
-    std::string name = CGX_TRY(parse_group_name(word));
+    std::string name = CGX_TRY(existing_name(hierarchies, word));
     if (std::ranges::find(plan.groups, name) == plan.groups.end()) plan.groups.push_back(std::move(name));
   }
   if (call.on("interval")) {
@@ -154,8 +154,8 @@ Result<> show(
 }  // namespace
 
 Result<int> run_stat(const Call& call) {
-  const Plan plan = CGX_TRY(plan_of(call));
   const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
+  const Plan plan = CGX_TRY(plan_of(hierarchies, call));
   Sampler sampler = CGX_TRY(Sampler::create(hierarchies));
   Readings before;
   Counters counters;

@@ -144,7 +144,8 @@ TEST_CASE("plan: what is refused before anything is written") {
   refused({.group = "g", .limits = {limit("mem", "1M"), limit("pids", "5")}}, "pids controller is not mounted");
   refused({.group = "g", .limits = {limit("mem-high", "1M")}}, "--mem-soft");
   refused({.group = "g", .limits = {limit("mem", "1")}}, "under a page");
-  refused({.group = "g", .limits = {limit("cpus", "60000")}}, "is outside the ");
+  refused({.group = "g", .limits = {limit("cpus", "60000")}}, " CPUs ");
+  refused({.group = "g", .limits = {limit("mems", "60000")}}, " memory nodes ");
   refused({.group = "g", .limits = {limit("cpu-shares", "5"), limit("cpu-weight", "7")}}, "both set cpu.shares");
   refused({.group = "g", .limits = {raw("nonsense", "1")}}, "not the name of a cgroup file");
   refused({.group = "g", .limits = {raw("../memory.limit_in_bytes", "1")}}, "not the name of a cgroup file");

@@ -421,7 +421,7 @@ std::optional<Error> foresee(const Limit& limit, const Home& home) {
   };
   if (limit.knob->format == Format::list) {
     const auto wanted = sys::IdSet::parse(std::get<std::string>(limit.value));
-    const bool cpus = limit.knob->name.find("cpus") != std::string_view::npos;
+    const bool cpus = limit.knob->name.find(".cpus") != std::string_view::npos;
     // v2 keeps a list that names CPUs and nodes which are offline, and uses those that are online. v1 refuses it.
     const std::string_view which = home.hierarchy->version() == Version::v1 ? "online" : "possible";
     const auto ids = sys::read_path(fmt::format("/sys/devices/system/{}/{}", cpus ? "cpu" : "node", which));
