@@ -2,7 +2,7 @@
 // How long a process waits that has come to the limit of its group: for the floor (memory_floor.c), and for cgxd's
 // memory thread with 1, 100 and 1,000 groups watched. v1, where a group waits.
 //   memory [TRIALS]
-// Prints a table; exits with 1 where fewer trials than that came to pass.
+// Prints a table; exits with 1, and says why, where fewer trials than that came to pass.
 #include "daemon/memory/memory.h"
 
 #include <algorithm>
@@ -163,7 +163,8 @@ Times daemon_times(const Hierarchies& h, const std::string& top, unsigned groups
   if (mkdtemp(state.data()) == nullptr) return {};
   Times times;
   {
-    Toucher toucher(h, group, first_limit + (trials + 8) * step);
+    // Where tasks of the group go on before the wake is acted on, a raise is one more than was waited for.
+    Toucher toucher(h, group, first_limit + 4LL * trials * step);
     auto memory = daemon::MemoryThread::start(
         h, {.state_dir = state, .fifo = fifo, .decisions = 8192, .thresholds = false, .stopper = note_wake});
     if (!memory) {
@@ -174,10 +175,27 @@ Times daemon_times(const Hierarchies& h, const std::string& top, unsigned groups
     wake_count = 0;
     toucher.go();
     const auto end = now_ns() + 60'000'000'000;
-    while (toucher.seen().n < trials && now_ns() < end) std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    const std::size_t n = std::min(wake_count.load(), wakes.size());
-    times = match(toucher.seen(), {wakes.begin(), wakes.begin() + static_cast<std::ptrdiff_t>(n)});
+    // A busy machine makes touches long too: trials are those that a wake falls into.
+    do {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      const std::size_t n = std::min(wake_count.load(), wakes.size());
+      times = match(toucher.seen(), {wakes.begin(), wakes.begin() + static_cast<std::ptrdiff_t>(n)});
+    } while (static_cast<int>(times.reaction.size()) < trials && toucher.seen().done == 0 && now_ns() < end);
+    if (static_cast<int>(times.reaction.size()) < trials) {
+      fmt::print(stderr,
+                 "memory: {} of {} trials: {} wakes, {} touches over 50 us{}\n",
+                 times.reaction.size(),
+                 trials,
+                 wake_count.load(),
+                 toucher.seen().n,
+                 toucher.seen().done != 0 ? ", all memory was touched" : ", 60 s were over");
+      std::vector<daemon::Decision> decided;
+      (void)(*memory)->take(decided);
+      for (const daemon::Decision& d : decided)
+        if (d.action.view() != "raise" || d.result.view() != "done")
+          fmt::print(
+              stderr, "memory: {}: {} {}: {}\n", d.event.view(), d.action.view(), d.result.view(), d.detail.view());
+    }
   }
   (void)std::system(fmt::format("rm -rf {}", state).c_str());  // NOLINT: a bench
   return times;
@@ -211,7 +229,7 @@ int main(int argc, char** argv) {
              "p99");
   const auto enough = [&](const std::string& name, const Times& t) {
     row(name, t);
-    good = good && static_cast<int>(t.reaction.size()) >= trials / 2;
+    good = good && static_cast<int>(t.reaction.size()) >= trials;
   };
   if (good) {
     good = make(*h, top + "/floor");

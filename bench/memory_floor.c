@@ -26,6 +26,7 @@ void touch_pages(struct stalls* shared, int64_t bytes) {
     __sync_synchronize();
     ++shared->n;
   }
+  shared->done = 1;
 }
 
 void floor_react(int event, int limit_file, int64_t limit, int64_t step, int times, int64_t* woke) {

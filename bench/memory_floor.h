@@ -16,6 +16,7 @@ enum { most_stalls = 4096 };
 struct stalls {
   volatile int n;
   volatile int stop;
+  volatile int done;  // all bytes were touched
   struct {
     int64_t before, after;  // a touch of a page that took longer than 50 us
   } at[most_stalls];

@@ -35,9 +35,11 @@ Look Thread::look(Run& run) {
   if (run.progress.trigger() == policy::Trigger::threshold)
     return {.waiting = run.fill.usage >= policy::early_mark(run.fill.limit)};
   // Tasks that were woken show as waiting until they have run; so room comes first, and then who waits.
+  const bool renewed = run.raised_from != 0 && run.fill.usage > run.raised_from;
   if (node.version == Version::v1 && run.pauses)
-    return {.waiting = (run.stuck || has_no_room(run.fill, charged_ahead_)) && read_oom(node).under_oom};
-  return {.waiting = run.fill.full};
+    return {.waiting = (run.stuck || has_no_room(run.fill, charged_ahead_)) && read_oom(node).under_oom,
+            .renewed = renewed};
+  return {.waiting = run.fill.full, .renewed = renewed};
 }
 
 void Thread::proceed(Run& run, Look look_now) {
@@ -53,7 +55,14 @@ void Thread::proceed(Run& run, Look look_now) {
       run.token = 0;
       run.progress.report(Outcome::failed, run.actions->list, now);
     }
+    if (look_now.waiting && look_now.renewed) {
+      run.raised_from = 0;
+      run.woke = now;
+      run.decision.usage = run.fill.usage;
+      run.decision.limit_bytes = run.fill.limit;
+    }
     const Next next = run.progress.next(run.actions->list, look_now, now);
+    look_now.renewed = false;
     run.due = next.at;
     switch (next.what) {
       case Next::What::wait:
@@ -143,6 +152,7 @@ Outcome Thread::raise(Run& run, const policy::Raise& r) {
   }
   words.size(limit.value).operator<<(" -> ").size(raised.limit);
   std::uint64_t none = 0;
+  run.raised_from = limit.value;
   (void)node.base_limit.compare_exchange_strong(none, limit.value);
   node.raised_limit = raised.limit;
   if (r.decay_after != 0) {

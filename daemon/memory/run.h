@@ -67,6 +67,7 @@ struct Run {
   Micros due = never;
   std::uint64_t token = 0;  // of what a worker does for it; 0: nothing
   bool told_again = false;  // pressure: the trigger fired since the action
+  std::uint64_t raised_from = 0;  // the limit before the last raise of this shortage; 0: none
   Micros window = 0;        // pressure: of the rule
   unsigned told = 0;        // decisions
   bool pauses = false;      // tasks wait until the run ends

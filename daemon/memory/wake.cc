@@ -348,6 +348,7 @@ void Thread::begin(Run& run, const Actions& actions, policy::Trigger trigger, No
   run.held = run.refreeze = false;
   run.stuck = stuck(node, now_micros());
   run.told = 0;
+  run.raised_from = 0;
   run.pauses = trigger == policy::Trigger::oom && node.pauses() && node.armed;
   if (node.version == Version::v1 && run.pauses) run.pauses = read_oom(node).disabled;
   run.progress.begin(trigger, run.pauses, run.program->pause_max, run.window, woke);

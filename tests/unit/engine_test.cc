@@ -59,6 +59,23 @@ TEST_CASE("engine: a list stops as soon as it is over") {
   SUBCASE("gone") { CHECK(p.next(list, {.gone = true, .waiting = true}, 103).what == What::end); }
 }
 
+TEST_CASE("engine: what a raise gave is used up at once, and the list begins anew") {
+  const std::vector<Action> list{act(Raise{}), act(Kill{})};
+  const Look renewed{.waiting = true, .renewed = true};
+  Progress p;
+  p.begin(Trigger::oom, true, 2 * s, 0, 0);
+  for (Micros now = 0; now < 10 * s; now += s) {  // pause_max is of each shortage
+    const Next n = p.next(list, now == 0 ? waiting : renewed, now);
+    REQUIRE(n.what == What::start);
+    CHECK(n.step == 0);
+    p.report(Outcome::done, list, now + 1);
+  }
+  // A raise that nobody has used did not help.
+  const Next n = p.next(list, waiting, 9 * s + 40'000);
+  CHECK(n.what == What::start);
+  CHECK(n.step == 1);
+}
+
 TEST_CASE("engine: pause_max ends a pause, whatever is pending") {
   const std::vector<Action> list{act(Exec{.argv = {"true"}, .user = {}})};
   Progress p;

@@ -57,6 +57,7 @@ void Progress::begin(Trigger trigger, bool pauses, Micros pause_max, Micros wind
   pauses_ = pauses;
   began_ = now;
   window_ = window;
+  pause_max_ = pause_max;
   if (pauses) give_back_ = now + pause_max;
 }
 
@@ -89,6 +90,8 @@ Next Progress::settle(Look look, Micros now) {
 
 Next Progress::next(std::span<const Action> list, Look look, Micros now) {
   if (phase_ == Phase::idle || look.gone) return finish(false);
+  // A program that uses memory faster than one looks again would seem to be helped by no raise.
+  if (phase_ == Phase::settling && look.waiting && look.renewed) begin(trigger_, pauses_, pause_max_, window_, now);
   if (now >= give_back_) return finish(look.waiting);
   if (phase_ == Phase::settling) {
     Next n = settle(look, now);

@@ -28,6 +28,7 @@ enum class Trigger : std::uint8_t {
 struct Look {
   bool gone = false;     // the group was removed
   bool waiting = false;  // what began the run is not over: tasks wait, or pressure was told of again
+  bool renewed = false;  // tasks have used what the last raise gave them, and wait again: a shortage of its own
 };
 
 enum class Outcome : std::uint8_t { done, failed, skipped, limited, pending };
@@ -75,7 +76,7 @@ class Progress {
   bool acted_ = false;  // an action of this run has changed something
   unsigned looks_ = 0;
   std::size_t step_ = 0;
-  Micros began_ = 0, give_back_ = never, until_ = never, window_ = 0;
+  Micros began_ = 0, give_back_ = never, until_ = never, window_ = 0, pause_max_ = never;
 };
 
 // How long an action may take, where the policy does not say.
