@@ -158,7 +158,8 @@ class Isolate {
       process.user.gid = getegid();
     }
     process.no_new_privileges = wanted_.no_new_privs;
-    if (wanted_.drop_all || !wanted_.drop.empty()) {
+    process.keeps_capabilities = !wanted_.drop_all && wanted_.drop.empty();
+    if (!process.keeps_capabilities) {
       const std::uint64_t kept = CGX_TRY(kept_capabilities(wanted_));
       process.capabilities = container::Capabilities{
           .bounding = kept, .effective = kept, .inheritable = 0, .permitted = kept, .ambient = 0, .unknown = {}};

@@ -26,7 +26,7 @@ Result<container::Process> process_of(const Invocation& call, const Spec& spec) 
     const std::string file(call.get("process"));
     const auto text = sys::read_path(file);
     if (!text) return fail(text.error().code, fmt::format("open {}: {}", file, errno_text(text.error().code)));
-    return container::read_process(*text);
+    return container::read_process(*text, spec.process ? &*spec.process : nullptr);
   }
   if (call.words.size() < 2) return fail(EINVAL, "process args cannot be empty");
   if (!spec.process) return fail(EINVAL, "the container has no process, whose rights another one could have");

@@ -22,7 +22,7 @@ namespace {
 
 // Opens the fifo, which lets the container's process go on, and reads to its end: nothing where the program has been
 // executed, else why not.
-Result<> let_go(Container& container) {
+Result<> let_go(Container& container, bool filtered) {
   const sys::Fd init = CGX_TRY(open_init(container.state));
   const sys::Fd fifo = CGX_TRY(container.entry.open_start_fifo(O_RDONLY | O_NONBLOCK));
   std::string told;
@@ -46,8 +46,17 @@ Result<> let_go(Container& container) {
     init_ended = fds[1].revents != 0;
   }
   CGX_CHECK(container.entry.remove_start_fifo());
+  // The end of the fifo is that of the process, or that it has executed its program. Nothing else tells them apart
+  // where a seccomp filter refused what would have told the error. Who has been waited for since is not asked.
+  const auto executed = container::has_executed(container.state.pid, container.state.pid_start);
+  if (told.empty() && executed.value_or(true)) return {};
+  // Engines delete a container whose start failed, and they delete none that is not stopped.
+  pollfd end{.fd = init.get(), .events = POLLIN, .revents = 0};
+  while (poll(&end, 1, 10'000) < 0 && errno == EINTR) continue;
   if (!told.empty()) return fail(EIO, told);
-  return {};
+  return fail(EPERM,
+              fmt::format("the process ended before it executed its program{}",
+                          filtered ? ": see whether its seccomp filter allows execve" : ""));
 }
 
 Result<> run_poststart(const Invocation& call, const Spec& spec, Container& container) {
@@ -88,7 +97,7 @@ Result<int> run_start(const Invocation& call) {
       init = CGX_TRY(open_init(container.state));
     }
   call.log->debug(fmt::format("{}: process {} may go on", container.state.id, container.state.pid));
-  CGX_CHECK(let_go(container));
+  CGX_CHECK(let_go(container, spec.linux_.seccomp.has_value()));
   call.log->debug(fmt::format("{}: the program is executed", container.state.id));
   CGX_CHECK(run_poststart(call, spec, container));
   if (ready.valid()) {

@@ -108,6 +108,7 @@ Result<> Birth::begin() {
   if (progress_.get() == nullptr) return fail_errno(ENOMEM, "mmap");
   progress_.get()->stage = Stage::unborn;
   progress_.get()->pid = 0;
+  progress_.get()->failed = false;
   auto ends = CGX_TRY(Channel::make());
   parent_ = std::move(ends.first);
   child_ = std::move(ends.second);

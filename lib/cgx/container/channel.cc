@@ -151,10 +151,16 @@ Result<std::optional<Message>> Channel::receive() const {
   return told;
 }
 
-Result<> Channel::ask_plainly(Notice word, Stage stage, int value) const {
-  Header header{.word = word, .stage = stage, .value = value};
+Result<> Channel::tell_plainly(Notice word, Stage stage, int value) const {
+  const Header header{.word = word, .stage = stage, .value = value};
   if (write(fd_.get(), &header, sizeof header) != static_cast<ssize_t>(sizeof header))
     return fail_errno(errno, "write");
+  return {};
+}
+
+Result<> Channel::ask_plainly(Notice word, Stage stage, int value) const {
+  CGX_CHECK(tell_plainly(word, stage, value));
+  Header header{};
   const ssize_t n = read(fd_.get(), &header, sizeof header);
   if (n <= 0) return fail_errno(n < 0 ? errno : EPIPE, "read");
   return {};
@@ -186,6 +192,12 @@ Result<sys::Fd> connect_unix(const std::string& path) {
   if (connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
     return fail_errno(errno, "connect to " + path);
   return socket;
+}
+
+void Progress::fail(int with_code, std::string_view reason) {
+  text[reason.copy(text.data(), most_text)] = '\0';
+  code = with_code;
+  failed = true;
 }
 
 SharedProgress::SharedProgress() : page_(nullptr) {

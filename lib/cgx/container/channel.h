@@ -4,6 +4,8 @@
 // the socket means that the program has been executed, or that the process has ended: the page tells which.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -70,7 +72,8 @@ class Channel {
   [[nodiscard]] Result<> send(Notice word, Stage stage, int value = 0, std::string_view text = {}, int fd = -1) const;
   // No message: the other side is gone.
   [[nodiscard]] Result<std::optional<Message>> receive() const;
-  // Sends without text and waits for the answer, by write(2) and read(2) alone. EPIPE: the other side is gone.
+  // Sends without text, by write(2) alone, and waits for the answer by read(2). EPIPE: the other side is gone.
+  [[nodiscard]] Result<> tell_plainly(Notice word, Stage stage, int value) const;
   [[nodiscard]] Result<> ask_plainly(Notice word, Stage stage, int value) const;
   // Whether the other side is gone already; does not wait.
   [[nodiscard]] bool ended() const;
@@ -85,10 +88,16 @@ class Channel {
 // A connection to the AF_UNIX socket at `path`, also where that is longer than sun_path.
 [[nodiscard]] Result<sys::Fd> connect_unix(const std::string& path);
 
-// The page. Written by the child alone, read by the parent after the end of the socket.
+// The page. Written by the child alone, read by the parent after the end of the socket. It takes no system call: what
+// fails when the program's filter is loaded is said here.
 struct Progress {
+  static constexpr std::size_t most_text = 1000;
   volatile Stage stage;
   volatile pid_t pid;  // of the process that an intermediate one has made, in the caller's pid namespace
+  volatile bool failed;
+  volatile int code;  // errno
+  std::array<char, most_text + 1> text;
+  void fail(int with_code, std::string_view reason);
 };
 class SharedProgress {
  public:

@@ -70,11 +70,11 @@ class ContainerProcess {
   Result<> protect();
   Result<> limits();
   Result<> label();
-  Result<> early_seccomp();
+  Result<> no_new_privs();
+  Result<> early_cwd();
   Result<> user();
   Result<> cwd();
   Result<> program();
-  Result<> late_seccomp();
   Result<> ready();
   Result<> start();
   Result<> exec();
@@ -95,19 +95,23 @@ class ContainerProcess {
   Result<> bind_to_parent() { return system_call(prctl(PR_SET_PDEATHSIG, SIGKILL), "PR_SET_PDEATHSIG"); }
   Result<> open_terminal_here(bool as_console);
   Result<> load_filter();
+  Result<> settle();
 
   ChildPlan& plan_;
   const Process& process_;
   Terminal terminal_;
-  bool filtered_ = false;
   sys::Fd fifo_;
+  bool in_cwd_ = false;
+  bool filtered_ = false;  // the program's filter is loaded: it may refuse each system call
   std::vector<std::string> env_;
   std::string path_;
 };
 
 void ContainerProcess::refuse(Stage stage, const Error& error) {
   const std::string text = error.text();
-  if (plan_.channel->send(Notice::failed, stage, error.code, text)) _exit(255);
+  plan_.progress->fail(error.code, text);
+  if (filtered_ && !fifo_.valid()) _exit(255);
+  if (!filtered_ && plan_.channel->send(Notice::failed, stage, error.code, text)) _exit(255);
   // The launcher is gone. Who starts a created container reads the fifo.
   if (fifo_.valid()) {
     const std::string line = text + "\n";
@@ -237,7 +241,18 @@ Result<> ContainerProcess::limits() {
 
 Result<> ContainerProcess::label() { return set_labels(plan_.proc, process_); }
 
+// Nothing survives execve(2) but what the program is given; signals are as it expects them.
+Result<> ContainerProcess::settle() {
+  CGX_CHECK(close_at_exec(plan_.passed.first_closed));
+  sigset_t none;
+  sigemptyset(&none);
+  (void)signal(SIGPIPE, SIG_DFL);
+  (void)sigprocmask(SIG_SETMASK, &none, nullptr);
+  return {};
+}
+
 Result<> ContainerProcess::load_filter() {
+  plan_.progress->stage = Stage::seccomp;
   const sys::Fd listener = CGX_TRY(load_seccomp(*plan_.seccomp));
   filtered_ = true;
   // By its number and with plain calls: the filter may already stop at sendmsg(2), and wait for who gets the listener.
@@ -245,27 +260,31 @@ Result<> ContainerProcess::load_filter() {
   return {};
 }
 
-// Without no_new_privs a filter takes CAP_SYS_ADMIN, which the next stage may drop.
-Result<> ContainerProcess::early_seccomp() {
-  if (process_.no_new_privileges) return system_call(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs");
-  return plan_.seccomp != nullptr ? load_filter() : Result<>();
-}
-
-Result<> ContainerProcess::late_seccomp() {
-  return plan_.seccomp != nullptr && process_.no_new_privileges ? load_filter() : Result<>();
+Result<> ContainerProcess::no_new_privs() {
+  if (!process_.no_new_privileges) return {};
+  return system_call(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs");
 }
 
 Result<> ContainerProcess::user() {
   own_standard_streams(process_.user.uid, process_.terminal);
   (void)umask(process_.user.umask.value_or(usual_umask) & 0777U);
-  const std::string warning = CGX_TRY(become(process_.user, process_.capabilities));
+  const std::string warning = CGX_TRY(become(process_, plan_.seccomp != nullptr && !process_.no_new_privileges));
   CGX_CHECK(bind_to_parent());  // cleared by a change of ids or of capabilities
   // And that a change of ids sets to /proc/sys/fs/suid_dumpable.
   CGX_CHECK(system_call(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE"));
   return warn(warning);
 }
 
-Result<> ContainerProcess::cwd() { return enter_directory(process_.cwd); }
+// By root of the container, which may search where its user may not. What it may not, as on a file system of a network,
+// the user may.
+Result<> ContainerProcess::early_cwd() {
+  auto entered = enter_directory(process_.cwd);
+  in_cwd_ = entered.has_value();
+  if (in_cwd_ || entered.error().code == EACCES || entered.error().code == EPERM) return {};
+  return entered;
+}
+
+Result<> ContainerProcess::cwd() { return in_cwd_ ? Result<>() : enter_directory(process_.cwd); }
 
 Result<> ContainerProcess::program() {
   env_ = environment_of(process_, plan_.passed.listening);
@@ -277,7 +296,11 @@ Result<> ContainerProcess::ready() {
   if (plan_.confirm || plan_.start_fifo >= 0) CGX_CHECK(ask(Notice::ready));
   // Asked once more, since the parent may have ended before the signal was bound to its end again.
   if (plan_.channel->ended()) _exit(1);
-  return system_call(prctl(PR_SET_PDEATHSIG, 0), "PR_SET_PDEATHSIG");
+  CGX_CHECK(system_call(prctl(PR_SET_PDEATHSIG, 0), "PR_SET_PDEATHSIG"));
+  if (plan_.seccomp == nullptr || !plan_.seccomp->notifies) return {};
+  // The launcher hands its listener over, and is gone when the program is executed: this filter is loaded now.
+  CGX_CHECK(settle());
+  return load_filter();
 }
 
 Result<> ContainerProcess::start() {
@@ -291,7 +314,7 @@ Result<> ContainerProcess::start() {
     (void)signal(SIGPIPE, SIG_IGN);
     (void)sigprocmask(SIG_SETMASK, &none, nullptr);
     // The end of the socket is how the launcher learns that the container waits, on its own.
-    CGX_CHECK(plan_.channel->send(Notice::go, Stage::start));
+    CGX_CHECK(plan_.channel->tell_plainly(Notice::go, Stage::start, 0));
     const std::string name = fmt::format("self/fd/{}", plan_.start_fifo);
     do {
       fifo_.reset(openat(plan_.proc, name.c_str(), O_WRONLY | O_CLOEXEC));
@@ -299,22 +322,29 @@ Result<> ContainerProcess::start() {
     if (!fifo_.valid()) return fail_errno(errno, "start fifo");
   }
   const auto& hooks = plan_.spec->hooks.start_container;
-  if (plan_.target < 0 && !hooks.empty())
-    // A program of the container: it sees nothing of the host's environment, and is in the container's directory.
-    return run_hooks(
-        hooks, "startContainer", {.state = plan_.state_json("created", getpid()), .directory = ".", .env = &env_});
-  return {};
+  if (plan_.target >= 0 || hooks.empty()) return {};
+  // Programs of the container: they see nothing of the host's environment, are in the container's directory and under
+  // its filter.
+  HookInput input{.state = plan_.state_json("created", getpid()), .directory = ".", .env = &env_, .confine = nullptr};
+  if (plan_.seccomp != nullptr && !filtered_)
+    input.confine = [this]() -> Result<> {
+      (void)CGX_TRY(load_seccomp(*plan_.seccomp));
+      return {};
+    };
+  return run_hooks(hooks, "startContainer", input);
 }
 
 Result<> ContainerProcess::exec() {
   const std::vector<char*> argv = pointers_to(process_.args);
   const std::vector<char*> env = pointers_to(env_);
-  // Once more: what was opened since, by the libraries too.
-  CGX_CHECK(close_at_exec(plan_.passed.first_closed));
-  sigset_t none;
-  sigemptyset(&none);
-  (void)signal(SIGPIPE, SIG_DFL);
-  (void)sigprocmask(SIG_SETMASK, &none, nullptr);
+  if (!filtered_) {
+    // Once more: what was opened since, by the libraries too.
+    CGX_CHECK(settle());
+    // The last, whether by no_new_privs or by a capability that was kept for it: from here on the filter is asked for
+    // execve(2) alone.
+    if (plan_.seccomp != nullptr) CGX_CHECK(load_filter());
+    plan_.progress->stage = Stage::exec;
+  }
   (void)execve(path_.c_str(), argv.data(), env.data());
   std::string reason = errno_text(errno);
   if (!reason.empty() && reason[0] >= 'A' && reason[0] <= 'Z') reason[0] = static_cast<char>(reason[0] - 'A' + 'a');
@@ -337,11 +367,11 @@ constexpr std::array first_process{
     P::Step{Stage::protect, &P::protect},
     P::Step{Stage::limits, &P::limits},
     P::Step{Stage::label, &P::label},
-    P::Step{Stage::seccomp, &P::early_seccomp},
+    P::Step{Stage::user, &P::no_new_privs},
+    P::Step{Stage::cwd, &P::early_cwd},
     P::Step{Stage::user, &P::user},
     P::Step{Stage::cwd, &P::cwd},
     P::Step{Stage::program, &P::program},
-    P::Step{Stage::seccomp, &P::late_seccomp},
     P::Step{Stage::ready, &P::ready},
     P::Step{Stage::start, &P::start},
     P::Step{Stage::exec, &P::exec},
@@ -353,11 +383,11 @@ constexpr std::array further_process{
     P::Step{Stage::terminal, &P::terminal},
     P::Step{Stage::limits, &P::limits},
     P::Step{Stage::label, &P::label},
-    P::Step{Stage::seccomp, &P::early_seccomp},
+    P::Step{Stage::user, &P::no_new_privs},
+    P::Step{Stage::cwd, &P::early_cwd},
     P::Step{Stage::user, &P::user},
     P::Step{Stage::cwd, &P::cwd},
     P::Step{Stage::program, &P::program},
-    P::Step{Stage::seccomp, &P::late_seccomp},
     P::Step{Stage::ready, &P::ready},
     P::Step{Stage::exec, &P::exec},
 };

@@ -107,28 +107,40 @@ std::string names_of(std::uint64_t set) {
 
 }  // namespace
 
-Result<std::string> become(const User& user, const std::optional<Capabilities>& capabilities) {
+Result<std::string> become(const Process& process, bool loads_filter) {
   std::string warning;
-  if (!capabilities) {
-    CGX_CHECK(set_ids(user, false));
+  const std::uint64_t for_filter = loads_filter ? bit(CAP_SYS_ADMIN) : 0;
+  if (process.keeps_capabilities) {
+    CGX_CHECK(set_ids(process.user, loads_filter));
+    if (!loads_filter) return warning;
+    // Who was root and is not any more has lost the effective ones, and would have lost the permitted ones.
+    Sets left = CGX_TRY(sets_now());
+    if (left.effective != 0) return warning;
+    left.permitted &= for_filter;
+    left.effective = left.permitted;
+    CGX_CHECK(set(left));
     return warning;
   }
+  const Capabilities capabilities = process.capabilities.value_or(Capabilities());
   const Sets now = CGX_TRY(sets_now());
-  const std::uint64_t wanted = capabilities->bounding | capabilities->permitted | capabilities->effective |
-                               capabilities->inheritable | capabilities->ambient;
+  const std::uint64_t wanted = capabilities.bounding | capabilities.permitted | capabilities.effective |
+                               capabilities.inheritable | capabilities.ambient;
   if (const std::uint64_t missing = wanted & ~now.permitted; missing != 0)
     warning = fmt::format("capabilities that cannot be granted are left out: {}", names_of(missing));
+  if (!capabilities.unknown.empty())
+    warning += fmt::format(
+        "{}unknown capabilities are ignored: {}", warning.empty() ? "" : "; ", fmt::join(capabilities.unknown, ", "));
   Sets granted;
-  granted.permitted = capabilities->permitted & now.permitted;
-  granted.effective = capabilities->effective & granted.permitted;
-  granted.inheritable = capabilities->inheritable & now.permitted;
-  const std::uint64_t ambient = capabilities->ambient & granted.permitted & granted.inheritable;
-  if (const std::uint64_t missing = capabilities->ambient & now.permitted & ~ambient; missing != 0)
-    warning += fmt::format("{}ambient capabilities have to be permitted and inheritable too, left out: {}",
-                           warning.empty() ? "" : "; ",
-                           names_of(missing));
-  CGX_CHECK(drop_bounding(capabilities->bounding));
-  CGX_CHECK(set_ids(user, true));
+  granted.permitted = capabilities.permitted & now.permitted;
+  granted.effective = capabilities.effective & granted.permitted;
+  granted.inheritable = capabilities.inheritable & now.permitted;
+  // The kernel raises only what is permitted and inheritable too. Engines name the rest all the same, and leave it at
+  // that: it is no cause to warn.
+  const std::uint64_t ambient = capabilities.ambient & granted.permitted & granted.inheritable;
+  granted.permitted |= for_filter & now.permitted;
+  granted.effective |= for_filter & now.permitted;
+  CGX_CHECK(drop_bounding(capabilities.bounding));
+  CGX_CHECK(set_ids(process.user, true));
   CGX_CHECK(set(granted));
   CGX_CHECK(raise_ambient(ambient));
   return warning;

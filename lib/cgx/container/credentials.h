@@ -11,7 +11,10 @@ namespace cgx::container {
 
 // The order is: bounding set, ids with the capabilities kept, then the sets. What the calling process does not have
 // cannot be granted: it is left out, and named in the answer, a sentence for people; empty: all was granted.
-[[nodiscard]] Result<std::string> become(const User& user, const std::optional<Capabilities>& capabilities);
+// Without capabilities in `process` it has none.
+// `loads_filter`: the process is to load a seccomp program without no_new_privs, and keeps CAP_SYS_ADMIN for it up to
+// execve(2), which makes permitted and effective anew from the others.
+[[nodiscard]] Result<std::string> become(const Process& process, bool loads_filter);
 
 // $HOME of `uid` by the container's /etc/passwd, "/" where it says nothing. The file is not trusted: no link, no fifo,
 // at most 1 MiB are read.

@@ -71,6 +71,7 @@ class Enter {
     Supervision supervision;
     supervision.proc = proc_.get();
     supervision.process = &process_;
+    supervision.seccomp = request_.seccomp ? &*request_.seccomp : nullptr;
     supervision.spec = request_.spec;
     supervision.state_json = request_.state_json;
     supervision.record = request_.record;

@@ -9,7 +9,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -17,6 +16,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/container/channel.h"
 #include "cgx/container/launch.h"
 #include "cgx/container/program.h"
 #include "cgx/sys/fd.h"
@@ -41,37 +41,50 @@ std::string output_of(const sys::Fd& file) {
   return n <= 0 ? std::string() : std::string(sys::trim(std::string_view(text.data(), static_cast<std::size_t>(n))));
 }
 
-// The hook is of a process group of its own, so that what it has started goes with it where it is over its time.
-Result<pid_t> start(const Hook& hook, const HookInput& input, int in, int out) {
-  posix_spawn_file_actions_t files;
-  posix_spawnattr_t attributes;
-  posix_spawn_file_actions_init(&files);
-  posix_spawnattr_init(&attributes);
-  posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO);
-  posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
-  posix_spawn_file_actions_adddup2(&files, out, STDERR_FILENO);
-  // A bundle may have been removed before the hooks that come after the container's end.
-  const sys::Fd directory(open(input.directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (directory.valid()) posix_spawn_file_actions_addfchdir_np(&files, directory.get());
-  posix_spawn_file_actions_addclosefrom_np(&files, 3);
-  sigset_t set;
-  sigemptyset(&set);
-  posix_spawnattr_setsigmask(&attributes, &set);
-  sigfillset(&set);
-  posix_spawnattr_setsigdefault(&attributes, &set);
-  posix_spawnattr_setpgroup(&attributes, 0);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+// What is in the process of a hook up to its program. Answers an errno.
+int become_hook(const Hook& hook, const HookInput& input, int in, int out) {
+  reset_signals();
+  sigset_t none;
+  sigemptyset(&none);
+  (void)sigprocmask(SIG_SETMASK, &none, nullptr);
   const std::vector<std::string> words = hook.args.empty() ? std::vector<std::string>{hook.path} : hook.args;
   const std::vector<char*> argv = pointers_to(words);
   const std::vector<std::string>* given = hook.env ? &*hook.env : input.env;
   const std::vector<char*> env = given != nullptr ? pointers_to(*given) : std::vector<char*>();
-  pid_t pid = -1;
-  const int rc =
-      posix_spawn(&pid, hook.path.c_str(), &files, &attributes, argv.data(), given != nullptr ? env.data() : environ);
-  posix_spawnattr_destroy(&attributes);
-  posix_spawn_file_actions_destroy(&files);
-  if (rc != 0) return fail_errno(rc, "fork/exec " + hook.path);
-  return pid;
+  if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(out, STDERR_FILENO) < 0) return errno;
+  // A bundle may have been removed before the hooks that come after the container's end.
+  (void)!chdir(input.directory.c_str());
+  if (const auto closed = close_at_exec(3); !closed) return closed.error().code;
+  if (input.confine)
+    if (const auto confined = input.confine(); !confined) return confined.error().code;
+  (void)execve(hook.path.c_str(), argv.data(), given != nullptr ? env.data() : environ);
+  return errno;
+}
+
+// The hook is of a process group of its own, so that what it has started goes with it where it is over its time.
+Result<pid_t> start(const Hook& hook, const HookInput& input, int in, int out) {
+  // Memory of both says what went wrong, since the filter of a hook may refuse to write it anywhere.
+  const SharedProgress shared;
+  Progress* progress = shared.get();
+  if (progress == nullptr) return fail_errno(ENOMEM, "mmap");
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) return fail_errno(errno, "pipe");
+  const sys::Fd reading(ends[0]);
+  sys::Fd writing(ends[1]);
+  const pid_t pid = fork();
+  if (pid < 0) return fail_errno(errno, "fork " + hook.path);
+  if (pid == 0) {
+    (void)setpgid(0, 0);
+    progress->fail(become_hook(hook, input, in, out), {});
+    _exit(127);
+  }
+  (void)setpgid(pid, pid);  // whoever is first; EACCES where the program is executed already
+  writing.reset(-1);
+  char end = 0;  // comes when the program is executed, or the process has ended
+  while (read(reading.get(), &end, 1) < 0 && errno == EINTR) continue;
+  if (!progress->failed) return pid;
+  while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) continue;
+  return fail_errno(progress->code, "fork/exec " + hook.path);
 }
 
 // False: it was over its time.

@@ -168,6 +168,7 @@ class Launch {
   void fill_supervision() {
     supervision_.proc = proc_.get();
     supervision_.process = &*spec_.process;
+    supervision_.seccomp = request_.seccomp ? &*request_.seccomp : nullptr;
     supervision_.spec = &spec_;
     supervision_.state_json = request_.state_json;
     supervision_.record = request_.record;

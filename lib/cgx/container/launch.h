@@ -90,6 +90,7 @@ struct HookInput {
   std::string state;      // the state of the container, on its stdin
   std::string directory;  // its working directory; one that is gone, or not to be entered, is passed over
   const std::vector<std::string>* env = nullptr;  // where it has none of its own; nullptr: this process's
+  std::function<Result<>()> confine = nullptr;    // in the process of each hook, as the last before its program
 };
 // Runs hooks in order; the first that fails, or is over its time, is the error.
 [[nodiscard]] Result<> run_hooks(const std::vector<Hook>& hooks, std::string_view kind, const HookInput& input);

@@ -62,7 +62,7 @@ struct Process {
   std::vector<std::string> args;
   std::vector<std::string> env;  // NAME=VALUE
   std::string cwd = "/";
-  std::optional<Capabilities> capabilities;  // none: the launcher drops nothing
+  std::optional<Capabilities> capabilities;  // none: no capability at all
   std::vector<Rlimit> rlimits;
   bool no_new_privileges = false;
   std::string apparmor_profile, selinux_label;
@@ -70,6 +70,8 @@ struct Process {
   std::optional<Scheduler> scheduler;
   std::optional<IoPriority> io_priority;
   std::optional<CpuAffinity> exec_cpu_affinity;
+  // No word of the specification, for callers who build a process themselves: what a change of ids leaves stays.
+  bool keeps_capabilities = false;
 };
 
 struct IdMapping {
@@ -227,8 +229,9 @@ struct Spec {
 // in a list). Keys that the specification does not have are ignored, as it asks for. A key that stands twice in one
 // object is an error. Any ociVersion 1.x is taken.
 [[nodiscard]] Result<Spec> read_spec(std::string_view text, std::string_view bundle);
-// The `process` object alone, of `exec --process FILE`.
-[[nodiscard]] Result<Process> read_process(std::string_view text);
+// The `process` object alone, of `exec --process FILE`. `of`: the container's own process, whose rights count where the
+// object leaves them out: capabilities, no_new_privs, rlimits and labels.
+[[nodiscard]] Result<Process> read_process(std::string_view text, const Process* of = nullptr);
 // `linux.resources` alone, of `update --resources FILE`. Also what podman sends: an object with a key "resources" no.
 [[nodiscard]] Result<Resources> read_resources(std::string_view text);
 

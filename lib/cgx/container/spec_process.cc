@@ -86,6 +86,7 @@ Result<> fill(Capabilities& to, const json::Value& from) {
 Result<> fill_rlimits(std::vector<Rlimit>& to, const json::Value& from) {
   if (!from.there()) return {};
   CGX_CHECK(from.expect(json::Kind::list));
+  to.clear();
   for (const json::Value item : from) {
     Rlimit limit;
     CGX_CHECK(item.expect(json::Kind::object));
@@ -191,9 +192,16 @@ Result<> fill(Process& to, const json::Value& from) {
   return {};
 }
 
-Result<Process> read_process(std::string_view text) {
+Result<Process> read_process(std::string_view text, const Process* of) {
   const json::Tree tree = CGX_TRY(json::parse(text));
   Process process;
+  if (of != nullptr) {
+    process.capabilities = of->capabilities;
+    process.no_new_privileges = of->no_new_privileges;
+    process.rlimits = of->rlimits;
+    process.apparmor_profile = of->apparmor_profile;
+    process.selinux_label = of->selinux_label;
+  }
   CGX_CHECK(fill(process, json::Value(tree, 0)));
   return process;
 }

@@ -237,14 +237,38 @@ std::string time_now() {
   return fmt::format("{}.{:09}Z", std::string_view(text.data(), n), ts.tv_nsec);
 }
 
-Result<std::uint64_t> start_time_of(pid_t pid) {
+namespace {
+
+// proc(5), from the third field on: they come after the name in parentheses, which may hold anything.
+struct Stat {
+  char state = 0;
+  std::uint64_t flags = 0, start = 0;
+};
+Result<Stat> stat_of(pid_t pid) {
   const auto text = sys::read_path(fmt::format("/proc/{}/stat", pid));
   if (!text) return fail_errno(text.error().code == ENOENT ? ESRCH : text.error().code, "the process");
-  // The name, in parentheses, may hold anything.
   const std::size_t end = text->rfind(')');
   const auto fields = sys::words(std::string_view(*text).substr(end == std::string::npos ? text->size() : end + 1));
-  if (fields.size() < 20 || fields[0] == "Z" || fields[0] == "X") return fail_errno(ESRCH, "the process");
-  return sys::parse_u64(fields[19]);
+  if (fields.size() < 20) return fail_errno(ESRCH, "the process");
+  return Stat{.state = fields[0].front(),
+              .flags = CGX_TRY(sys::parse_u64(fields[6])),
+              .start = CGX_TRY(sys::parse_u64(fields[19]))};
+}
+
+}  // namespace
+
+Result<std::uint64_t> start_time_of(pid_t pid) {
+  const Stat stat = CGX_TRY(stat_of(pid));
+  if (stat.state == 'Z' || stat.state == 'X') return fail_errno(ESRCH, "the process");
+  return stat.start;
+}
+
+Result<bool> has_executed(pid_t pid, std::optional<std::uint64_t> start) {
+  // PF_FORKNOEXEC of include/linux/sched.h. execve(2) takes it away before it closes descriptors.
+  constexpr std::uint64_t not_executed = 0x40;
+  const Stat stat = CGX_TRY(stat_of(pid));
+  if (start && stat.start != *start) return fail_errno(ESRCH, "the process");
+  return (stat.flags & not_executed) == 0;
 }
 
 Result<bool> process_lives(pid_t pid, std::uint64_t start) {

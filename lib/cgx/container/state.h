@@ -96,6 +96,9 @@ class Store::Entry {
 [[nodiscard]] Result<bool> init_lives(const State& state);  // of the container's first process
 // The same for who does no more than tell of it: false where it cannot be found out.
 [[nodiscard]] bool process_alive(pid_t pid, std::uint64_t start);
+// Whether the process has executed a program since it was made; a zombie answers what it had done. `start`: none for a
+// child that nobody has waited for, whose number is its own. ESRCH: there is none.
+[[nodiscard]] Result<bool> has_executed(pid_t pid, std::optional<std::uint64_t> start = {});
 [[nodiscard]] bool init_alive(const State& state);
 
 // What it is doing now, from /proc, the fifo and the freezer.

@@ -2,11 +2,13 @@
 #include "cgx/container/supervise.h"
 
 #include <cerrno>
+#include <csignal>
 
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -14,6 +16,7 @@
 #include "cgx/container/limits.h"
 #include "cgx/container/net_devices.h"
 #include "cgx/container/oom_kill.h"
+#include "cgx/container/state.h"
 #include "cgx/sys/json.h"
 
 namespace cgx::container {
@@ -78,15 +81,29 @@ class Talk {
   Result<> go() { return channel_.send(Notice::go, Stage::unborn); }
   Result<> ended() {
     const Stage stage = progress_.stage;
-    if (stage >= Stage::start) return {};
-    const std::string what = fmt::format("stage {}: the process was killed", stage_name(stage));
+    if (progress_.failed) return staged(stage, progress_.code, progress_.text.data());
+    if (born_.pid > 0 && has_executed(born_.pid).value_or(stage >= Stage::start)) return {};
+    const bool at_program = stage == Stage::exec || stage == Stage::program;
+    const std::string place =
+        at_program ? fmt::format("exec \"{}\"", s_.process->args.front()) : fmt::format("stage {}", stage_name(stage));
     // The kernel counts before it kills.
-    if (s_.group == nullptr || oom_kills(*s_.group) <= kills_) return fail(ECHILD, what);
+    if (s_.group == nullptr || oom_kills(*s_.group) <= kills_)
+      return fail(ECHILD, fmt::format("{}: the process {}", place, how_it_ended()));
     const std::string limits = memory_limits(*s_.group);
-    if (limits.empty()) return fail(ECHILD, what + " for memory: the host has none left");
-    Error error{.code = ECHILD, .what = fmt::format("{} for memory: {}", what, limits)};
+    const std::string what = fmt::format("{}: the process was killed for memory: ", place);
+    if (limits.empty()) return fail(ECHILD, what + "the host has none left");
+    Error error{.code = ECHILD, .what = what + limits};
     error.hint = "give the container more memory: starting it takes some too";
     return std::unexpected(std::move(error));
+  }
+  [[nodiscard]] std::string how_it_ended() const {
+    siginfo_t info{};
+    if (born_.pid <= 0 || waitid(P_PID, static_cast<id_t>(born_.pid), &info, WEXITED | WNOWAIT) != 0) return "ended";
+    if (info.si_code == CLD_EXITED) return fmt::format("ended with status {}", info.si_status);
+    if (info.si_status == SIGSYS && s_.seccomp != nullptr)
+      return fmt::format("was killed by the seccomp filter (SIGSYS){}",
+                         s_.seccomp->notifies ? "" : ": it has to allow execve");
+    return fmt::format("was killed by signal {}", info.si_status);
   }
   Result<> ready() {
     if (s_.trace) s_.trace(fmt::format("process {} is ready", born_.pid));
