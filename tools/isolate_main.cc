@@ -171,13 +171,8 @@ class Isolate {
     const std::uint64_t kept = spec.process->capabilities ? spec.process->capabilities->bounding : ~std::uint64_t{0};
     if (wanted_.seccomp == "default") return container::compile_seccomp(container::default_seccomp(kept));
     const std::string text = CGX_TRY(located(sys::read_path(wanted_.seccomp), "", "--seccomp", wanted_.seccomp));
-    // The object of the specification, which its parser knows as a part of a whole.
-    const std::string whole =
-        fmt::format(R"({{"ociVersion":"1.2.0","root":{{"path":"/"}},"linux":{{"seccomp":{}}}}})", text);
-    const Spec rules = CGX_TRY(located(container::read_spec(whole, "/"), "", "--seccomp", wanted_.seccomp));
-    if (!rules.linux_.seccomp)
-      return located(Result<container::SeccompProgram>(fail(EINVAL, "has no rules")), "", "--seccomp", wanted_.seccomp);
-    return container::compile_seccomp(*rules.linux_.seccomp);
+    return container::compile_seccomp(
+        CGX_TRY(located(container::read_seccomp(text, kept), "", "--seccomp", wanted_.seccomp)));
   }
 
   Isolation wanted_;

@@ -126,10 +126,30 @@ class ConfigWriter {
     CGX_CHECK(mounts());
     CGX_CHECK(linux_part());
     json_.close_object();
+    // The labels are in the record, which is JSON too.
+    JsonWriter labels;
+    labels.open_object();
+    for (const auto& [name, value] : o_.labels) labels.key(name).string(value);
+    for (const std::string& text : {json_.replaced(), labels.replaced()})
+      if (!text.empty())
+        return fail(
+            EINVAL,
+            fmt::format("\"{}\" is not UTF-8, which arguments, environment, paths and labels of containers have "
+                        "to be",
+                        escaped(text)));
     return json_.take();
   }
 
  private:
+  // Its bytes that are not ASCII in hexadecimal.
+  static std::string escaped(std::string_view text) {
+    std::string shown;
+    for (const char c : text) {
+      const auto byte = static_cast<unsigned char>(c);
+      shown += byte >= 0x20 && byte < 0x7f ? std::string(1, c) : fmt::format("\\x{:02x}", byte);
+    }
+    return shown;
+  }
   Result<> process() {
     json_.key("process").open_object().key("terminal").boolean(o_.terminal);
     json_.key("user").open_object().key("uid").number(p_.user.uid).key("gid").number(p_.user.gid);
@@ -322,11 +342,9 @@ class ConfigWriter {
     };
     const auto text = sys::read_path(o_.seccomp);
     if (!text) return refuse_it(fmt::format("cannot be read: {}", errno_text(text.error().code)));
-    const auto spec = container::read_spec(
-        fmt::format(R"({{"ociVersion":"1.3.0","root":{{"path":"/"}},"linux":{{"seccomp":{}}}}})", *text), "/");
-    if (!spec) return refuse_it(spec.error().text());
-    if (!spec->linux_.seccomp) return refuse_it("has no rules");
-    put_seccomp(json_, *spec->linux_.seccomp);
+    const auto rules = container::read_seccomp(*text, capabilities_of(o_));
+    if (!rules) return refuse_it(rules.error().text());
+    put_seccomp(json_, *rules);
     return {};
   }
 

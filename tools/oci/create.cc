@@ -73,9 +73,6 @@ class Maker {
     *spec_ = CGX_TRY(container::read_spec(bundle.config, bundle.directory));
     CGX_CHECK(check_terminal(*spec_, call_.has("console-socket"), detach_));
     preserve_ = CGX_TRY(count_of(call_, "preserve-fds"));
-    for (int i = 0; i < preserve_; ++i)
-      if (fcntl(3 + i, F_GETFD) < 0 && std::getenv("LISTEN_FDS") == nullptr)
-        return fail(EBADF, fmt::format("--preserve-fds {}: descriptor {} is not open", preserve_, 3 + i));
     Store store = CGX_TRY(Store::open(call_.root()));
     Container made{.entry = CGX_TRY(store.create(id)), .state = {}};
     State& state = made.state;
@@ -115,6 +112,8 @@ class Maker {
       request.seccomp =
           CGX_TRY(container::compile_seccomp(*spec_->linux_.seccomp, fmt::format("{}/@seccomp", call_.root())));
       for (const std::string& note : request.seccomp->notes) call_.log->debug(note);
+      if (spec_->switched_on("run.oci.seccomp_fail_unknown_syscall") && !request.seccomp->notes.empty())
+        return fail(EINVAL, fmt::format("invalid seccomp syscall `{}`", request.seccomp->notes.front()));
     }
     request.spec = spec_.get();
     request.id = made.state.id;

@@ -266,9 +266,11 @@ Result<> ContainerProcess::no_new_privs() {
 }
 
 Result<> ContainerProcess::user() {
-  own_standard_streams(process_.user.uid, process_.terminal);
+  own_standard_streams(process_.user, process_.terminal);
   (void)umask(process_.user.umask.value_or(usual_umask) & 0777U);
-  const std::string warning = CGX_TRY(become(process_, plan_.seccomp != nullptr && !process_.no_new_privileges));
+  const std::string warning = CGX_TRY(become(process_,
+                                             {.filter = plan_.seccomp != nullptr && !process_.no_new_privileges,
+                                              .groups = plan_.spec->switched_on("run.oci.keep_original_groups")}));
   CGX_CHECK(bind_to_parent());  // cleared by a change of ids or of capabilities
   // And that a change of ids sets to /proc/sys/fs/suid_dumpable.
   CGX_CHECK(system_call(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE"));

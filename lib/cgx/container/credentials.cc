@@ -15,6 +15,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/container/root_dir.h"
 #include "cgx/sys/fd.h"
 #include "cgx/sys/text.h"
 
@@ -84,8 +85,8 @@ Result<> set_groups(const User& user) {
   return fail_errno(code, "setgroups");
 }
 
-Result<> set_ids(const User& user, bool keep) {
-  CGX_CHECK(set_groups(user));
+Result<> set_ids(const User& user, bool keep, bool keep_groups) {
+  if (!keep_groups) CGX_CHECK(set_groups(user));
   if (setresgid(user.gid, user.gid, user.gid) != 0)
     return fail_errno(errno, fmt::format("gid {}{}", user.gid, errno == EINVAL ? " is not mapped here" : ""));
   if (keep && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return fail_errno(errno, "keepcaps");
@@ -107,12 +108,12 @@ std::string names_of(std::uint64_t set) {
 
 }  // namespace
 
-Result<std::string> become(const Process& process, bool loads_filter) {
+Result<std::string> become(const Process& process, Keeps keeps) {
   std::string warning;
-  const std::uint64_t for_filter = loads_filter ? bit(CAP_SYS_ADMIN) : 0;
+  const std::uint64_t for_filter = keeps.filter ? bit(CAP_SYS_ADMIN) : 0;
   if (process.keeps_capabilities) {
-    CGX_CHECK(set_ids(process.user, loads_filter));
-    if (!loads_filter) return warning;
+    CGX_CHECK(set_ids(process.user, keeps.filter, keeps.groups));
+    if (!keeps.filter) return warning;
     // Who was root and is not any more has lost the effective ones, and would have lost the permitted ones.
     Sets left = CGX_TRY(sets_now());
     if (left.effective != 0) return warning;
@@ -140,7 +141,7 @@ Result<std::string> become(const Process& process, bool loads_filter) {
   granted.permitted |= for_filter & now.permitted;
   granted.effective |= for_filter & now.permitted;
   CGX_CHECK(drop_bounding(capabilities.bounding));
-  CGX_CHECK(set_ids(process.user, true));
+  CGX_CHECK(set_ids(process.user, true, keeps.groups));
   CGX_CHECK(set(granted));
   CGX_CHECK(raise_ambient(ambient));
   return warning;
@@ -149,10 +150,11 @@ Result<std::string> become(const Process& process, bool loads_filter) {
 std::string home_of(uid_t uid) {
   constexpr std::size_t most = 1U << 20U;
   std::string root = "/";
-  const sys::Fd file(open("/etc/passwd", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  const sys::Fd top(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const auto file = open_in_root(top.get(), "etc/passwd", O_RDONLY | O_NONBLOCK | O_NOCTTY);
   struct stat st{};
-  if (!file.valid() || fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode)) return root;
-  const auto text = sys::read_all(file.get(), most);
+  if (!file || fstat(file->get(), &st) != 0 || !S_ISREG(st.st_mode)) return root;
+  const auto text = sys::read_all(file->get(), most);
   if (!text) return root;
   for (const std::string_view line : sys::lines(*text)) {
     const auto fields = sys::split(line, ':');
@@ -162,13 +164,16 @@ std::string home_of(uid_t uid) {
   return root;
 }
 
-void own_standard_streams(uid_t uid, bool terminal) {
+void own_standard_streams(const User& user, bool terminal) {
   for (int fd = 0; fd < 3; ++fd) {
     struct stat st{};
-    if (fstat(fd, &st) != 0 || st.st_uid == uid) continue;
-    if (!S_ISFIFO(st.st_mode) && !(terminal && S_ISCHR(st.st_mode))) continue;
+    if (fstat(fd, &st) != 0) continue;
+    const bool pipe = S_ISFIFO(st.st_mode);
+    if (!pipe && !(terminal && S_ISCHR(st.st_mode))) continue;
+    // The group of a terminal is that of its devpts.
+    if (st.st_uid == user.uid && (!pipe || st.st_gid == user.gid)) continue;
     // Not possible for ids that are not mapped, on read-only file systems and without rights: then it stays.
-    (void)!fchown(fd, uid, static_cast<gid_t>(-1));
+    (void)!fchown(fd, user.uid, pipe ? user.gid : static_cast<gid_t>(-1));
   }
 }
 

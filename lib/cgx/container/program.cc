@@ -67,7 +67,9 @@ Result<Passed> passed_descriptors(int preserve) {
   }
   if (preserve < 0 || preserve > 65536) return fail(EINVAL, fmt::format("cannot preserve {} descriptors", preserve));
   passed.first_closed = 3 + passed.listening + preserve;
-  for (int fd = 3; fd < passed.first_closed; ++fd) {
+  // Of those that are preserved callers name the last, and not all are open. What is opened here is closed by
+  // execve(2).
+  for (int fd = 3; fd < 3 + passed.listening; ++fd) {
     const int flags = fcntl(fd, F_GETFD);
     if (flags < 0) return fail(EBADF, fmt::format("descriptor {} is to be passed on, and is not open", fd));
     if ((flags & FD_CLOEXEC) != 0)

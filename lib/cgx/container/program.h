@@ -12,7 +12,8 @@
 namespace cgx::container {
 
 // Descriptors 3 and above that the caller got from systemd for a service (LISTEN_FDS, for this pid), and how many of
-// its own it wants to pass: all below the answer are the program's. EBADF: one of them is not open.
+// its own it wants to pass: all below the answer are the program's, as far as they are open. EBADF: a socket of
+// LISTEN_FDS is not.
 struct Passed {
   int first_closed = 3;
   int listening = 0;

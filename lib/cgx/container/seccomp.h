@@ -19,6 +19,11 @@ struct SeccompProgram {
   std::vector<std::string> notes;           // names of system calls that libseccomp does not know, left out
 };
 
+// The rules of a file that container engines have for it: what the specification has in linux.seccomp, and conditions
+// (archMap; includes and excludes of a rule: arches, caps, minKernel), by this machine and the bounding set of the
+// container. EINVAL names the place and what is wrong, an unknown key too.
+[[nodiscard]] Result<Seccomp> read_seccomp(std::string_view text, std::uint64_t bounding_capabilities);
+
 // EINVAL names the rule and what is wrong with it. `cache`: a directory where programs are kept by a digest of the
 // rules (files are written whole and renamed; a wrong or foreign file is not used); empty: none.
 [[nodiscard]] Result<SeccompProgram> compile_seccomp(const Seccomp& rules, const std::string& cache = {});

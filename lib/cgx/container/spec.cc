@@ -64,6 +64,11 @@ Result<Spec> read_spec(std::string_view text, std::string_view bundle) {
   CGX_CHECK(fill(spec.hooks, from["hooks"]));
   CGX_CHECK(fill_annotations(spec.annotations, from["annotations"]));
   CGX_CHECK(fill(spec.linux_, from["linux"]));
+  if (const json::Value rules = from["linux"]["seccomp"]; rules.there()) {
+    const bool granted = spec.process && spec.process->capabilities;
+    const std::uint64_t capabilities = granted ? spec.process->capabilities->bounding : 0;
+    CGX_CHECK(fill(spec.linux_.seccomp.emplace(), rules, capabilities, FromProfile::no));
+  }
   CGX_CHECK(check(spec));
   return spec;
 }
@@ -76,6 +81,11 @@ const Namespace* Spec::find(NamespaceType type) const {
 std::string_view Spec::annotation(std::string_view key) const {
   const auto found = std::ranges::find(annotations, key, &std::pair<std::string, std::string>::first);
   return found == annotations.end() ? std::string_view() : std::string_view(found->second);
+}
+
+bool Spec::switched_on(std::string_view key) const {
+  const std::string_view value = annotation(key);
+  return !value.empty() && value != "0" && value != "false";
 }
 
 }  // namespace cgx::container

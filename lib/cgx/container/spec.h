@@ -222,6 +222,7 @@ struct Spec {
 
   [[nodiscard]] const Namespace* find(NamespaceType type) const;
   [[nodiscard]] std::string_view annotation(std::string_view key) const;
+  [[nodiscard]] bool switched_on(std::string_view key) const;  // an annotation that says neither "0" nor "false"
 };
 
 // A bundle's config.json: `text` is its content, `bundle` the absolute directory that relative paths are of. Errors

@@ -24,8 +24,10 @@ namespace cgx::container {
 // spec_resources.cc, spec_block_io.cc
 [[nodiscard]] Result<> fill(Resources& to, const json::Value& from);
 [[nodiscard]] Result<> fill(BlockIoLimits& to, const json::Value& from);
-// spec_seccomp.cc
-[[nodiscard]] Result<> fill(Seccomp& to, const json::Value& from);
+// spec_seccomp.cc. `capabilities`: the bounding set that conditions of rules are about. A key that is not known is an
+// error in a profile alone: the specification wants it to be ignored.
+enum class FromProfile : std::uint8_t { no, yes };
+[[nodiscard]] Result<> fill(Seccomp& to, const json::Value& from, std::uint64_t capabilities, FromProfile profile);
 
 // spec_check.cc: what one part of a specification demands of another.
 [[nodiscard]] Result<> check(const Spec& spec);

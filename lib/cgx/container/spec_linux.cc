@@ -179,7 +179,6 @@ Result<> fill(Linux& to, const json::Value& from) {
   if (const json::Value resources = from["resources"]; resources.there())
     CGX_CHECK(fill(to.resources.emplace(), resources));
   CGX_CHECK(fill_propagation(to.rootfs_propagation, from["rootfsPropagation"]));
-  if (const json::Value seccomp = from["seccomp"]; seccomp.there()) CGX_CHECK(fill(to.seccomp.emplace(), seccomp));
   CGX_CHECK(json::fill(to.sysctl, from["sysctl"]));
   for (const json::Value entry : from["sysctl"]) CGX_CHECK(check_sysctl(entry));
   CGX_CHECK(fill_paths(to.masked_paths, from["maskedPaths"]));

@@ -64,6 +64,7 @@ JsonWriter& JsonWriter::key(std::string_view name) {
 JsonWriter& JsonWriter::string(std::string_view text) {
   comma();
   text_ += '"';
+  const std::string_view whole = text;
   while (!text.empty()) {
     const char c = text[0];
     std::size_t n = 1;
@@ -78,6 +79,7 @@ JsonWriter& JsonWriter::string(std::string_view text) {
       text_ += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
     } else if (n = utf8_length(text); n == 0) {
       text_ += "\xef\xbf\xbd";
+      if (replaced_.empty()) replaced_ = whole;
       n = 1;
     } else {
       text_ += text.substr(0, n);

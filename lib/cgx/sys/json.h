@@ -24,6 +24,9 @@ class JsonWriter {
   // A number, or the string "max" for sys::unlimited.
   JsonWriter& limit(std::uint64_t n);
   [[nodiscard]] const std::string& text() const { return text_; }
+  // The first text with bytes that are not UTF-8; empty: there is none. For who must not write another text than it
+  // got.
+  [[nodiscard]] const std::string& replaced() const { return replaced_; }
   // The text, and an empty writer.
   std::string take();
 
@@ -32,7 +35,7 @@ class JsonWriter {
   JsonWriter& close(char c);
   JsonWriter& raw(std::string_view text);
   void comma();
-  std::string text_;
+  std::string text_, replaced_;
   bool first_ = true;
 };
 
