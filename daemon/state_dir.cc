@@ -10,36 +10,13 @@
 
 #include <fmt/format.h>
 
+#include "cgx/sys/own_dir.h"
 #include "cgx/sys/text.h"
 
 namespace cgx::daemon {
-namespace {
-
-Result<> make_all(const std::string& path) {
-  for (std::size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
-    const std::string part = path.substr(0, slash);
-    if (mkdir(part.c_str(), 0755) == 0) {
-      // The umask must not decide who can read it.
-      if (chmod(part.c_str(), 0755) != 0) return fail_errno(errno, part);
-    } else if (errno != EEXIST) {
-      return fail_errno(errno, part);
-    }
-    if (slash == std::string::npos) return {};
-  }
-}
-
-}  // namespace
-
 Result<StateDir> StateDir::open(const std::string& path) {
-  CGX_CHECK(make_all(path));
-  auto dir = sys::open_path(path, O_RDONLY | O_DIRECTORY);
-  if (!dir) return fail_errno(dir.error().code, path);
-  struct stat status{};
-  if (fstat(dir->get(), &status) != 0) return fail_errno(errno, path);
-  if (status.st_uid != geteuid())
-    return fail(EPERM, fmt::format("{} belongs to uid {}, not to {}", path, status.st_uid, geteuid()));
-  if ((status.st_mode & 022U) != 0)
-    return fail(EPERM, fmt::format("{} can be written by others (mode {:o})", path, status.st_mode & 07777U));
+  auto dir = sys::open_own_dir(path, 0755);
+  if (!dir) return std::unexpected(std::move(dir).error());
   // Beneath the directory, whose owner is known now.
   sys::Fd lock(openat(dir->get(), "cgxd.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
   if (!lock.valid()) return fail_errno(errno, path + "/cgxd.lock");

@@ -14,6 +14,7 @@
 
 #include "cgx/image/paths.h"
 #include "cgx/image/tar.h"
+#include "cgx/sys/remove_tree.h"
 
 #include "fuzz.h"
 
@@ -61,6 +62,6 @@ void cgx::fuzz::one(std::string_view input) {
     if (!unpacked) FUZZ_CHECK(!unpacked.error().what.empty() && unpacked.error().code != 0);
     if (unpacked) FUZZ_CHECK(tree.report().entries <= 100);
   }
-  FUZZ_CHECK(remove_tree(scratch.dir.get(), "fs"));
+  FUZZ_CHECK(cgx::sys::remove_tree(scratch.dir.get(), "fs"));
   FUZZ_CHECK(std::filesystem::is_empty(scratch.path));
 }

@@ -9,10 +9,12 @@
 #include <fmt/format.h>
 
 #include "cgx/sys/json.h"
+#include "cgx/sys/own_dir.h"
 #include "cgx/sys/program.h"
 #include "cgx/sys/text.h"
 
 #include "commands.h"
+#include "layer.h"
 #include "making.h"
 #include "remove.h"
 
@@ -41,6 +43,9 @@ class Collector {
   }
 
  private:
+  [[nodiscard]] Layer layer(const std::string& name) const {
+    return {.run_root = run_root_, .data_root = data_root_, .name = name};
+  }
   void tell(const std::string& what) {
     removed_.push_back(what);
     if (!call_.json) tool::print(what + "\n");
@@ -92,7 +97,7 @@ class Collector {
       check(oci::end_processes(*state), id);
       check(oci::remove_groups(*state), id);
     }
-    check(remove_tree(fmt::format("{}/containers/{}", data_root_, id)), id);
+    if (const auto done = remove_layer(layer(id)); !done && done.error().code != EBUSY) check(done, id);
     check(entry->remove(), id);
   }
 
@@ -104,15 +109,18 @@ class Collector {
 
   void layers_without_record(Store& store) {
     const std::string path = data_root_ + "/containers";
-    const auto dir = sys::open_path(path, O_RDONLY | O_DIRECTORY);
-    if (!dir) return;
+    const auto dir = sys::find_own_dir(path);
+    if (!dir) return check(std::unexpected(dir.error()), path);
     const auto names = sys::list_dir(dir->get(), "", sys::Entries::directories);
     if (!names) return;
     for (const std::string& name : *names) {
       if (!Store::check_id(name)) continue;
       if (const auto entry = store.find(name, Store::How::look); entry || entry.error().code != ENOENT) continue;
-      tell(fmt::format("{}layer {}/{}", would(), path, name));
-      if (!call_.dry_run) check(remove_tree(fmt::format("{}/{}", path, name)), name);
+      // One of another directory of records is left alone.
+      const auto done = call_.dry_run ? check_unused(layer(name)) : remove_layer(layer(name));
+      if (!done && done.error().code == EBUSY) continue;
+      check(done, name);
+      if (done) tell(fmt::format("{}layer {}/{}", would(), path, name));
     }
   }
 

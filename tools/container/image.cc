@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "cgx/container/json_tree.h"
+#include "cgx/sys/own_dir.h"
 #include "cgx/sys/program.h"
 
 #include "root.h"
@@ -57,7 +58,8 @@ Result<Image> parse_unpacked(const std::string& name, const std::string& text) {
 // As cgx-image has it: who removes layers wants this lock alone.
 Result<sys::Fd> share_store(const std::string& data) {
   const std::string lock = data + "/layers/lock";
-  CGX_CHECK(make_directories(lock, 0700));
+  (void)CGX_TRY(sys::open_own_dir(data));
+  (void)CGX_TRY(sys::open_own_dir(lock));
   sys::Fd file(open((lock + "/store").c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file.valid()) return fail_errno(errno, lock + "/store");
   struct flock shared{};

@@ -148,10 +148,10 @@ Result<> Making::make_record() {
   return write_record(*entry_, record_);
 }
 
+Layer Making::layer() const { return {.run_root = plan_.run_root, .data_root = plan_.data_root, .name = plan_.id}; }
+
 Result<> Making::make_data() {
-  // Of the same name, and nobody's: this container is the one that has the name.
-  CGX_CHECK(remove_tree(parts_.data));
-  CGX_CHECK(make_directories(parts_.data, 0700));
+  layer_lock_ = CGX_TRY(claim_layer(layer()));
   return {};
 }
 
@@ -356,7 +356,7 @@ void Making::give_up() {
   (void)oci::end_processes(state_);
   if (groups_) groups_->undo(state_);
   (void)remove_left_group();
-  (void)remove_tree(parts_.data);
+  if (layer_lock_.valid()) (void)remove_layer(layer(), true);
   (void)entry_->remove();
 }
 
@@ -367,7 +367,7 @@ void Making::finish() {
   (void)oci::end_processes(known->state);
   (void)oci::remove_groups(known->state);
   (void)remove_left_group();
-  if (record_.remove) (void)remove_container(std::move(*known));
+  if (record_.remove) (void)remove_container(std::move(*known), true);
 }
 
 }  // namespace cgx::launcher

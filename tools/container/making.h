@@ -11,6 +11,7 @@
 
 #include "config.h"
 #include "death.h"
+#include "layer.h"
 #include "monitor.h"
 #include "record.h"
 #include "root.h"
@@ -56,6 +57,7 @@ class Making {
   static std::uint32_t host_id(std::uint32_t id, const std::vector<container::IdMapping>& maps);
   void keep_updates();
   [[nodiscard]] Result<> make_record();
+  [[nodiscard]] Layer layer() const;
   [[nodiscard]] Result<> make_data();
   [[nodiscard]] Result<> make_sources() const;
   [[nodiscard]] Result<> choose_maps();
@@ -76,6 +78,7 @@ class Making {
   std::unique_ptr<oci::GroupMaker> groups_;
   std::optional<container::SeccompProgram> seccomp_;
   sys::Fd first_root_;  // for the first launch
+  sys::Fd layer_lock_;  // as long as the monitor lives
   sys::Fd ids_;         // with a lock on the range of ids that this container has
   Counters counters_;
 };

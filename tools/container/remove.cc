@@ -1,18 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "remove.h"
 
+#include <cerrno>
+
+#include <fmt/format.h>
+
 #include "cgx/container/tracking_group.h"
 
+#include "layer.h"
 #include "making.h"
 
 namespace cgx::launcher {
 
-Result<> remove_container(Known&& known) {
+Result<> remove_container(Known&& known, bool by_monitor) {
+  // What the record says is not removed unless it is where this container's files are.
+  const Layer layer{.run_root = CGX_TRY(run_root()), .data_root = CGX_TRY(data_root()), .name = known.entry.id()};
+  if (known.record.data != layer.path()) {
+    Error e{.code = EPERM, .what = fmt::format("its files are in {}, not in {}", known.record.data, layer.path())};
+    const std::string ending = "/containers/" + layer.name;
+    if (known.record.data.ends_with(ending))
+      e.hint = fmt::format("CGX_DATA={} where it was started so",
+                           known.record.data.substr(0, known.record.data.size() - ending.size()));
+    return std::unexpected(std::move(e));
+  }
+  CGX_CHECK(check_unused(layer, by_monitor));
   CGX_CHECK(oci::end_processes(known.state));
   CGX_CHECK(oci::remove_groups(known.state));
   CGX_CHECK(remove_left_group());
   // The record last: who is killed here finds it again.
-  CGX_CHECK(remove_tree(known.record.data));
+  CGX_CHECK(remove_layer(layer, by_monitor));
   return known.entry.remove();
 }
 

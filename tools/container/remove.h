@@ -7,8 +7,8 @@
 namespace cgx::launcher {
 
 // Takes away all that is left of a container that does not run: group, layer, log, record. `known` was found with
-// Store::How::change.
-[[nodiscard]] Result<> remove_container(Known&& known);
+// Store::How::change. `by_monitor`: the caller is its monitor, which has its layer.
+[[nodiscard]] Result<> remove_container(Known&& known, bool by_monitor = false);
 // The group above those of containers, where it has become empty.
 [[nodiscard]] Result<> remove_left_group();
 

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cerrno>
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/mount.h>
@@ -90,29 +89,6 @@ std::vector<std::string_view> fields_of(std::string_view line, std::size_t least
   auto fields = sys::split(line, ':');
   if (fields.size() < least) fields.clear();
   return fields;
-}
-
-Result<> remove_below(int dir, int depth) {
-  if (depth > 4096) return fail(ELOOP, "directories are nested too deep");
-  const int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (copy < 0) return fail_errno(errno, "open");
-  DIR* stream = fdopendir(copy);
-  if (stream == nullptr) {
-    (void)close(copy);
-    return fail_errno(errno, "opendir");
-  }
-  Result<> done;
-  for (const dirent* entry = readdir(stream); entry != nullptr && done; entry = readdir(stream)) {
-    const std::string name = entry->d_name;
-    if (name == "." || name == "..") continue;
-    if (entry->d_type != DT_DIR && unlinkat(dir, name.c_str(), 0) == 0) continue;
-    const sys::Fd below(openat(dir, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    if (below.valid()) done = remove_below(below.get(), depth + 1);
-    if (done && unlinkat(dir, name.c_str(), below.valid() ? AT_REMOVEDIR : 0) != 0 && errno != ENOENT)
-      done = fail_errno(errno, name);
-  }
-  (void)closedir(stream);
-  return done;
 }
 
 // The kernel answers EINVAL to all that it does not like, and says to its log alone what that was.
@@ -230,17 +206,6 @@ Result<ImageUser> find_user(std::string_view passwd, std::string_view group, std
       user.groups.push_back(static_cast<std::uint32_t>(*gid));
   }
   return user;
-}
-
-Result<> remove_tree(const std::string& path) {
-  const sys::Fd dir(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!dir.valid()) {
-    if (errno == ENOENT) return {};
-    return fail_errno(errno, path);
-  }
-  if (auto done = remove_below(dir.get(), 0); !done) return fail(done.error().code, path + ": " + done.error().text());
-  if (rmdir(path.c_str()) != 0 && errno != ENOENT) return fail_errno(errno, path);
-  return {};
 }
 
 Result<> make_directories(const std::string& path, unsigned mode) {

@@ -34,9 +34,6 @@ struct ImageUser {
 // The pure part of it.
 [[nodiscard]] Result<ImageUser> find_user(std::string_view passwd, std::string_view group, std::string_view text);
 
-// Removes a directory and all in it, by descriptors and without following links; not what is mounted below. ENOENT is
-// no error.
-[[nodiscard]] Result<> remove_tree(const std::string& path);
 // mkdir with what is missing above it.
 [[nodiscard]] Result<> make_directories(const std::string& path, unsigned mode);
 

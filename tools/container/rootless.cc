@@ -15,6 +15,7 @@
 
 #include "cgx/container/supervise.h"
 #include "cgx/container/user_namespace.h"
+#include "cgx/sys/own_dir.h"
 #include "cgx/sys/text.h"
 
 namespace cgx::launcher {
@@ -66,9 +67,12 @@ Result<> map_ids_of(pid_t pid, uid_t uid, gid_t gid) {
 }
 
 Result<> keep_directories() {
-  const std::string run = CGX_TRY(run_root());
+  const std::string run = CGX_TRY(run_root()), data = CGX_TRY(data_root());
+  // Whose they are is seen here: in the user namespace most owners have the same id.
+  (void)CGX_TRY(sys::open_own_dir(run));
+  (void)CGX_TRY(sys::open_own_dir(data));
   (void)setenv("CGX_RUN", run.substr(0, run.rfind('/')).c_str(), 1);
-  (void)setenv("CGX_DATA", CGX_TRY(data_root()).c_str(), 1);
+  (void)setenv("CGX_DATA", data.c_str(), 1);
   return {};
 }
 

@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 
 #include "cgx/cgroupfs/tasks.h"
+#include "cgx/sys/own_dir.h"
 #include "cgx/sys/text.h"
 
 namespace cgx::container {
@@ -53,16 +54,6 @@ struct flock whole_file(short type) {
   return lock;
 }
 
-// Makes `path` and what is missing above it.
-Result<> make_store(const std::string& path) {
-  for (std::size_t at = path.find('/', 1);; at = path.find('/', at + 1)) {
-    const std::string part = path.substr(0, at);
-    if (mkdir(part.c_str(), 0700) != 0 && errno != EEXIST && errno != EISDIR)
-      return fail_errno(errno, fmt::format("mkdir {}", part));
-    if (at == std::string::npos) return {};
-  }
-}
-
 }  // namespace
 
 std::string_view status_word(Status status) {
@@ -84,10 +75,7 @@ std::string_view status_word(Status status) {
 Result<Store> Store::open(const std::string& root) {
   Store store;
   store.path_ = root;
-  CGX_CHECK(make_store(root));
-  auto dir = sys::open_path(root, O_RDONLY | O_DIRECTORY);
-  if (!dir) return fail_errno(dir.error().code, root);
-  store.dir_ = std::move(*dir);
+  store.dir_ = CGX_TRY(sys::open_own_dir(root));
   return store;
 }
 

@@ -32,7 +32,7 @@ struct State {
   std::string config;  // the bundle's config.json at create; a file of its own
 };
 
-// A directory of containers, ROOT. Made (0700) where it is missing.
+// A directory of containers, ROOT. Made (0700) where it is missing; EPERM where others can write to it: own_dir.h.
 class Store {
  public:
   [[nodiscard]] static Result<Store> open(const std::string& root);

@@ -5,9 +5,7 @@
 #include <cerrno>
 #include <climits>
 #include <deque>
-#include <memory>
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
@@ -31,29 +29,6 @@ Result<std::string> link_text(int parent, const std::string& name) {
   const ssize_t n = readlinkat(parent, name.c_str(), text.data(), text.size());
   if (n < 0) return fail_errno(errno, "cannot read the link " + name);
   return std::string(text.data(), static_cast<std::size_t>(n));
-}
-
-struct CloseDir {
-  void operator()(DIR* dir) const { (void)closedir(dir); }
-};
-
-// Removes what it can of the directory's entries. Answers the name of a directory that is not empty, else an empty one.
-Result<std::string> remove_entries(int dir) {
-  const int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (copy < 0) return fail_errno(errno, "cannot open a directory to remove it");
-  const std::unique_ptr<DIR, CloseDir> list(fdopendir(copy));
-  if (!list) return fail_errno(errno, "cannot read a directory to remove it");
-  for (errno = 0; const dirent* entry = readdir(list.get()); errno = 0) {  // NOLINT(concurrency-mt-unsafe): its own
-    std::string name = static_cast<const char*>(entry->d_name);
-    if (name == "." || name == "..") continue;
-    if (unlinkat(dir, name.c_str(), 0) == 0 || errno == ENOENT) continue;
-    if (errno != EISDIR) return fail_errno(errno, "cannot remove " + name);
-    if (unlinkat(dir, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) continue;
-    if (errno != ENOTEMPTY && errno != EEXIST) return fail_errno(errno, "cannot remove " + name);
-    return name;
-  }
-  if (errno != 0) return fail_errno(errno, "cannot read a directory to remove it");
-  return std::string();
 }
 
 }  // namespace
@@ -134,37 +109,6 @@ Result<sys::Fd> make_directory_in(int root, const std::vector<std::string>& part
     here.push_back(name);
   }
   return at;
-}
-
-// One descriptor whatever the depth is: the way up is "..", in a tree that nobody else changes.
-Result<> remove_tree(int parent, const std::string& name) {
-  if (unlinkat(parent, name.c_str(), 0) == 0 || errno == ENOENT) return {};
-  if (errno != EISDIR) return fail_errno(errno, "cannot remove " + name);
-  if (unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0) return {};
-  if (errno != ENOTEMPTY && errno != EEXIST) return fail_errno(errno, "cannot remove " + name);
-  const auto open = [](int dir, const std::string& sub) {
-    return sys::Fd(openat(dir, sub.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  };
-  std::vector<std::string> way = {name};
-  sys::Fd at = open(parent, name);
-  while (at.valid()) {
-    const std::string deeper = CGX_TRY(remove_entries(at.get()));
-    if (!deeper.empty()) {
-      at = open(at.get(), deeper);
-      way.push_back(deeper);
-      continue;
-    }
-    const std::string gone = std::move(way.back());
-    way.pop_back();
-    sys::Fd up;
-    if (!way.empty()) up = open(at.get(), "..");
-    const int dir = way.empty() ? parent : up.get();
-    if (unlinkat(dir, gone.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT)
-      return fail_errno(errno, "cannot remove " + gone);
-    if (way.empty()) return {};
-    at = std::move(up);
-  }
-  return fail_errno(errno, "cannot remove " + name);
 }
 
 }  // namespace cgx::image

@@ -30,7 +30,4 @@ struct Making {
 };
 [[nodiscard]] Result<sys::Fd> make_directory_in(int root, const std::vector<std::string>& parts, const Making& making);
 
-// Removes what is at `name`, with all that is below it, however deep. Nothing there is success. No link is followed.
-[[nodiscard]] Result<> remove_tree(int parent, const std::string& name);
-
 }  // namespace cgx::image

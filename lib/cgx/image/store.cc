@@ -16,6 +16,8 @@
 #include "cgx/container/json_tree.h"
 #include "cgx/image/tar.h"
 #include "cgx/sys/json.h"
+#include "cgx/sys/own_dir.h"
+#include "cgx/sys/remove_tree.h"
 
 namespace cgx::image {
 namespace {
@@ -91,17 +93,15 @@ Result<TreeReport> unpack_layer(
 }
 
 Result<Store> Store::open(const std::string& path) {
-  if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
-    return located(Result<Store>(fail_errno(errno, path)), "store");
+  auto own = sys::open_own_dir(path);
+  if (!own) return located(Result<Store>(std::unexpected(own.error())), "store");
   Store store;
   char* real = realpath(path.c_str(), nullptr);
   if (real == nullptr) return located(Result<Store>(fail_errno(errno, path)), "store");
   store.path_ = std::string(real) + "/layers";
   free(real);  // NOLINT: of realpath(3)
   const auto opened = [&]() -> Result<> {
-    const sys::Fd root =
-        CGX_TRY(sys::open_path(store.path_.substr(0, store.path_.rfind('/')) + "/", O_RDONLY | O_DIRECTORY));
-    store.layers_ = CGX_TRY(store_directory(root.get(), "layers", 0700));
+    store.layers_ = CGX_TRY(store_directory(own->get(), "layers", 0700));
     struct stat st{};
     if (fstat(store.layers_.get(), &st) != 0) return fail_errno(errno, "layers");
     // Files of layers are reachable by nobody but through a container (CVE-2021-41091).
@@ -164,7 +164,7 @@ Result<> Store::unpack(const Layout& layout,
                        const UnpackOptions& options) const {
   const std::string hex = diff_id.hex();
   const sys::Fd blob = CGX_TRY(layout.open_blob(descriptor));
-  CGX_CHECK(remove_tree(temporary_.get(), hex));  // of one who was killed
+  CGX_CHECK(sys::remove_tree(temporary_.get(), hex));  // of one who was killed
   const auto make = [&]() -> Result<> {
     const sys::Fd dir = CGX_TRY(store_directory(temporary_.get(), hex, 0700));
     const sys::Fd root = CGX_TRY(store_directory(dir.get(), "fs", 0755));
@@ -180,7 +180,7 @@ Result<> Store::unpack(const Layout& layout,
     return {};
   };
   auto made = make();
-  if (!made) (void)remove_tree(temporary_.get(), hex);  // the first error counts; clean() tries again
+  if (!made) (void)sys::remove_tree(temporary_.get(), hex);  // the first error counts; clean() tries again
   return made;
 }
 
@@ -219,7 +219,7 @@ Result<std::vector<std::string>> Store::clean() {
       const auto held = lock(name, F_WRLCK, false);
       if (!held && (held.error().code == EAGAIN || held.error().code == EACCES)) continue;  // somebody is at work
       if (!held) return std::unexpected(held.error());
-      if (auto gone = remove_tree(dir, name); !gone)
+      if (auto gone = sys::remove_tree(dir, name); !gone)
         return located(
             Result<std::vector<std::string>>(std::unexpected(gone.error())), "clean", {}, path_ + "/" + part + name);
       if (!is_lock) (void)unlinkat(locks_.get(), name.c_str(), 0);  // made by this look
@@ -238,12 +238,12 @@ Result<std::vector<Digest>> Store::prune(const std::vector<Digest>& keep) {
     const auto diff_id = Digest::parse_hex(name);
     if (!diff_id || std::ranges::find(keep, *diff_id) != keep.end()) continue;
     const sys::Fd held = CGX_TRY(lock(name, F_WRLCK, true));
-    CGX_CHECK(remove_tree(temporary_.get(), name));
+    CGX_CHECK(sys::remove_tree(temporary_.get(), name));
     if (renameat(ready_.get(), name.c_str(), temporary_.get(), name.c_str()) != 0) {
       if (errno == ENOENT) continue;
       return located(Result<std::vector<Digest>>(fail_errno(errno, "cannot be removed")), "prune", {}, diff_id->text());
     }
-    auto gone = remove_tree(temporary_.get(), name);
+    auto gone = sys::remove_tree(temporary_.get(), name);
     (void)unlinkat(locks_.get(), name.c_str(), 0);
     if (!gone) return located(Result<std::vector<Digest>>(std::unexpected(gone.error())), "prune", {}, diff_id->text());
     removed.push_back(*diff_id);

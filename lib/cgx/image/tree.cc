@@ -12,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/sys/remove_tree.h"
 #include "cgx/sys/xattr.h"
 
 namespace cgx::image {
@@ -107,7 +108,7 @@ Result<LayerTree::Place> LayerTree::place_of(const std::vector<std::string>& par
 Result<> LayerTree::take_away(int parent, const std::string& name) {
   struct stat st{};
   if (fstatat(parent, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return fail_errno(errno, "cannot be replaced");
-  CGX_CHECK(remove_tree(parent, name));
+  CGX_CHECK(sys::remove_tree(parent, name));
   // The directory that is kept open may be gone, or may be another one where a link was.
   if (S_ISDIR(st.st_mode) || S_ISLNK(st.st_mode)) parent_known_ = false;
   return {};
@@ -280,7 +281,7 @@ Result<> LayerTree::node(const std::vector<std::string>& parts, mode_t type, dev
   if (!made && is_device) {
     ++report_.devices;
     // Nor does an older one stay.
-    return remove_tree(place.parent, place.name);
+    return sys::remove_tree(place.parent, place.name);
   }
   if (!made) return fail_errno(EPERM, "cannot be made");
   CGX_CHECK(give_to(place.parent, place.name.c_str(), a));

@@ -13,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/sys/own_dir.h"
 #include "cgx/sys/text.h"
 
 namespace cgx::net {
@@ -154,7 +155,7 @@ Result<Record> Record::parse(std::string_view text) {
 }
 
 Result<Store> Store::open(const std::string& dir) {
-  CGX_CHECK(make_dir(dir));
+  (void)CGX_TRY(sys::open_own_dir(dir, 0755));
   const std::string path = dir + "/net.lock";
   sys::Fd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!lock.valid()) return file_error("open", path);

@@ -21,6 +21,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/sys/own_dir.h"
 #include "cgx/sys/text.h"
 
 namespace cgx::policy {
@@ -197,6 +198,10 @@ Result<Record> Record::parse(std::string_view text) { return Parser(text).run();
 
 Result<Record> read_record(const std::string& state_dir) {
   const std::string path = path_of(state_dir);
+  if (const auto dir = sys::find_trusted_dir(state_dir); !dir) {
+    if (dir.error().code == EPERM) return std::unexpected(dir.error());
+    return dir.error().code == ENOENT ? Result<Record>(Record{}) : cannot("read", path, dir.error().code);
+  }
   const auto text = sys::read_path(path);
   if (!text) return text.error().code == ENOENT ? Result<Record>(Record{}) : cannot("read", path, text.error().code);
   auto record = Record::parse(*text);
@@ -209,7 +214,10 @@ Result<Record> read_record(const std::string& state_dir) {
 }
 
 Result<RecordFile> RecordFile::open(const std::string& state_dir) {
-  if (mkdir(state_dir.c_str(), 0755) != 0 && errno != EEXIST) return cannot("make", state_dir, errno);
+  if (const auto dir = sys::open_own_dir(state_dir, 0755); !dir) {
+    if (dir.error().code == EPERM) return std::unexpected(dir.error());
+    return cannot("make", state_dir, dir.error().code);
+  }
   const std::string path = path_of(state_dir) + ".lock";
   sys::Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
   if (!fd.valid()) return cannot("open", path, errno);

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cgx/sys/own_dir.h"
+
+#include <cerrno>
+#include <cstdlib>
+#include <optional>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/sys/text.h"
+
+namespace cgx::sys {
+namespace {
+
+// The id that stands for all that are not mapped in a user namespace: root of the host among them.
+constexpr uid_t overflow_uid = 65534;
+
+bool in_user_namespace() {
+  static const bool inside = [] {
+    const auto map = read_path("/proc/self/uid_map");
+    const auto fields = map ? words(*map) : std::vector<std::string_view>{};
+    return fields.size() != 3 || fields[1] != "0" || fields[2] != "4294967295";
+  }();
+  return inside;
+}
+
+bool is_trusted(uid_t uid) { return uid == 0 || uid == geteuid() || (uid == overflow_uid && in_user_namespace()); }
+
+std::unexpected<Error> not_believed(const std::string& path, std::string what) {
+  Error e{.code = EPERM, .what = fmt::format("{} {}", path, what)};
+  e.hint = "its contents are not believed: name another directory, or remove this one";
+  return std::unexpected(std::move(e));
+}
+
+Result<> check_above(const std::string& path, const struct stat& st) {
+  if (!is_trusted(st.st_uid)) return not_believed(path, fmt::format("belongs to uid {}", st.st_uid));
+  if ((st.st_mode & S_IWOTH) != 0 && (st.st_mode & S_ISVTX) == 0)
+    return not_believed(path, fmt::format("can be written by everybody (mode {:o})", st.st_mode & 07777U));
+  return {};
+}
+
+enum class Owner : std::uint8_t { caller, trusted };
+
+Result<> check_last(const std::string& path, const struct stat& st, Owner owner) {
+  if (st.st_uid != geteuid() && !(owner == Owner::trusted && is_trusted(st.st_uid)))
+    return not_believed(path, fmt::format("belongs to uid {}, not to {}", st.st_uid, geteuid()));
+  if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+    return not_believed(path, fmt::format("can be written by others (mode {:o})", st.st_mode & 07777U));
+  return {};
+}
+
+// The link belongs to root or the caller. All of where it leads to is looked at too.
+Result<std::string> target_of(const std::string& link, const std::vector<std::string>& parts, std::size_t next) {
+  char* const real = realpath(link.c_str(), nullptr);
+  if (real == nullptr) return fail_errno(errno, link);
+  std::string path(real);
+  free(real);  // NOLINT: of realpath(3)
+  for (; next < parts.size(); ++next) path += "/" + parts[next];
+  return path;
+}
+
+Result<Fd> open_checked(const std::string& path, std::optional<unsigned> make, Owner owner, int links = 0) {
+  std::string here = path.starts_with('/') ? "/" : ".";
+  Fd at = CGX_TRY(open_path(here, O_PATH | O_DIRECTORY));
+  struct stat st{};
+  if (fstat(at.get(), &st) != 0) return fail_errno(errno, here);
+  std::vector<std::string> parts;
+  for (const std::string_view part : split(path, '/'))
+    if (!part.empty() && part != ".") parts.emplace_back(part);
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const char* part = parts[i].c_str();
+    CGX_CHECK(check_above(here, st));
+    here += here.ends_with('/') ? parts[i] : "/" + parts[i];
+    int found = fstatat(at.get(), part, &st, AT_SYMLINK_NOFOLLOW);
+    if (found != 0 && errno == ENOENT && make) {
+      CGX_CHECK(mutation("mkdir", here));
+      // The umask has no say.
+      if (mkdirat(at.get(), part, *make) == 0)
+        (void)fchmodat(at.get(), part, *make, 0);
+      else if (errno != EEXIST)
+        return fail_errno(errno, "mkdir " + here);
+      found = fstatat(at.get(), part, &st, AT_SYMLINK_NOFOLLOW);
+    }
+    if (found != 0) return fail_errno(errno, here);
+    const bool last = i + 1 == parts.size();
+    if (S_ISLNK(st.st_mode)) {
+      if (!is_trusted(st.st_uid)) return not_believed(here, fmt::format("is a symbolic link of uid {}", st.st_uid));
+      if (links == 40) return fail_errno(ELOOP, path);
+      return open_checked(CGX_TRY(target_of(here, parts, i + 1)), make, owner, links + 1);
+    }
+    if (!S_ISDIR(st.st_mode)) return not_believed(here, "is no directory");
+    if (last) CGX_CHECK(check_last(here, st, owner));  // before the opening, which others may have forbidden
+    // The right to look at its entries is not needed on the way.
+    at.reset(openat(at.get(), part, (last ? O_RDONLY : O_PATH) | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC));
+    if (!at.valid() || fstat(at.get(), &st) != 0) return fail_errno(errno, here);
+  }
+  CGX_CHECK(check_last(here, st, owner));
+  return at;
+}
+
+}  // namespace
+
+Result<Fd> open_own_dir(const std::string& path, unsigned mode) { return open_checked(path, mode, Owner::caller); }
+Result<Fd> find_own_dir(const std::string& path) { return open_checked(path, std::nullopt, Owner::caller); }
+Result<Fd> find_trusted_dir(const std::string& path) { return open_checked(path, std::nullopt, Owner::trusted); }
+
+}  // namespace cgx::sys
