@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // container ls. --json:
-//   {"containers": [{"name": "web", "image": "oci:images/debian:12", "command": ["httpd", "-f"],
+//   {"containers": [{"name": "web", "id": 64 digits, "image": "oci:images/debian:12", "command": ["httpd", "-f"],
 //                    "created": "2026-01-31T12:00:00.123456789Z", "started": "...", "ended": "..." | null,
 //                    "status": "running", "monitored": true, "text": "Up 3 minutes", "pid": 17 | null,
 //                    "exit_status": 137 | null, "group": "cgx/web" | null, "labels": {...}}]}
@@ -27,7 +27,15 @@ std::string listed_json(const std::vector<Known>& containers, std::int64_t now) 
   json.open_object().key("containers").open_array();
   for (const Known& known : containers) {
     const Record& r = known.record;
-    json.open_object().key("name").string(r.id).key("image").string(r.image).key("command").open_array();
+    json.open_object()
+        .key("name")
+        .string(r.id)
+        .key("id")
+        .string(r.hex_id)
+        .key("image")
+        .string(r.image)
+        .key("command")
+        .open_array();
     for (const std::string& word : r.command) json.string(word);
     json.close_array().key("created").string(r.created);
     write_optional(json.key("started"), r.started);

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <ctime>
+#include <span>
 
 #include <unistd.h>
 
@@ -212,15 +213,22 @@ Result<Known> find(std::string_view name, Store::How how) {
   auto entry = store.find(std::string(name), how);
   if (!entry && entry.error().code == ENOENT) {
     const auto ids = CGX_TRY(store.ids());
-    std::vector<std::string_view> begins;
-    std::ranges::copy_if(ids, std::back_inserter(begins), [&](const std::string& id) { return id.starts_with(name); });
-    if (begins.size() > 1) return no_such(fmt::format("several begin with it: {}, {}", begins[0], begins[1]));
+    // A prefix of a name is nothing: `rm -f web` would remove webdb. Digits of an id are those of one container.
+    std::vector<std::string> begins;
+    const bool digits = name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+    for (const std::string& id : digits ? std::span<const std::string>(ids) : std::span<const std::string>()) {
+      const auto other = store.find(id, Store::How::look);
+      if (!other) continue;
+      if (const auto record = read_record(*other); record && record->hex_id.starts_with(name)) begins.push_back(id);
+    }
+    if (begins.size() > 1)
+      return no_such(fmt::format("the ids of several containers begin with it: {}, {}", begins[0], begins[1]));
     if (begins.empty()) {
       const std::string_view near = sys::nearest(name, {ids.begin(), ids.end()});
       return no_such(near.empty() ? std::string("cgx container ls -a lists them")
                                   : fmt::format("did you mean {}?", near));
     }
-    entry = store.find(std::string(begins[0]), how);
+    entry = store.find(begins[0], how);
   }
   if (!entry && entry.error().code == ENOENT) return no_such("cgx container ls -a lists them");
   return load(CGX_TRY(std::move(entry)));

@@ -78,8 +78,8 @@ struct Known {
   Status status = Status::stopped;
   bool monitored = false;  // its monitor is there
 };
-// ENOENT: `no such container`, with a hint at a name that is near. `name` may be the first letters of the name of one
-// alone. What is damaged is EBADMSG and names the file.
+// ENOENT: `no such container`, with a hint at a name that is near. `name` is a whole name, or the first digits of
+// the id of one container alone. What is damaged is EBADMSG and names the file.
 [[nodiscard]] Result<Known> find(std::string_view name, Store::How how = Store::How::look);
 // All. Those that are being made, or go meanwhile, are left out.
 struct Listing {
