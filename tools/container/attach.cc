@@ -83,6 +83,7 @@ Result<int> exec(const Call& call) {
     const sys::Fd root = CGX_TRY(located(root_of(known.state), known.record.id));
     const ImageUser found = CGX_TRY(located(find_user(root.get(), user), known.record.id, "--user"));
     inner.options.emplace_back("user", fmt::format("{}:{}", found.uid, found.gid));
+    inner.options.emplace_back("no-groups", "true");
     for (const std::uint32_t gid : found.groups) inner.options.emplace_back("additional-gids", std::to_string(gid));
   }
   inner.words.push_back(known.record.id);

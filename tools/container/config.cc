@@ -46,14 +46,16 @@ void put_list(JsonWriter& json, std::string_view key, const Words& words) {
   json.close_array();
 }
 
-void put_mount(JsonWriter& json,
-               std::string_view destination,
-               std::string_view type,
-               std::string_view source,
-               const std::vector<std::string>& options) {
-  json.open_object().key("destination").string(destination).key("type").string(type).key("source").string(source);
-  put_list(json, "options", options);
-  json.close_object();
+struct MountRow {
+  std::string destination;
+  std::string_view type;
+  std::string source;
+  std::vector<std::string> options;
+};
+
+auto depth(const MountRow& row) {
+  const std::string path = mount_point(row.destination);
+  return path == "/" ? 0 : std::ranges::count(path, '/');
 }
 
 std::uint64_t bit_of(std::string_view name) {
@@ -201,46 +203,61 @@ class ConfigWriter {
     std::vector<std::string> usual{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                                    "HOSTNAME=" + (o_.hostname.empty() ? p_.id : o_.hostname)};
     if (o_.terminal) usual.emplace_back("TERM=xterm");
-    usual.push_back("HOME=" + (p_.user.home.empty() ? "/" : p_.user.home));
+    // No HOME: whoever executes a program looks it up for its user, which need not be this one.
     return merged(merged(usual, p_.image->env), o_.env);
   }
 
   Result<> mounts() {
     using Words = std::vector<std::string>;
-    json_.key("mounts").open_array();
-    put_mount(json_, "/proc", "proc", "proc", Words{"nosuid", "noexec", "nodev"});
-    put_mount(json_, "/dev", "tmpfs", "tmpfs", Words{"nosuid", "strictatime", "mode=755", "size=65536k"});
-    put_mount(json_,
-              "/dev/pts",
-              "devpts",
-              "devpts",
-              p_.nested && p_.maps.gids.empty()
-                  ? Words{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"}
-                  : Words{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"});
-    put_mount(json_,
-              "/dev/shm",
-              "tmpfs",
-              "shm",
-              Words{"nosuid", "noexec", "nodev", "mode=1777", fmt::format("size={}", o_.shm_size)});
-    put_mount(json_, "/dev/mqueue", "mqueue", "mqueue", Words{"nosuid", "noexec", "nodev"});
+    std::vector<MountRow> rows;
+    const auto add =
+        [&](std::string destination, std::string_view type, std::string source, std::vector<std::string> options) {
+          rows.push_back({std::move(destination), type, std::move(source), std::move(options)});
+        };
+    add("/proc", "proc", "proc", Words{"nosuid", "noexec", "nodev"});
+    add("/dev", "tmpfs", "tmpfs", Words{"nosuid", "strictatime", "mode=755", "size=65536k"});
+    add("/dev/pts",
+        "devpts",
+        "devpts",
+        p_.nested && p_.maps.gids.empty()
+            ? Words{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"}
+            : Words{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"});
+    add("/dev/shm",
+        "tmpfs",
+        "shm",
+        Words{"nosuid", "noexec", "nodev", "mode=1777", fmt::format("size={}", o_.shm_size)});
+    add("/dev/mqueue", "mqueue", "mqueue", Words{"nosuid", "noexec", "nodev"});
     // The sysfs of a network namespace that is not the container's own cannot be mounted anew by its user namespace.
     if (o_.network != "none" && (p_.nested || !p_.maps.uids.empty()))
-      put_mount(json_, "/sys", "none", "/sys", Words{"rbind", "nosuid", "noexec", "nodev", "rro"});
+      add("/sys", "none", "/sys", Words{"rbind", "nosuid", "noexec", "nodev", "rro"});
     else
-      put_mount(json_, "/sys", "sysfs", "sysfs", Words{"nosuid", "noexec", "nodev", "ro"});
-    put_mount(json_, "/sys/fs/cgroup", "cgroup", "cgroup", Words{"nosuid", "noexec", "nodev", "relatime", "ro"});
+      add("/sys", "sysfs", "sysfs", Words{"nosuid", "noexec", "nodev", "ro"});
+    add("/sys/fs/cgroup", "cgroup", "cgroup", Words{"nosuid", "noexec", "nodev", "relatime", "ro"});
     for (const std::string& file : p_.host_files) {
       const std::string destination = fmt::format("/etc/{}", file);
-      if (std::ranges::find(o_.binds, destination, &Bind::destination) != o_.binds.end()) continue;
-      put_mount(json_,
-                destination,
-                "bind",
-                fmt::format("{}/{}", p_.data, file),
-                Words{"bind", o_.readonly ? "ro" : "rw", "rprivate"});
+      add(destination,
+          "bind",
+          fmt::format("{}/{}", p_.data, file),
+          Words{"bind", o_.readonly ? "ro" : "rw", "rprivate"});
     }
-    if (!p_.init.empty()) put_mount(json_, init_path, "bind", p_.init, Words{"bind", "ro", "rprivate"});
-    for (const TmpfsMount& m : o_.tmpfs) put_mount(json_, m.destination, "tmpfs", "tmpfs", m.options);
-    for (const Bind& b : o_.binds) put_mount(json_, b.destination, "bind", b.source, b.options);
+    if (!p_.init.empty()) add(init_path, "bind", p_.init, Words{"bind", "ro", "rprivate"});
+    // What was asked for stands in the place of what every container has.
+    const auto is_asked = [&](const MountRow& row) {
+      const auto same = [&](const auto& asked) { return mount_point(asked.destination) == row.destination; };
+      return std::ranges::any_of(o_.tmpfs, same) || std::ranges::any_of(o_.binds, same);
+    };
+    std::erase_if(rows, is_asked);
+    for (const TmpfsMount& m : o_.tmpfs) add(m.destination, "tmpfs", "tmpfs", m.options);
+    for (const Bind& b : o_.binds) add(b.destination, "bind", b.source, b.options);
+    // A mount hides what was mounted below its destination before.
+    std::ranges::stable_sort(rows, {}, depth);
+    json_.key("mounts").open_array();
+    for (const MountRow& row : rows) {
+      json_.open_object().key("destination").string(row.destination).key("type").string(row.type);
+      json_.key("source").string(row.source);
+      put_list(json_, "options", row.options);
+      json_.close_object();
+    }
     json_.close_array();
     return {};
   }

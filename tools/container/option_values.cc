@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
+#include <filesystem>
 
 #include <sys/resource.h>
 
@@ -40,6 +41,12 @@ constexpr std::array<UlimitName, 16> ulimit_names{{{"core", RLIMIT_CORE},
 std::unexpected<Error> bad_mount(std::string_view text, std::string what) { return bad_value(text, std::move(what)); }
 
 }  // namespace
+
+std::string mount_point(const std::string& destination) {
+  std::string path = std::filesystem::path("/" + destination).lexically_normal().string();
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  return path;
+}
 
 Result<std::optional<std::string>> parse_env(std::string_view text) {
   const std::size_t eq = text.find('=');

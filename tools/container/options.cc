@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -64,7 +65,21 @@ class OptionReader {
   Result<RunOptions> finish() {
     if (out_.remove && out_.restart != Restart::no)
       return wrong("restart", restart_text_, "and --rm contradict each other");
+    CGX_CHECK(check_destinations());
     return std::move(out_);
+  }
+
+  Result<> check_destinations() const {
+    std::set<std::string> seen;
+    const auto check = [&](const std::string& destination) -> Result<> {
+      const std::string path = mount_point(destination);
+      if (path == "/") return bad_value(destination, "is the root, and no mount destination");
+      if (!seen.insert(path).second) return bad_value(path, "is a duplicate mount destination");
+      return {};
+    };
+    for (const Bind& b : out_.binds) CGX_CHECK(check(b.destination));
+    for (const TmpfsMount& m : out_.tmpfs) CGX_CHECK(check(m.destination));
+    return {};
   }
 
   Result<> take(const std::string& name, const std::string& text) {

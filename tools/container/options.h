@@ -62,6 +62,8 @@ struct RunOptions {
 
 [[nodiscard]] Result<RunOptions> run_options(const tool::Call& call);
 
+// A destination without what says nothing: empty parts, `.` and `..`, and a slash at the end.
+[[nodiscard]] std::string mount_point(const std::string& destination);
 // One of -v, --mount, --device, --ulimit: for tests.
 [[nodiscard]] Result<Bind> parse_volume(std::string_view text);
 [[nodiscard]] Result<> parse_mount(std::string_view text, RunOptions& into);

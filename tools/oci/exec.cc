@@ -42,6 +42,8 @@ Result<container::Process> process_of(const Invocation& call, const Spec& spec) 
     process.user.uid = CGX_TRY(id_number(user.substr(0, colon), "user"));
     if (colon != std::string_view::npos) process.user.gid = CGX_TRY(id_number(user.substr(colon + 1), "user"));
   }
+  // Of no row: the launcher's, whose groups are all that the other user has. runc's --user keeps the container's.
+  if (call.on("no-groups")) process.user.additional_gids.clear();
   for (const std::string& gid : call.all("additional-gids"))
     process.user.additional_gids.push_back(CGX_TRY(id_number(gid, "additional-gids")));
   for (const std::string& name : call.all("cap")) {
