@@ -40,7 +40,7 @@ TEST_CASE("notes: kept with a group, of either version, and gone with it") {
   if (tried == 0) CGX_SKIP("needs a cgroup hierarchy");
 }
 
-TEST_CASE("notes: an owner without capabilities has its own, which root reads and replaces") {
+TEST_CASE("notes: an owner without capabilities has its own, which root does not believe") {
   const auto root = cgx::test::unified_root();
   if (geteuid() != 0 || !root) CGX_SKIP("needs to be root and a cgroup v2 hierarchy");
   const cgx::test::Group group(*root);
@@ -56,7 +56,10 @@ TEST_CASE("notes: an owner without capabilities has its own, which root reads an
         65534);
   };
   CHECK(as_owner("mine") == "mine");
-  CHECK(cgx::sys::get_note(group.fd(), "k").value_or(std::nullopt) == "mine");
+  CHECK(!cgx::sys::get_note(group.fd(), "k").value_or("failed").has_value());
+  // Nor after the group has been taken back.
+  REQUIRE(cgx::sys::change_owner(group.fd(), "", 0, 0).has_value());
+  CHECK(!cgx::sys::get_note(group.fd(), "k").value_or("failed").has_value());
   REQUIRE(cgx::sys::set_note(group.fd(), "k", "root's").has_value());
   CHECK(cgx::sys::get_note(group.fd(), "k").value_or(std::nullopt) == "root's");
   const auto fd = cgx::sys::open_beneath(group.fd(), ".", O_RDONLY | O_DIRECTORY);

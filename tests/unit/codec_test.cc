@@ -22,9 +22,11 @@ class FakeView final : public View {
  public:
   std::map<std::string, std::string, std::less<>> texts;
   std::map<std::string, Value, std::less<>> change;
+  std::string unreadable;
 
   FakeView(std::initializer_list<std::pair<const std::string, std::string>> files) : texts(files) {}
   [[nodiscard]] Result<std::string> read(Controller /*controller*/, std::string_view file) const override {
+    if (file == unreadable) return fail_errno(EIO, file);
     const auto at = texts.find(file);
     if (at == texts.end()) return fail_errno(ENOENT, file);
     return at->second;
@@ -229,6 +231,22 @@ TEST_CASE("codec: device rules on v1 carry their way back") {
   REQUIRE(writes.has_value());
   REQUIRE_FALSE(writes->empty());
   CHECK(writes->front().undo == std::vector<FileWrite>{{"devices.allow", "c 1:3 w"}});
+}
+
+TEST_CASE("codec: device rules are not worked out from what cannot be read") {
+  const Knob& k = *find_knob("device");
+  for (const auto& [version, file] : {std::pair{v1, "devices.list"}, {v1, "@note.devices"}, {v2, "@devices"}}) {
+    CAPTURE(file);
+    FakeView view{{"devices.list", "a *:* rwm\n"}};
+    view.unreadable = file;
+    const Backing& b = version == v1 ? k.v1 : k.v2;
+    const auto writes = b.encode(k, b, *parse_value(k, "deny a", {}), view);
+    REQUIRE_FALSE(writes.has_value());
+    CHECK(writes.error().code == EIO);
+    const auto read = b.decode(k, b, view);
+    REQUIRE_FALSE(read.has_value());
+    CHECK(read.error().code == EIO);
+  }
 }
 
 // ---- the way back

@@ -41,6 +41,8 @@ class NewGroupView final : public View {
     auto text = parent_.read(controller, file);
     if (text || file.starts_with('@')) return text;
     if (file.find(".bfq.") != std::string_view::npos) return text;
+    // A list that could not be read is not an empty one.
+    if (text.error().code != ENOENT) return text;
     return std::string();
   }
   [[nodiscard]] std::vector<std::string> files(Controller controller) const override {

@@ -135,7 +135,9 @@ Read get_io_weight(const Knob& /*k*/, const Backing& b, const View& view) {
   };
   take(CGX_TRY(view.read(b.controller, *file)));
   // blkio.bfq.weight_device repeats the default as `default N`.
-  if (const auto devices = view.read(b.controller, fmt::format("{}_device", *file)))
+  const auto devices = view.read(b.controller, fmt::format("{}_device", *file));
+  if (!devices && devices.error().code != ENOENT) return std::unexpected(devices.error());
+  if (devices)
     for (const std::string_view line : sys::lines(*devices))
       if (!line.starts_with("default")) take(std::string(line));
   return Value(std::move(table));
@@ -184,9 +186,12 @@ Read get_hugetlb(const Knob& /*k*/, const Backing& b, const View& view) {
 
 namespace {
 
-std::string view_text(const View& view, const Backing& b, std::string_view file) {
-  const auto text = view.read(b.controller, file);
-  return text ? *text : std::string();
+// Empty where there is no such note. A read that failed is an error: an empty list of devices allows nothing, so that a
+// denying rule would have nothing to write.
+Result<std::string> note_text(const View& view, const Backing& b, std::string_view note) {
+  auto text = view.read(b.controller, note);
+  if (!text && (text.error().code == ENODATA || text.error().code == ENOENT)) return std::string();
+  return text;
 }
 
 }  // namespace
@@ -197,16 +202,17 @@ Writes put_devices(const Knob& k, const Backing& b, const Value& v, const View& 
     rules.push_back(CGX_TRY(parse_device_rule(line, {})));
   std::vector<FileWrite> writes;
   if (b.files[0].starts_with('@')) {
-    const DeviceList now = CGX_TRY(DeviceList::parse(view_text(view, b, b.files[0])));
+    const DeviceList now = CGX_TRY(DeviceList::parse(CGX_TRY(note_text(view, b, b.files[0]))));
     const DeviceList wanted = CGX_TRY(with_rules(now, rules));
     if (!(wanted == now)) writes.push_back({std::string(b.files[0]), wanted.text()});
     return writes;
   }
   const std::string note = fmt::format("@note.{}", k.name);
-  const std::string stored = view_text(view, b, note);
+  const std::string stored = CGX_TRY(note_text(view, b, note));
+  const std::string list = CGX_TRY(view.read(b.controller, b.files[2]));
   // The kernel hides exceptions while it allows by default; they are kept with the group as they were set.
-  DeviceList now = CGX_TRY(current_devices(view_text(view, b, b.files[2]),
-                                           stored.empty() ? std::nullopt : std::optional<std::string_view>(stored)));
+  DeviceList now =
+      CGX_TRY(current_devices(list, stored.empty() ? std::nullopt : std::optional<std::string_view>(stored)));
   const DeviceList wanted = CGX_TRY(with_rules(now, rules));
   for (const DeviceWrite& w : device_writes(now, wanted)) {
     DeviceList next = now;
@@ -223,11 +229,11 @@ Writes put_devices(const Knob& k, const Backing& b, const Value& v, const View& 
 
 Read get_devices(const Knob& k, const Backing& b, const View& view) {
   if (b.files[0].starts_with('@')) {
-    const std::string text = view_text(view, b, b.files[0]);
+    const std::string text = CGX_TRY(note_text(view, b, b.files[0]));
     return Value(text.empty() ? std::string("allow a") : std::string(sys::trim(text)));
   }
   const std::string list = CGX_TRY(view.read(b.controller, b.files[2]));
-  const std::string stored = view_text(view, b, fmt::format("@note.{}", k.name));
+  const std::string stored = CGX_TRY(note_text(view, b, fmt::format("@note.{}", k.name)));
   const auto now = current_devices(list, stored.empty() ? std::nullopt : std::optional<std::string_view>(stored));
   return Value(std::string(sys::trim(now ? now->text() : list)));
 }

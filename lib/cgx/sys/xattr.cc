@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cgx/sys/xattr.h"
 
+#include <array>
 #include <cerrno>
 #include <cstddef>
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/limits.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include "cgx/sys/fd.h"
 
@@ -18,6 +23,26 @@ std::string user(std::string_view key) { return "user.cgx." + std::string(key); 
 
 // The errno with which a class of attributes answers that this process or this file system cannot have it.
 bool class_refused(int code) { return code == EPERM || code == EOPNOTSUPP; }
+
+// Whether the kernel lets this thread use trusted.*: CAP_SYS_ADMIN in the first user namespace, whose inode is fixed.
+bool uses_trusted() {
+  constexpr ino_t first_user_namespace = 0xEFFFFFFD;
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> caps{};
+  if (syscall(SYS_capget, &header, caps.data()) != 0) return false;
+  if ((caps[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN)) == 0) return false;
+  struct stat st{};
+  // Without /proc it is taken for the first one: there, less is believed.
+  return stat("/proc/self/ns/user", &st) != 0 || st.st_ino == first_user_namespace;
+}
+
+// The owner of a directory writes its user.* as he likes. So they are notes for himself only, and none for who has the
+// class that nobody else writes: the directory may have had another owner before.
+Result<bool> believes_user_notes(int fd) {
+  struct stat st{};
+  if (fstat(fd, &st) != 0) return fail(errno, errno_text(errno));
+  return st.st_uid == geteuid() && !uses_trusted();
+}
 
 }  // namespace
 
@@ -52,6 +77,7 @@ Result<std::optional<std::string>> get_note(int dir, std::string_view key) {
   // Without the capability the kernel says that there is no such attribute, so that the order needs no check of it.
   auto note = get_xattr(fd.get(), trusted(key));
   if (note ? note->has_value() : !class_refused(note.error().code)) return note;
+  if (!CGX_TRY(believes_user_notes(fd.get()))) return std::nullopt;
   note = get_xattr(fd.get(), user(key));
   if (!note && class_refused(note.error().code)) return std::nullopt;
   return note;

@@ -19,7 +19,8 @@ namespace cgx::sys {
 [[nodiscard]] Result<> remove_xattr(int fd, const std::string& name);
 
 // A note of directory `dir` (any descriptor, O_PATH too, as it is opened anew): the attribute trusted.cgx.KEY, which
-// only CAP_SYS_ADMIN can read and write, else user.cgx.KEY, which cgroup v2 has and v1 has not (EOPNOTSUPP).
+// only CAP_SYS_ADMIN can read and write, else user.cgx.KEY, which v1 has not on older kernels (EOPNOTSUPP).
+// The owner of a group can forge the latter: it is read by him alone, and never with the right to trusted.*.
 [[nodiscard]] Result<std::optional<std::string>> get_note(int dir, std::string_view key);
 // Writing as root takes an older note of the user's class away, so that one note is left.
 [[nodiscard]] Result<> set_note(int dir, std::string_view key, std::string_view value);
