@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "cgx/cgroupfs/hierarchy.h"
 #include "cgx/model/knob.h"
 #include "cgx/sys/result.h"
 
@@ -117,6 +118,8 @@ int report(const Error& error, std::string_view command, bool json);
 // The functions of the rows, a file a command or a few close ones.
 Result<int> run_create(const Call&);
 Result<int> run_set(const Call&);
+// Of groups whose names are counted from others than the roots (Hierarchies::nested()).
+[[nodiscard]] Result<int> run_set_in(const Hierarchies& hierarchies, const Call& call);
 Result<int> run_get(const Call&);
 Result<int> run_delete(const Call&);
 Result<int> run_exec(const Call&);

@@ -22,11 +22,10 @@ std::string json_names(const std::vector<std::string>& names, const std::vector<
   return json.take() + "\n";
 }
 
-Result<int> change(const Call& call, Desired desired) {
+Result<int> change(const Hierarchies& hierarchies, const Call& call, Desired desired) {
   const std::vector<std::string> names = CGX_TRY(names_of(call));
   desired.limits = CGX_TRY(limits_of(call));
   desired.force = call.on("force");
-  const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
   // A limit of one may forbid that of another: which is written first is the plan's to say, not the command line's.
   ChangeSet set;
   for (const std::string& name : names) {
@@ -55,14 +54,16 @@ Result<int> run_create(const Call& call) {
   for (const std::string& word : call.words)
     if (CGX_TRY(parse_group_name(word)).empty()) return bad_value(word, "is the root, which is always there");
   if (call.on("owner")) desired.owner = CGX_TRY(parse_owner(call.get("owner")));
-  return change(call, std::move(desired));
+  return change(CGX_TRY(Hierarchies::discover()), call, std::move(desired));
 }
 
-Result<int> run_set(const Call& call) {
+Result<int> run_set(const Call& call) { return run_set_in(CGX_TRY(Hierarchies::discover()), call); }
+
+Result<int> run_set_in(const Hierarchies& hierarchies, const Call& call) {
   if (call.limits.empty())
     return std::unexpected(
         Error{.code = EINVAL, .what = "no limit is given", .hint = "cgx set --help lists them", .fault = Fault::usage});
-  return change(call, Desired{});
+  return change(hierarchies, call, Desired{});
 }
 
 }  // namespace cgx::tool

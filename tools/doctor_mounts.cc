@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // cgx doctor: mounts and controllers.
+#include <algorithm>
 #include <array>
 
 #include <sys/statvfs.h>
@@ -75,6 +76,21 @@ void check_hierarchy(Checks& checks, const Hierarchy& h) {
                       "limits above it cannot be seen: cgx explain knows only a part"});
 }
 
+// One mount of each hierarchy that is mounted, and to be seen at none of its mount points.
+std::vector<Mount> hidden_mounts() {
+  std::vector<Mount> hidden;
+  const auto text = sys::read_path("/proc/self/mountinfo");
+  if (!text) return hidden;
+  std::vector<Mount> seen = parse_mountinfo(*text);
+  const auto covered = std::ranges::stable_partition(seen, [](const Mount& m) { return !is_hidden(m); });
+  for (const Mount& m : covered) {
+    const auto same = [&](const Mount& other) { return other.device == m.device; };
+    if (std::ranges::none_of(seen.begin(), covered.begin(), same) && std::ranges::none_of(hidden, same))
+      hidden.push_back(m);
+  }
+  return hidden;
+}
+
 }  // namespace
 
 KernelConfig::KernelConfig() {
@@ -103,6 +119,13 @@ std::optional<char> KernelConfig::value(std::string_view option) const {
 }
 
 void check_mounts(Checks& checks, const Hierarchies* hierarchies) {
+  const auto hidden = hidden_mounts();
+  for (const Mount& m : hidden)
+    checks.push_back({hierarchies == nullptr ? Level::fail : Level::warn,
+                      "mount " + Hierarchy(m, 0).label(),
+                      fmt::format("{} is hidden: something else is mounted over it", m.dir),
+                      "umount what lies over it; nothing of this hierarchy can be reached"});
+  if (hierarchies == nullptr && !hidden.empty()) return;
   if (hierarchies == nullptr) {
     const bool proc = access("/proc/self/mountinfo", R_OK) == 0;
     checks.push_back({Level::fail,

@@ -205,6 +205,11 @@ TEST_CASE("container resources: devices") {
   REQUIRE(none);
   CHECK(none->starts_with("deny a\nallow c *:* m"));
   CHECK(none->find("allow c 1:3 rwm") != std::string::npos);
+  const auto but = device_rules_text({{.allow = true, .type = 'a', .major = {}, .minor = {}, .access = "rwm"},
+                                      {.allow = false, .type = 'c', .major = 1, .minor = 5, .access = "rwma"},
+                                      {.allow = false, .type = 'b', .major = 8, .minor = -1, .access = "w"}});
+  REQUIRE(but);
+  CHECK(*but == "deny a\nallow a\ndeny c 1:5 rwm\ndeny b 8:* w\nallow c 1:5 rwm");
   const auto text = device_rules_text({{.allow = true, .type = 'c', .major = 10, .minor = {}, .access = "wr"},
                                        {.allow = true, .type = 'a', .major = 5, .minor = -1, .access = "r"},
                                        {.allow = false, .type = 'a', .major = {}, .minor = {}, .access = {}}});
@@ -219,8 +224,8 @@ TEST_CASE("container resources: devices") {
 TEST_CASE("container resources: names of groups") {
   const Host v1(Version::v1);
   const auto name = [&](const std::string& path) {
-    const auto got = container::group_of(path, "id", v1.hierarchies());
-    return got ? *got : fmt::format("<{}>", got.error().what);
+    const auto got = container::placements_of(path, "id", v1.hierarchies());
+    return got ? got->front().group : fmt::format("<{}>", got.error().what);
   };
   CHECK(name("/a/b") == "a/b");
   CHECK(name("//a//b/") == "a/b");
@@ -230,6 +235,30 @@ TEST_CASE("container resources: names of groups") {
   // This process is in no group of these directories.
   CHECK(name("").ends_with("id"));
   CHECK(name("x/y").ends_with("x/y"));
+}
+
+TEST_CASE("container resources: groups below a caller whose groups differ by hierarchy") {
+  const Host v1(Version::v1);
+  const Hierarchies& all = v1.hierarchies();
+  REQUIRE(all.all().size() > 1);
+  const std::string first = all.all()[0].label();
+  std::vector<Base> own{{first, "job/1"}};
+  auto found = container::placements_below("x", own, all);
+  REQUIRE(found.size() == 1);
+  CHECK(found[0] == container::Placement{.group = "x", .bases = own});
+  // Everywhere the same: a name from the root.
+  own.clear();
+  for (const Hierarchy& h : all.all()) own.push_back({h.label(), "job/1"});
+  found = container::placements_below("x", own, all);
+  REQUIRE(found.size() == 1);
+  CHECK(found[0] == container::Placement{.group = "job/1/x", .bases = {}});
+  CHECK(container::placements_below("x", {}, all).at(0) == container::Placement{.group = "x", .bases = {}});
+  // cgroup2: a second answer, beside it.
+  const Host v2(Version::v2);
+  found = container::placements_below("x", {{"unified", "job/1"}}, v2.hierarchies());
+  REQUIRE(found.size() == 2);
+  CHECK(found[0] == container::Placement{.group = "job/1/x", .bases = {}});
+  CHECK(found[1] == container::Placement{.group = "job/x", .bases = {}});
 }
 
 TEST_CASE("container resources: annotations") {

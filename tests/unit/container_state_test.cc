@@ -33,7 +33,8 @@ State sample() {
   s.ready = true;
   s.group = "a/b";
   s.group_made = true;
-  s.parents_made = {"a"};
+  s.bases = {{"memory", "job/1"}, {"cpu,cpuacct", "b"}};
+  s.made = {{"memory", "a/b"}, {"memory", "a"}};
   s.tracking_made = {"a/b", "a"};
   s.annotations = {{"k", "v"}, {"", "empty key"}};
   s.config = "{}";
@@ -75,7 +76,8 @@ TEST_CASE("container state: text and back") {
   CHECK(back->pid_start == s.pid_start);
   CHECK(back->ready);
   CHECK(back->group_made);
-  CHECK(back->parents_made == s.parents_made);
+  CHECK(back->bases == s.bases);
+  CHECK(back->made == s.made);
   CHECK(back->tracking_made == s.tracking_made);
   CHECK(back->annotations == s.annotations);
   CHECK(state_text(*back) == state_text(s));

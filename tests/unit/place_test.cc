@@ -64,6 +64,28 @@ TEST_CASE("place: only what the mount shows") {
   CHECK(group_in(cgx::parse_places("0::/../x\n", whole), "/u") == "../x");
 }
 
+TEST_CASE("place: hierarchies nested in the groups of a process") {
+  using enum cgx::Controller;
+  Mount tracking = v1("/s", {});
+  tracking.name = "systemd";
+  const auto h =
+      Hierarchies::of_mounts({v1("/cpu", {cpu}), v1("/m", {memory}, "/in"), v1("/pids", {pids}), tracking, v2()});
+  const auto bases = cgx::parse_bases("5:cpu:/\n4:memory:/in/job\n3:pids:/b/c\n2:name=systemd:/s\n0::/../out\n", h);
+  CHECK(bases == std::vector<cgx::Base>{{"memory", "job"}, {"pids", "b/c"}, {"name=systemd", "s"}});
+  const auto nested = h.nested(bases);
+  REQUIRE(nested.all().size() == 4);
+  CHECK(nested.of(cpu)->path("x") == "/cpu/x");
+  CHECK(nested.of(memory)->path("x") == "/m/job/x");
+  CHECK(nested.of(memory)->mount_point() == "/m");
+  CHECK(nested.of(pids)->path("x") == "/pids/b/c/x");
+  CHECK(nested.named()[0].path("x") == "/s/s/x");
+  // Names are counted from there on.
+  const auto places = cgx::parse_places("4:memory:/in/job/x\n3:pids:/b\n1:cpu:/x\n", nested);
+  CHECK(group_in(places, "/m/job") == "x");
+  CHECK(group_in(places, "/pids/b/c") == "(none)");
+  CHECK(group_in(places, "/cpu") == "x");
+}
+
 TEST_CASE("place: a group lies in another by names, not by text") {
   CHECK(cgx::lies_in("web/api", "web"));
   CHECK(cgx::lies_in("web", "web"));

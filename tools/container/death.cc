@@ -113,7 +113,9 @@ void explain_death(const Cgroup& group, const Counters& before, Ending& ending) 
   if (const auto below = groups_below(group))  // of containers in it
     for (const std::string& name : *below) ending.oom_kills += counters_of(Cgroup(group.hierarchies(), name)).kills;
   if (ending.oom_kills > 0) {
-    ending.oom_limit = "the memory of the host";
+    const Hierarchy* h = group.hierarchies().of(Controller::memory);
+    const bool nested = h != nullptr && h->dir() != h->mount_point();
+    ending.oom_limit = nested ? "a limit of the group that it was started in" : "the memory of the host";
     upwards(group, [&](const Cgroup& g) {
       if (grown(g, &Counters::Of::limit_hits) == 0) return true;
       ending.oom_group = g.name();

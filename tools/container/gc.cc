@@ -32,7 +32,7 @@ class Collector {
     for (const std::string& id : CGX_TRY(store.ids())) look_at(store, id);
     layers_without_record(store);
     unpacked_by_half();
-    if (!call_.dry_run) (void)remove_left_group();
+    if (!call_.dry_run) (void)remove_left_group({});
     if (call_.json) {
       sys::JsonWriter json;
       json.open_object().key("removed").open_array();
@@ -103,7 +103,7 @@ class Collector {
 
   static bool has_group(const State& state) {
     if (state.group.empty()) return false;
-    const auto hierarchies = Hierarchies::discover();
+    const auto hierarchies = container::hierarchies_of(state);
     return hierarchies && !Cgroup(*hierarchies, state.group).present().empty();
   }
 

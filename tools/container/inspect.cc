@@ -75,13 +75,14 @@ void write_death(sys::JsonWriter& json, const Known& known) {
   json.close_object();
 }
 
-void write_limits(sys::JsonWriter& json, const Known& known, const Hierarchies* hierarchies) {
+void write_limits(sys::JsonWriter& json, const Known& known) {
   json.key("limits").open_object().key("given").open_array();
   for (const auto& [flag, value] : known.record.limits)
     json.open_object().key("flag").string(flag).key("value").string(value).close_object();
   json.close_array().key("in_force");
   bool there = false;
-  if (hierarchies != nullptr && !known.state.group.empty()) {
+  // Where the hierarchies cannot be read, all else still can.
+  if (const auto hierarchies = container::hierarchies_of(known.state); hierarchies && !known.state.group.empty()) {
     const Cgroup group(*hierarchies, known.state.group);
     there = !group.present().empty();
     if (there) tool::write_knobs(json, group);
@@ -90,7 +91,7 @@ void write_limits(sys::JsonWriter& json, const Known& known, const Hierarchies* 
   json.close_object();
 }
 
-void write_known(sys::JsonWriter& json, const Known& known, const Hierarchies* hierarchies, std::int64_t now) {
+void write_known(sys::JsonWriter& json, const Known& known, std::int64_t now) {
   const Record& r = known.record;
   json.open_object().key("id").string(r.id).key("image").string(r.image);
   write_texts(json, "layers", r.layers);
@@ -102,7 +103,7 @@ void write_known(sys::JsonWriter& json, const Known& known, const Hierarchies* h
   write_death(json, known);
   write_optional(json.key("group"), known.state.group);
   write_optional(json.key("systemd_scope"), known.state.systemd_scope);
-  write_limits(json, known, hierarchies);
+  write_limits(json, known);
   json.key("network").string(r.network);
   write_labels(json, r.labels);
   json.key("remove").boolean(r.remove).key("terminal").boolean(r.terminal).key("interactive").boolean(r.interactive);
@@ -125,13 +126,11 @@ void write_known(sys::JsonWriter& json, const Known& known, const Hierarchies* h
 
 Result<int> inspect(const Call& call) {
   const std::int64_t now = now_usec();
-  // Where the hierarchies cannot be read, all else still can.
-  const auto hierarchies = Hierarchies::discover();
   sys::JsonWriter json;
   json.open_array();
   const int status = for_each_name(call, [&](const std::string& name) -> Result<> {
     const Known known = CGX_TRY(find(name));
-    write_known(json, known, hierarchies ? &*hierarchies : nullptr, now);
+    write_known(json, known, now);
     return {};
   });
   json.close_array();

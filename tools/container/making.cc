@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "cgx/change/slice.h"
+#include "cgx/container/resources.h"
 #include "cgx/container/root_dir.h"
 #include "cgx/sys/program.h"
 #include "cgx/sys/text.h"
@@ -72,7 +73,10 @@ Result<std::string> group_path(const RunOptions& options, const std::string& id)
     return fmt::format("{}:cgx:{}", parent.empty() ? "machine.slice" : parent.substr(parent.rfind('/') + 1), id);
   }
   if (!parent.empty()) return fmt::format("/{}/{}", parent, id);
-  return in_user_namespace() ? std::string() : fmt::format("/{}/{}", group_top, id);
+  if (in_user_namespace()) return std::string();
+  // Who is in a group with limits does not get rid of them by a container.
+  const bool limited = CGX_TRY(container::caller_is_limited(CGX_TRY(Hierarchies::discover())));
+  return fmt::format("{}{}/{}", limited ? "" : "/", group_top, id);
 }
 
 RuntimeCall::RuntimeCall(const std::string& run_root, std::string_view command) {
@@ -355,7 +359,7 @@ void Making::give_up() {
   if (!entry_) return;
   (void)oci::end_processes(state_);
   if (groups_) groups_->undo(state_);
-  (void)remove_left_group();
+  (void)remove_left_group(state_);
   if (layer_lock_.valid()) (void)remove_layer(layer(), true);
   (void)entry_->remove();
 }
@@ -366,7 +370,7 @@ void Making::finish() {
   if (!known || known->record.monitor != getpid()) return;
   (void)oci::end_processes(known->state);
   (void)oci::remove_groups(known->state);
-  (void)remove_left_group();
+  (void)remove_left_group(known->state);
   if (record_.remove) (void)remove_container(std::move(*known), true);
 }
 

@@ -20,10 +20,11 @@
 namespace cgx::launcher {
 namespace {
 
-Result<std::string> set_paused(const Hierarchies& hierarchies, const std::string& name, bool paused) {
+Result<std::string> set_paused(const std::string& name, bool paused) {
   const Known known = CGX_TRY(find(name));
   CGX_CHECK(needs_to_run(known));
   CGX_CHECK(needs_group(known, paused ? "pause" : "unpause"));
+  const Hierarchies hierarchies = CGX_TRY(container::hierarchies_of(known.state));
   const Cgroup group(hierarchies, known.state.group);
   // Not known.status: a container that has not executed its program yet may be frozen too.
   if (CGX_TRY(frozen(group)) == paused)
@@ -35,11 +36,10 @@ Result<std::string> set_paused(const Hierarchies& hierarchies, const std::string
 }
 
 Result<int> set_all_paused(const Call& call, bool paused) {
-  const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
   sys::JsonWriter json;
   json.open_object().key("containers").open_array();
   const int status = for_each_name(call, [&](const std::string& name) -> Result<> {
-    const std::string id = CGX_TRY(set_paused(hierarchies, name, paused));
+    const std::string id = CGX_TRY(set_paused(name, paused));
     json.open_object().key("name").string(id).key("paused").boolean(paused).close_object();
     return {};
   });
@@ -124,9 +124,13 @@ Result<int> update(const Call& call) {
   Call set = call;
   set.words.clear();
   for (const Known& known : containers)
-    if (known.state.systemd_scope.empty()) set.words.push_back(known.state.group);
-  const int status = set.words.empty() ? 0 : CGX_TRY(tool::run_set(set));
-  if (status != 0) return status;
+    if (known.state.systemd_scope.empty() && known.state.bases.empty()) set.words.push_back(known.state.group);
+  if (!set.words.empty()) (void)CGX_TRY(tool::run_set(set));
+  for (const Known& known : containers) {
+    if (!known.state.systemd_scope.empty() || known.state.bases.empty()) continue;
+    set.words = {known.state.group};
+    (void)CGX_TRY(tool::run_set_in(CGX_TRY(container::hierarchies_of(known.state)), set));
+  }
   // Systemd would take back what is not a property of its unit.
   for (const Known& known : containers)
     if (!known.state.systemd_scope.empty()) CGX_CHECK(located(set_scope(call, known.state, limits), known.state.group));

@@ -26,14 +26,14 @@ Result<> remove_container(Known&& known, bool by_monitor) {
   CGX_CHECK(check_unused(layer, by_monitor));
   CGX_CHECK(oci::end_processes(known.state));
   CGX_CHECK(oci::remove_groups(known.state));
-  CGX_CHECK(remove_left_group());
+  CGX_CHECK(remove_left_group(known.state));
   // The record last: who is killed here finds it again.
   CGX_CHECK(remove_layer(layer, by_monitor));
   return known.entry.remove();
 }
 
-Result<> remove_left_group() {
-  const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
+Result<> remove_left_group(const State& state) {
+  const Hierarchies hierarchies = CGX_TRY(container::hierarchies_of(state));
   const Cgroup top(hierarchies, std::string(group_top));
   // In a named hierarchy it is the last one's too; with groups below it, it stays.
   if (top.present().empty()) return container::remove_empty_tracking_groups(hierarchies, {top.name()}), Result<>();

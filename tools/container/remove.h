@@ -10,6 +10,6 @@ namespace cgx::launcher {
 // Store::How::change. `by_monitor`: the caller is its monitor, which has its layer.
 [[nodiscard]] Result<> remove_container(Known&& known, bool by_monitor = false);
 // The group above those of containers, where it has become empty.
-[[nodiscard]] Result<> remove_left_group();
+[[nodiscard]] Result<> remove_left_group(const State& state);
 
 }  // namespace cgx::launcher

@@ -15,6 +15,7 @@
 
 #include "cgx/change/plan.h"
 #include "cgx/change/slice.h"
+#include "cgx/container/resources.h"
 
 #include "commands.h"
 #include "making.h"
@@ -64,10 +65,12 @@ Result<int> show_steps(const Call& call, const RunOptions& o, const std::string&
     struct stat st{};
     if (b.make_source && stat(b.source.c_str(), &st) != 0) text += fmt::format("volumes: mkdir {}\n", b.source);
   }
-  const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
+  Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
   Desired desired;
   const std::string path = CGX_TRY(group_path(o, id));
-  desired.group = path.starts_with('/') ? path.substr(1) : id;
+  const container::Placement place = CGX_TRY(container::placements_of(path, id, hierarchies)).front();
+  if (!place.bases.empty()) hierarchies = hierarchies.nested(place.bases);
+  desired.group = place.group;
   desired.limits = o.limits;
   desired.force = o.force;
   desired.existing = Existing::refuse;

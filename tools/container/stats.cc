@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <chrono>
 #include <map>
+#include <memory>
 #include <optional>
 #include <thread>
 
@@ -42,8 +43,9 @@ struct StatsRow {
 class StatsReader {
  public:
   static Result<StatsReader> create(const Hierarchies& hierarchies, std::vector<std::string> names) {
-    Sampler sampler = CGX_TRY(Sampler::create(hierarchies, stats_needed));
-    return StatsReader(hierarchies, std::move(names), std::move(sampler));
+    StatsReader reader(std::move(names));
+    (void)CGX_TRY(reader.source({}, hierarchies));
+    return reader;
   }
 
   // Of the containers that run now.
@@ -52,12 +54,13 @@ class StatsReader {
     std::map<std::string, Usage> now;
     for (const Known& known : CGX_TRY(containers())) {
       StatsRow row{.name = known.record.id};
-      auto usage = known.state.group.empty() ? Result<Usage>(fail(ENOENT, "")) : sampler_.read(known.state.group);
+      Source& from = *CGX_TRY(source(known.state.bases, sources_.front()->hierarchies));
+      auto usage = known.state.group.empty() ? Result<Usage>(fail(ENOENT, "")) : from.sampler->read(known.state.group);
       if (usage) {
-        const auto old = before_.find(known.state.group);
+        const auto old = before_.find(row.name);
         take(row, *usage, old == before_.end() ? nullptr : &old->second);
-        row.limit = memory_limit(known.state.group);
-        now.insert_or_assign(known.state.group, std::move(*usage));
+        row.limit = memory_limit(from.hierarchies, known.state.group);
+        now.insert_or_assign(row.name, std::move(*usage));
       } else if (usage.error().code != ENOENT) {
         return std::unexpected(std::move(usage).error());
       } else if (!known.state.group.empty()) {
@@ -72,8 +75,23 @@ class StatsReader {
   [[nodiscard]] bool of_names() const { return !names_.empty(); }
 
  private:
-  StatsReader(const Hierarchies& hierarchies, std::vector<std::string> names, Sampler sampler)
-      : hierarchies_(&hierarchies), names_(std::move(names)), sampler_(std::move(sampler)) {}
+  // A sampler for each way of counting names of groups: most containers have the first one's.
+  struct Source {
+    std::vector<Base> bases;
+    Hierarchies hierarchies;
+    std::optional<Sampler> sampler;
+  };
+
+  explicit StatsReader(std::vector<std::string> names) : names_(std::move(names)) {}
+
+  Result<Source*> source(const std::vector<Base>& bases, const Hierarchies& hierarchies) {
+    for (const auto& known : sources_)
+      if (known->bases == bases) return known.get();
+    auto made =
+        std::make_unique<Source>(Source{.bases = bases, .hierarchies = hierarchies.nested(bases), .sampler = {}});
+    made->sampler = CGX_TRY(Sampler::create(made->hierarchies, stats_needed));
+    return sources_.emplace_back(std::move(made)).get();
+  }
 
   Result<std::vector<Known>> containers() const {
     std::vector<Known> found;
@@ -100,11 +118,11 @@ class StatsReader {
   }
 
   // The lowest limit of the group and those above it; nullopt: this host has none of them.
-  [[nodiscard]] std::optional<std::uint64_t> memory_limit(std::string name) const {
+  [[nodiscard]] static std::optional<std::uint64_t> memory_limit(const Hierarchies& hierarchies, std::string name) {
     const Knob* knob = find_knob("memory.max");
     std::optional<std::uint64_t> lowest;
     while (knob != nullptr && !name.empty()) {
-      const auto value = read_knob(Cgroup(*hierarchies_, name), *knob);
+      const auto value = read_knob(Cgroup(hierarchies, name), *knob);
       const auto* limit = value && *value ? std::get_if<std::uint64_t>(&**value) : nullptr;
       if (limit != nullptr) lowest = std::min(lowest.value_or(sys::unlimited), *limit);
       const std::size_t slash = name.rfind('/');
@@ -113,9 +131,8 @@ class StatsReader {
     return lowest;
   }
 
-  const Hierarchies* hierarchies_;
   std::vector<std::string> names_;
-  Sampler sampler_;
+  std::vector<std::unique_ptr<Source>> sources_;
   std::map<std::string, Usage> before_;
 };
 

@@ -57,7 +57,7 @@ std::unexpected<Error> not_running(const Known& known) {
 // On v1 a frozen process does not see a signal, and does not even die.
 void let_it_see(const Known& known) {
   if (known.status != Status::paused) return;
-  const auto hierarchies = Hierarchies::discover();
+  const auto hierarchies = container::hierarchies_of(known.state);
   if (hierarchies) (void)thaw(Cgroup(*hierarchies, known.state.group), oci::in_seconds(10));
 }
 

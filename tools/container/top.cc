@@ -135,7 +135,7 @@ Result<int> top(const Call& call) {
   CGX_CHECK(needs_to_run(known));
   std::vector<pid_t> pids{known.state.pid};  // without a group no more is known
   if (!known.state.group.empty()) {
-    const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
+    const Hierarchies hierarchies = CGX_TRY(container::hierarchies_of(known.state));
     const Cgroup group(hierarchies, known.state.group);
     CGX_CHECK(group.require());
     pids = CGX_TRY(tasks_below(group));

@@ -67,7 +67,7 @@ Result<> end_processes(const State& state) {
   if (!init && init.error().code != ESRCH) return std::unexpected(init.error());
   if (init) CGX_CHECK(send_signal(*init, SIGKILL));
   if (!state.group.empty()) {
-    hierarchies = CGX_TRY(Hierarchies::discover());
+    hierarchies = CGX_TRY(container::hierarchies_of(state));
     const Cgroup group(*hierarchies, state.group);
     if (!group.present().empty()) {
       if (state.group_made)

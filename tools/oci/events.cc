@@ -94,7 +94,7 @@ Result<int> run_events(const Invocation& call) {
     return fail(ESRCH, fmt::format("container with id {} is not running", container.state.id));
   if (container.state.group.empty())
     return fail(ENOTSUP, "a container that has no cgroup of its own has no statistics");
-  const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
+  const Hierarchies hierarchies = CGX_TRY(container::hierarchies_of(container.state));
   const Cgroup group(hierarchies, container.state.group);
   CGX_CHECK(group.require());
   if (call.on("stats")) {

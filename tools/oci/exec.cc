@@ -175,7 +175,7 @@ Result<int> run_exec(const Invocation& call) {
   std::optional<Hierarchies> hierarchies;
   std::unique_ptr<Cgroup> group;
   if (!container.state.group.empty()) {
-    hierarchies = CGX_TRY(Hierarchies::discover());
+    hierarchies = CGX_TRY(container::hierarchies_of(container.state));
     ExecGroups groups = CGX_TRY(exec_groups(call, container.state, *hierarchies));
     group = std::make_unique<Cgroup>(*hierarchies, std::move(groups.group));
     request.apart = std::move(groups.apart);

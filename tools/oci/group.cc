@@ -2,7 +2,10 @@
 // The cgroup of a container: by cgx's own transactions, or a scope that systemd makes.
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <thread>
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -10,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/lock.h"
 #include "cgx/change/slice.h"
 #include "cgx/container/resources.h"
 #include "cgx/container/tracking_group.h"
@@ -46,6 +50,39 @@ class Placeholder {
 
 bool is_new(const Hierarchies& hierarchies, const std::string& group) {
   return Cgroup(hierarchies, group).present().empty();
+}
+
+// `group` and those above it, where they are not there yet.
+std::vector<Base> missing_groups(const Hierarchies& hierarchies, const std::string& group) {
+  std::vector<Base> missing;
+  for (const Hierarchy& h : hierarchies.all())
+    if (const auto root = h.root())
+      for (std::string_view name = group; !name.empty() && !sys::exists(*root, std::string(name));
+           name = parent_of(name))
+        missing.push_back({.hierarchy = h.label(), .group = std::string(name)});
+  return missing;
+}
+
+// Takes away what was made and is empty now: of groups above the container's, others may have come to make use.
+Result<> remove_made(const Hierarchies& hierarchies, const State& state) {
+  for (const Base& made : state.made) {
+    const auto h =
+        std::ranges::find_if(hierarchies.all(), [&](const Hierarchy& h) { return h.label() == made.hierarchy; });
+    const auto root = h != hierarchies.all().end() ? h->root() : Result<int>(-1);
+    if (h == hierarchies.all().end() || !root) continue;
+    const bool own = made.group == state.group;
+    // A process that has ended may still count for a moment.
+    for (auto pause = std::chrono::milliseconds(1);; pause *= 2) {
+      TreeLock lock;
+      CGX_CHECK(lock.take(hierarchies, TreeLock::How::alone));
+      if (own && container::remove_directory(*h, made.group)) break;
+      if (!own && (unlinkat(*root, made.group.c_str(), AT_REMOVEDIR) == 0 || errno != EBUSY)) break;
+      if (!own || pause > std::chrono::milliseconds(256)) break;
+      lock.release();
+      std::this_thread::sleep_for(pause);
+    }
+  }
+  return {};
 }
 
 Result<std::vector<Limit>> wanted_limits(const Invocation& call, const Spec& spec, const Hierarchies& hierarchies) {
@@ -123,35 +160,49 @@ Result<> GroupMaker::make(State& state, const std::function<Result<>()>& save) {
 // With controllers for statistics and updates. A group that has processes can give its children none on cgroup2, and
 // one that is somebody else's takes no child: a container without limits needs neither.
 Result<> GroupMaker::make_plain(State& state, const std::function<Result<>()>& save) {
-  desired_.group = CGX_TRY(container::group_of(spec_.linux_.cgroups_path, state.id, *hierarchies_));
+  const std::vector<container::Placement> places =
+      CGX_TRY(container::placements_of(spec_.linux_.cgroups_path, state.id, *hierarchies_));
+  const Hierarchies all = std::move(*hierarchies_);
+  const auto make_at = [&](const container::Placement& place) {
+    transaction_.reset();
+    group_.reset();
+    hierarchies_ = place.bases.empty() ? all.nested({}) : all.nested(place.bases);
+    desired_.group = place.group;
+    state.bases = place.bases;
+    return make_there(state, save);
+  };
   for (const Controller c : {Controller::cpu, Controller::memory, Controller::io, Controller::pids})
     desired_.need.add(c);
-  auto made = make_there(state, save);
-  const std::string first = desired_.group;
+  std::optional<Error> first;
+  for (const container::Placement& place : places) {
+    auto made = make_at(place);
+    if (made) return made;
+    if (!first) first = std::move(made.error());
+    if (first->code != EBUSY) break;
+  }
+  const bool without = may_do_without(*first);
   desired_.need = {};
-  if (!made && made.error().code == EBUSY) {
-    if (auto without = make_there(state, save)) {
-      call_.log->debug(made.error().text());
-      return without;
+  if (first->code == EBUSY || (without && !spec_.linux_.cgroups_path.starts_with('/'))) {
+    // Last below the caller's own group, which is the narrowest.
+    if (auto made = make_at(places.front())) {
+      call_.log->debug(first->text());
+      return made;
     }
   }
-  if (!made && may_do_without(made.error())) {
-    desired_.group = CGX_TRY(container::group_below(spec_.linux_.cgroups_path, state.id, *hierarchies_));
-    if (desired_.group != first && make_there(state, save)) return {};
-    call_.log->warning(fmt::format("the container has no cgroup of its own: {}", made.error().text()));
-    return save();
-  }
-  return made;
+  if (!without) return std::unexpected(*std::move(first));
+  const std::string what = fmt::format("the container has no cgroup of its own: {}", first->text());
+  // What was asked for and is left out is told of; that there is no group where nothing needs one is not.
+  desired_.limits.empty() ? call_.log->debug(what) : call_.log->warning(what);
+  state.bases.clear();
+  return save();
 }
 
 Result<> GroupMaker::make_there(State& state, const std::function<Result<>()>& save) {
   for (int round = 0; round < 10; ++round) {
     state.group = desired_.group;
     state.group_made = is_new(*hierarchies_, desired_.group);
-    state.parents_made.clear();
+    state.made = missing_groups(*hierarchies_, desired_.group);
     state.tracking_made = container::missing_tracking_groups(*hierarchies_, desired_.group);
-    for (std::string_view up = parent_of(desired_.group); !up.empty() && state.group_made; up = parent_of(up))
-      if (is_new(*hierarchies_, std::string(up))) state.parents_made.emplace_back(up);
     // First the note, then the deed: a kill in between leaves a note of what may be there.
     CGX_CHECK(save());
     if (!state.group_made) CGX_CHECK(refuse_used(state));
@@ -162,8 +213,9 @@ Result<> GroupMaker::make_there(State& state, const std::function<Result<>()>& s
       transaction_.reset();
       if (done.error().code == EEXIST && state.group_made) continue;  // somebody made it meanwhile
       state.group.clear();
+      state.bases.clear();
       state.group_made = false;
-      state.parents_made.clear();
+      state.made.clear();
       state.tracking_made.clear();
       return done;
     }
@@ -226,28 +278,15 @@ void GroupMaker::undo(const State& state) {
 
 Result<> remove_groups(const State& state) {
   if (state.group.empty()) return {};
-  const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
+  const Hierarchies hierarchies = CGX_TRY(container::hierarchies_of(state));
   const Cgroup group(hierarchies, state.group);
   // It first: systemd does not hear of a group that is removed under its hands, and would keep the unit.
   if (!state.systemd_scope.empty() && state.group_made) (void)ask_systemd({"stop-scope", state.systemd_scope}, {});
   if (state.group_made) CGX_CHECK(container::remove_tracking_group(hierarchies, state.group));
   container::remove_empty_tracking_groups(hierarchies, state.tracking_made);
-  if (!state.group_made) {
-    // It was there before. It goes where nobody uses it, as other runtimes have it.
-    const auto used = populated(group);
-    const auto below = children_of(group);
-    if (group.present().empty() || (used && *used) || (below && !below->empty())) return {};
-  }
   // Not begun yet, or gone already.
-  if (!group.present().empty()) CGX_CHECK(remove_group(group, state.group_made ? Below::remove : Below::keep));
-  for (const std::string& parent : state.parents_made) {
-    const Cgroup above(hierarchies, parent);
-    const auto used = populated(above);
-    const auto below = children_of(above);
-    if ((used && *used) || (below && !below->empty())) break;
-    (void)remove_group(above, Below::keep);  // somebody has come in between
-  }
-  return {};
+  if (state.group_made && !group.present().empty()) CGX_CHECK(remove_group(group, Below::remove));
+  return remove_made(hierarchies, state);
 }
 
 }  // namespace cgx::oci

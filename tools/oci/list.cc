@@ -135,7 +135,7 @@ Result<int> run_ps(const Invocation& call) {
   const Container container = CGX_TRY(find_container(call, call.words[0], Store::How::look));
   std::vector<pid_t> pids;
   if (!container.state.group.empty()) {
-    const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
+    const Hierarchies hierarchies = CGX_TRY(container::hierarchies_of(container.state));
     const Cgroup group(hierarchies, container.state.group);
     if (!group.present().empty()) pids = CGX_TRY(tasks_below(group));
   } else if (container.status != Status::stopped) {

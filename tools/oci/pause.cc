@@ -82,7 +82,7 @@ Result<int> run_pause(const Invocation& call) {
   if (container.status != Status::running && container.status != Status::created)
     return fail(EINVAL, fmt::format("container not running or created: {}", status_word(container.status)));
   CGX_CHECK(needs_group(container.state, "pause"));
-  const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
+  const Hierarchies hierarchies = CGX_TRY(container::hierarchies_of(container.state));
   CGX_CHECK(freeze(Cgroup(hierarchies, container.state.group), in_seconds(10)));
   return 0;
 }
@@ -91,7 +91,7 @@ Result<int> run_resume(const Invocation& call) {
   const Container container = CGX_TRY(find_container(call, call.words[0], Store::How::look));
   const auto not_paused = [] { return fail(EINVAL, "container not paused"); };
   if (container.status == Status::stopped || container.state.group.empty()) return not_paused();
-  const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
+  const Hierarchies hierarchies = CGX_TRY(container::hierarchies_of(container.state));
   const Cgroup group(hierarchies, container.state.group);
   // A container that was paused before it was started is `created`.
   if (!CGX_TRY(frozen(group))) return not_paused();
@@ -104,7 +104,7 @@ Result<int> run_update(const Invocation& call) {
   if (container.status == Status::stopped) return fail(ESRCH, "container not running");
   CGX_CHECK(needs_group(container.state, "update"));
   const container::Resources resources = CGX_TRY(resources_of(call));
-  const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
+  const Hierarchies hierarchies = CGX_TRY(container::hierarchies_of(container.state));
   const Cgroup group(hierarchies, container.state.group);
   const container::Limits limits = CGX_TRY(container::limits_of(resources, hierarchies, &group));
   for (const std::string& note : limits.notes) call.log->warning(note);
@@ -116,7 +116,14 @@ Result<int> run_update(const Invocation& call) {
   Transaction transaction(hierarchies);
   // Unless the specification asks for a look first, a lower limit counts, whatever the kernel has to do for it.
   const bool careful = resources.memory && resources.memory->check_before_update.value_or(false);
-  CGX_CHECK(transaction.apply({.group = container.state.group, .limits = limits.limits, .force = !careful}));
+  auto applied = transaction.apply({.group = container.state.group, .limits = limits.limits, .force = !careful});
+  if (!applied && applied.error().code == EINVAL) {
+    // One bounds the other: the flag is this command's.
+    Error& e = applied.error();
+    if (e.knob == "memory.limit_in_bytes") e.hint = "give --memory-swap too";
+    if (e.knob == "memory.memsw.limit_in_bytes") e.hint = "give --memory too";
+  }
+  CGX_CHECK(applied);
   for (const std::string& note : transaction.notes()) call.log->debug(note);
   transaction.commit();
   return 0;

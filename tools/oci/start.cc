@@ -143,7 +143,7 @@ Result<> kill_one(const Invocation& call, const std::string& id, int signal) {
   const Container container = CGX_TRY(find_container(call, id, Store::How::look));
   const bool all = call.on("all");
   if (container.status == Status::stopped && !all) return fail(ESRCH, "container not running");
-  const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
+  const Hierarchies hierarchies = CGX_TRY(container::hierarchies_of(container.state));
   const auto group = group_of(container.state, hierarchies);
   const bool has_group = group != nullptr && !group->present().empty();
   if (all && has_group && container.state.group_made) {

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cgx/cgroupfs/hierarchy.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include <fcntl.h>
+
+#include <fmt/format.h>
 
 #include "cgx/sys/text.h"
 
@@ -65,7 +68,14 @@ Result<Hierarchies> Hierarchies::discover() {
     if (e.code == ENOENT) e.hint = "mount -t proc proc /proc";
     return std::unexpected(std::move(e));
   }
-  const std::vector<Mount> mounts = parse_mountinfo(*text);
+  std::vector<Mount> mounts = parse_mountinfo(*text);
+  const std::string first = mounts.empty() ? std::string() : mounts[0].dir;
+  std::erase_if(mounts, is_hidden);
+  if (mounts.empty() && !first.empty()) {
+    auto error = fail(ENOENT, "the cgroup file systems are hidden: something else is mounted over them");
+    error.error().hint = fmt::format("umount what lies over {}, or mount cgroup file systems on top of it", first);
+    return error;
+  }
   if (mounts.empty()) {
     auto error = fail(ENOENT, "no cgroup file system is mounted");
     error.error().hint = "mount one: cgx mount --v2 /sys/fs/cgroup";
@@ -94,6 +104,20 @@ Hierarchies Hierarchies::of_mounts(const std::vector<Mount>& mounts) {
   for (std::size_t i = 0; i < h.named_.size(); ++i)
     h.named_[i] = Hierarchy(Mount(h.named_[i].mount()), h.all_.size() + i);
   return h;
+}
+
+Hierarchies Hierarchies::nested(const std::vector<Base>& bases) const {
+  std::vector<Mount> mounts;
+  for (const auto& list : {all(), named()})
+    for (const Hierarchy& h : list) {
+      Mount& m = mounts.emplace_back(h.mount());
+      const auto base = std::ranges::find(bases, h.label(), &Base::hierarchy);
+      if (base == bases.end()) continue;
+      if (m.top.empty()) m.top = m.dir;
+      m.dir = h.path(base->group);
+      m.root = (m.root == "/" ? "/" : m.root + "/") + base->group;
+    }
+  return of_mounts(mounts);
 }
 
 const Hierarchy* Hierarchies::unified() const {

@@ -23,6 +23,8 @@ class Hierarchy {
   [[nodiscard]] Version version() const { return mount_.version; }
   [[nodiscard]] const std::string& dir() const { return mount_.dir; }
   [[nodiscard]] const Mount& mount() const { return mount_; }
+  // dir(), but where the hierarchies are nested: there it is above it.
+  [[nodiscard]] const std::string& mount_point() const { return mount_.top.empty() ? mount_.dir : mount_.top; }
   [[nodiscard]] std::size_t index() const { return index_; }  // in all(), behind those in named()
   // v1: the controllers mounted together here. v2: those in the root's cgroup.controllers, read once.
   [[nodiscard]] const ControllerSet& controllers() const;
@@ -40,12 +42,23 @@ class Hierarchy {
   mutable std::optional<ControllerSet> v2_controllers_;
 };
 
+// A group of one hierarchy that is taken for its root.
+struct Base {
+  std::string hierarchy;  // its label()
+  std::string group;
+  bool operator==(const Base&) const = default;
+};
+
 class Hierarchies {
  public:
-  // Reads /proc/self/mountinfo. ENOENT where no cgroup file system is mounted at all.
+  // Reads /proc/self/mountinfo. ENOENT where no cgroup file system is mounted at all, or none that can be seen.
   [[nodiscard]] static Result<Hierarchies> discover();
   // The same for mounts that the caller has (tests: directories that stand in for hierarchies).
   [[nodiscard]] static Hierarchies of_mounts(const std::vector<Mount>& mounts);
+
+  // The same hierarchies, with names of groups counted from `bases` on, as if only what is below those were mounted: a
+  // group of one name can so be in another place in each of them.
+  [[nodiscard]] Hierarchies nested(const std::vector<Base>& bases) const;
 
   // Those with controllers, and cgroup2; not the v1 ones that have only a name.
   [[nodiscard]] std::span<const Hierarchy> all() const { return all_; }

@@ -40,7 +40,10 @@ Result<> TreeLock::take(const Hierarchies& hierarchies, How how) {
   if (fd_.valid() && (how_ == how || how_ == How::alone)) return {};
   const Hierarchy* h = hierarchies.of(Controller::core);
   if (h == nullptr) return {};  // nothing is mounted that could be changed
-  if (!fd_.valid()) fd_ = CGX_TRY(sys::open_beneath(CGX_TRY(h->root()), "", O_RDONLY | O_DIRECTORY));
+  // One lock for all, also where the names of this one's groups are counted from another group on.
+  if (!fd_.valid())
+    fd_ = h->mount().top.empty() ? CGX_TRY(sys::open_beneath(CGX_TRY(h->root()), "", O_RDONLY | O_DIRECTORY))
+                                 : CGX_TRY(sys::open_path(h->mount_point(), O_RDONLY | O_DIRECTORY));
   const int want = (how == How::alone ? LOCK_EX : LOCK_SH) | LOCK_NB;
   // flock(2) has no time limit, and one stopped holder must not hang every other cgx on the host: tried again, with
   // growing pauses, since nothing tells when it is free.

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cgx/cgroupfs/mount.h"
 
+#include <cerrno>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include "cgx/sys/text.h"
 
 namespace cgx {
@@ -17,6 +22,7 @@ std::vector<Mount> parse_mountinfo(std::string_view text) {
     if (left.size() < 6 || right.size() < 3 || (right[0] != "cgroup" && right[0] != "cgroup2")) continue;
     Mount m;
     m.version = right[0] == "cgroup" ? Version::v1 : Version::v2;
+    m.id = sys::parse_u64(left[0]).value_or(0);
     m.root = sys::unescape_octal(left[3]);
     m.dir = sys::unescape_octal(left[4]);
     m.options = right[2];
@@ -30,6 +36,13 @@ std::vector<Mount> parse_mountinfo(std::string_view text) {
     found.push_back(std::move(m));
   }
   return found;
+}
+
+bool is_hidden(const Mount& mount) {
+  struct statx st{};
+  if (statx(AT_FDCWD, mount.dir.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_MNT_ID, &st) != 0)
+    return errno == ENOENT || errno == ENOTDIR;
+  return mount.id != 0 && (st.stx_mask & STATX_MNT_ID) != 0 && st.stx_mnt_id != mount.id;
 }
 
 }  // namespace cgx

@@ -17,6 +17,7 @@ namespace {
 // `12:cpu,cpuacct:/web` names controllers, `0::/web` the unified hierarchy, `1:name=systemd:/` a named one.
 bool names(std::string_view list, const Hierarchy& h) {
   if (h.version() == Version::v2) return list.empty();
+  if (h.controllers().empty()) return list == h.label();
   for (const std::string_view name : sys::split(list, ',')) {
     const auto c = find_controller(name);
     if (c && row(*c).v1_name == name && h.controllers().has(*c)) return true;
@@ -37,14 +38,14 @@ std::optional<std::string> beneath_mount(std::string_view path, std::string_view
 
 }  // namespace
 
-std::vector<Place> parse_places(std::string_view proc_cgroup, const Hierarchies& hierarchies) {
+std::vector<Place> parse_places(std::string_view proc_cgroup, std::span<const Hierarchy> hierarchies) {
   std::vector<Place> places;
   for (const std::string_view line : sys::lines(proc_cgroup)) {
     const std::size_t first = line.find(':');
     const std::size_t second = first == std::string_view::npos ? first : line.find(':', first + 1);
     if (second == std::string_view::npos) continue;
     const std::string_view list = line.substr(first + 1, second - first - 1);
-    for (const Hierarchy& h : hierarchies.all()) {
+    for (const Hierarchy& h : hierarchies) {
       if (!names(list, h)) continue;
       if (auto group = beneath_mount(line.substr(second + 1), h.mount().root))
         places.push_back({&h, *std::move(group)});
@@ -53,13 +54,37 @@ std::vector<Place> parse_places(std::string_view proc_cgroup, const Hierarchies&
   return places;
 }
 
-Result<std::vector<Place>> places_of(const Hierarchies& hierarchies, pid_t pid) {
-  const auto text = sys::read_path(pid == 0 ? "/proc/self/cgroup" : fmt::format("/proc/{}/cgroup", pid));
+std::vector<Place> parse_places(std::string_view proc_cgroup, const Hierarchies& hierarchies) {
+  return parse_places(proc_cgroup, hierarchies.all());
+}
+
+namespace {
+
+Result<std::string> read_places(pid_t pid) {
+  auto text = sys::read_path(pid == 0 ? "/proc/self/cgroup" : fmt::format("/proc/{}/cgroup", pid));
   // ESRCH: it went between open and read.
   if (!text && (text.error().code == ENOENT || text.error().code == ESRCH))
     return fail(ESRCH, "there is no such process");
-  if (!text) return std::unexpected(text.error());
-  return parse_places(*text, hierarchies);
+  return text;
+}
+
+}  // namespace
+
+Result<std::vector<Place>> places_of(const Hierarchies& hierarchies, pid_t pid) {
+  return parse_places(CGX_TRY(read_places(pid)), hierarchies);
+}
+
+std::vector<Base> parse_bases(std::string_view proc_cgroup, const Hierarchies& hierarchies) {
+  std::vector<Base> bases;
+  for (const auto& list : {hierarchies.all(), hierarchies.named()})
+    for (Place& place : parse_places(proc_cgroup, list))
+      if (!place.group.empty() && !place.group.starts_with(".."))
+        bases.push_back({.hierarchy = place.hierarchy->label(), .group = std::move(place.group)});
+  return bases;
+}
+
+Result<std::vector<Base>> bases_of(const Hierarchies& hierarchies, pid_t pid) {
+  return parse_bases(CGX_TRY(read_places(pid)), hierarchies);
 }
 
 bool lies_in(std::string_view group, std::string_view top) {

@@ -25,6 +25,11 @@ struct Place {
 // The places of a process or thread; 0 is the caller. ESRCH: there is none of that number.
 [[nodiscard]] Result<std::vector<Place>> places_of(const Hierarchies& hierarchies, pid_t pid);
 
+// The same as bases for Hierarchies::nested(), of the named hierarchies too. Left out where the process is in the root,
+// and where its group cannot be named: outside of this cgroup namespace, or of what is mounted.
+[[nodiscard]] std::vector<Base> parse_bases(std::string_view proc_cgroup, const Hierarchies& hierarchies);
+[[nodiscard]] Result<std::vector<Base>> bases_of(const Hierarchies& hierarchies, pid_t pid);
+
 // Whether `group` is `top` or below it. Names, not text: `web` is not above `web2`.
 [[nodiscard]] bool lies_in(std::string_view group, std::string_view top);
 

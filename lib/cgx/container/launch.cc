@@ -12,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/place.h"
 #include "cgx/container/birth.h"
 #include "cgx/container/child.h"
 #include "cgx/container/limits.h"
@@ -38,14 +39,14 @@ Result<> check(const Spec& spec, const NamespacePlan& namespaces) {
   return check_labels(*spec.process);
 }
 
-Result<CgroupMount> cgroup_mount(const Hierarchy& h, const Cgroup* group) {
+Result<CgroupMount> cgroup_mount(const Hierarchy& h, const Cgroup& group) {
   CgroupMount mount;
   mount.unified = h.version() == Version::v2;
-  const std::string& dir = h.dir();
+  const std::string& dir = h.mount_point();
   mount.name = dir == "/sys/fs/cgroup" ? std::string() : dir.substr(dir.rfind('/') + 1);
   if (!mount.unified) mount.options = h.label();
-  if (group != nullptr) mount.path = h.path(group->name());
-  if (group != nullptr) mount.group.reset(fcntl(CGX_TRY(group->dir(h)), F_DUPFD_CLOEXEC, 3));
+  mount.path = h.path(group.name());
+  mount.group.reset(fcntl(CGX_TRY(group.dir(h)), F_DUPFD_CLOEXEC, 3));
   return mount;
 }
 
@@ -53,17 +54,22 @@ Result<CgroupMount> cgroup_mount(const Hierarchy& h, const Cgroup* group) {
 Result<> fill_cgroups(RootfsPlan& plan, const Cgroup* group) {
   const auto shows = [](const Mount& m) { return m.type == "cgroup" || m.type == "cgroup2"; };
   if (!plan.cgroups.empty() || std::ranges::none_of(plan.spec->mounts, shows)) return {};
+  // A container without a group of its own is in its maker's.
   std::optional<Hierarchies> found;
-  if (group == nullptr) found = CGX_TRY(Hierarchies::discover());
-  const Hierarchies& hierarchies = group != nullptr ? group->hierarchies() : *found;
-  for (const auto& list : {hierarchies.all(), hierarchies.named()})
+  std::optional<Cgroup> makers;
+  if (group == nullptr) {
+    found = CGX_TRY(Hierarchies::discover());
+    found = found->nested(CGX_TRY(bases_of(*found, 0)));
+    makers.emplace(*found, "");
+  }
+  const Cgroup& seen = group != nullptr ? *group : *makers;
+  for (const auto& list : {seen.hierarchies().all(), seen.hierarchies().named()})
     for (const Hierarchy& h : list) {
-      // Where the container has no group it is in its maker's, which is not for it to see.
-      auto mount = cgroup_mount(h, group);
-      if (mount)
-        plan.cgroups.push_back(*std::move(mount));
-      else if (mount.error().code != ENOENT)
-        return std::unexpected(std::move(mount.error()));
+      auto mount = cgroup_mount(h, seen);
+      if (!mount && mount.error().code == ENOENT) continue;
+      if (!mount) return std::unexpected(std::move(mount.error()));
+      mount->makers = group == nullptr;
+      plan.cgroups.push_back(*std::move(mount));
     }
   return {};
 }

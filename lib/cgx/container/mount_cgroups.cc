@@ -18,6 +18,7 @@ namespace {
 // tree, and of cgroup2 it would take nsdelegate and memory_recursiveprot, which are all mounts', away from the host:
 // there, and where it is refused, the group's own directory is bound.
 Result<sys::Fd> hierarchy_tree(const RootfsPlan& plan, CgroupMount& cgroup, std::uint64_t attributes) {
+  if (cgroup.makers) attributes |= MOUNT_ATTR_RDONLY;
   if (plan.new_cgroup_namespace) {
     NewMount wanted{
         .type = cgroup.unified ? "cgroup2" : "cgroup", .source = "cgroup", .data = {}, .attributes = attributes};

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where a container's group is, and limits that annotations ask for.
 #include <algorithm>
-#include <array>
 #include <cerrno>
 
 #include <fmt/format.h>
@@ -9,33 +8,42 @@
 #include "cgx/cgroupfs/device_node.h"
 #include "cgx/cgroupfs/disk.h"
 #include "cgx/cgroupfs/place.h"
+#include "cgx/change/capture.h"
 #include "cgx/container/resources.h"
 
 namespace cgx::container {
 namespace {
 
-std::string common(const std::string& a, const std::string& b) {
-  std::string_view top = a;
-  while (!top.empty() && !lies_in(b, top)) top = parent_of(top);
-  return std::string(top);
+// Whether `group` itself, not one above it, limits what is in it.
+bool limits_something(const Hierarchies& hierarchies, const Hierarchy& h, const std::string& name) {
+  const Cgroup group(hierarchies, name);
+  bool limited = false;
+  for_each_knob([&](const Knob& knob) {
+    if (limited || (knob.kind != Kind::limit && knob.name != "devices")) return;
+    const auto home = home_of(hierarchies, knob);
+    if (!home || home->hierarchy != &h || !configures(knob, *home->backing)) return;
+    const auto now = read_knob(group, knob);
+    const auto initial = initial_value_in(group, knob);
+    limited = now && *now && initial && !same_setting(knob, **now, *initial);
+  });
+  return limited;
 }
 
-// A container has one name in all hierarchies; so it is below what its maker's groups have in common.
-Result<std::string> own_group(const Hierarchies& hierarchies) {
-  std::optional<std::string> top;
-  for (const Place& place : CGX_TRY(places_of(hierarchies, 0))) {
-    if (place.group.starts_with("..")) return std::string();  // outside of this cgroup namespace
-    top = top ? common(*top, place.group) : place.group;
-  }
-  return top.value_or(std::string());
+const Hierarchy* with_controllers(const Hierarchies& hierarchies, std::string_view label) {
+  for (const Hierarchy& h : hierarchies.all())
+    if (h.label() == label) return &h;
+  return nullptr;
 }
 
-// On cgroup2 a group with processes, as its maker's is, can give its children no controllers: there the container is
-// beside its maker's group.
-bool needs_room(const Hierarchies& hierarchies) {
-  const Hierarchy* v2 = hierarchies.unified();
-  return v2 != nullptr && std::ranges::any_of(std::array{Controller::cpu, Controller::memory, Controller::pids},
-                                              [&](Controller c) { return hierarchies.of(c) == v2; });
+// One name where the bases are the same wherever a controller is: then it is a name from the root, as others know it.
+Placement counted(const std::string& name, std::vector<Base> bases, const Hierarchies& hierarchies) {
+  std::erase_if(bases, [](const Base& base) { return base.group.empty(); });
+  const auto controls = std::ranges::count_if(
+      bases, [&](const Base& base) { return with_controllers(hierarchies, base.hierarchy) != nullptr; });
+  const bool same = static_cast<std::size_t>(controls) == hierarchies.all().size() &&
+                    std::ranges::all_of(bases, [&](const Base& base) { return base.group == bases[0].group; });
+  if (bases.empty() || !same) return {.group = name, .bases = std::move(bases)};
+  return {.group = child_of(bases[0].group, name), .bases = {}};
 }
 
 Result<std::string> name_of(const std::string& cgroups_path, const std::string& id) {
@@ -72,19 +80,36 @@ bool may_be_annotated(const Knob& knob) {
 
 }  // namespace
 
-Result<std::string> group_of(const std::string& cgroups_path, const std::string& id, const Hierarchies& hierarchies) {
-  std::string name = CGX_TRY(name_of(cgroups_path, id));
-  if (cgroups_path.starts_with('/')) return name;
-  const std::string own = CGX_TRY(own_group(hierarchies));
-  return child_of(needs_room(hierarchies) ? parent_of(own) : own, name);
+std::vector<Placement> placements_below(const std::string& name,
+                                        const std::vector<Base>& own,
+                                        const Hierarchies& hierarchies) {
+  std::vector<Placement> found{counted(name, own, hierarchies)};
+  const Hierarchy* v2 = hierarchies.unified();
+  const auto at = v2 == nullptr ? own.end() : std::ranges::find(own, v2->label(), &Base::hierarchy);
+  if (at == own.end() || limits_something(hierarchies, *v2, at->group)) return found;
+  std::vector<Base> beside = own;
+  std::string& base = beside[static_cast<std::size_t>(at - own.begin())].group;
+  base = parent_of(base);
+  found.push_back(counted(name, std::move(beside), hierarchies));
+  return found;
 }
 
-Result<std::string> group_below(const std::string& cgroups_path,
-                                const std::string& id,
-                                const Hierarchies& hierarchies) {
+Result<std::vector<Placement>> placements_of(const std::string& cgroups_path,
+                                             const std::string& id,
+                                             const Hierarchies& hierarchies) {
   std::string name = CGX_TRY(name_of(cgroups_path, id));
-  if (cgroups_path.starts_with('/')) return name;
-  return child_of(CGX_TRY(own_group(hierarchies)), name);
+  if (cgroups_path.starts_with('/')) return std::vector{Placement{.group = std::move(name), .bases = {}}};
+  return placements_below(name, CGX_TRY(bases_of(hierarchies, 0)), hierarchies);
+}
+
+Result<bool> caller_is_limited(const Hierarchies& hierarchies) {
+  for (const Base& base : CGX_TRY(bases_of(hierarchies, 0))) {
+    const Hierarchy* h = with_controllers(hierarchies, base.hierarchy);
+    if (h == nullptr) continue;
+    for (std::string_view group = base.group; !group.empty(); group = parent_of(group))
+      if (limits_something(hierarchies, *h, std::string(group))) return true;
+  }
+  return false;
 }
 
 Result<std::vector<Limit>> annotated_limits(const Pairs& annotations, const std::vector<Limit>& beside) {

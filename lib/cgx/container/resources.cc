@@ -56,7 +56,12 @@ std::optional<T> in_force(const Collected& all, std::string_view knob) {
 }
 
 Result<> swap(Collected& all, const MemoryLimits& memory) {
-  if (!memory.swap || *memory.swap == 0) return {};
+  if (!memory.swap || *memory.swap == 0) {
+    // Memory without a limit beside a limit of memory and swap there cannot be: both are lifted.
+    const bool lifted = all.existing != nullptr && memory.limit && *memory.limit < 0;
+    if (!lifted || !in_force<std::uint64_t>(all, "memory.memsw.limit_in_bytes")) return {};
+    return all.number("memory.memsw.limit_in_bytes", "memory.swap", sys::unlimited);
+  }
   if (*memory.swap > 0) {
     std::optional<std::uint64_t> limit = in_force<std::uint64_t>(all, "memory.max");
     if (memory.limit && *memory.limit != 0) limit = bytes_or_unlimited(*memory.limit);

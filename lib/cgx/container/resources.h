@@ -27,16 +27,26 @@ struct Limits {
 // The rules of a new container: `deny a`, the specification's, and the devices that every container has.
 [[nodiscard]] Result<std::string> device_rules_text(const std::vector<DeviceRule>& rules);
 
-// The group of a container by linux.cgroupsPath: absolute ones are from the root, relative ones and none (then `id`)
-// are below the caller's own group, or the one that its groups have in common where they differ by hierarchy; where
-// controllers are on cgroup2, beside it. `..` and what is no group name: EINVAL.
-[[nodiscard]] Result<std::string> group_of(const std::string& cgroups_path,
-                                           const std::string& id,
-                                           const Hierarchies& hierarchies);
-// The same, below the caller's own group in any case: where it may make none beside it.
-[[nodiscard]] Result<std::string> group_below(const std::string& cgroups_path,
-                                              const std::string& id,
-                                              const Hierarchies& hierarchies);
+// Where a container's group is: `group` counted from `bases`, as State has it.
+struct Placement {
+  std::string group;
+  std::vector<Base> bases;
+  bool operator==(const Placement&) const = default;
+};
+// By linux.cgroupsPath, an answer or several, in the order in which they are to be tried. Absolute ones are from the
+// root; relative ones and none (then `id`) are below the caller's own group in each hierarchy, so that its limits hold
+// for the container. On cgroup2 a group with processes, as the caller's is, can give its children no controllers
+// (EBUSY): the second answer is beside it there, where no limit of the group itself would be left that way. `..` and
+// what is no group name: EINVAL.
+[[nodiscard]] Result<std::vector<Placement>> placements_of(const std::string& cgroups_path,
+                                                           const std::string& id,
+                                                           const Hierarchies& hierarchies);
+// Of a caller whose groups are `own` (place.h). Pure, but for the limits that it looks for.
+[[nodiscard]] std::vector<Placement> placements_below(const std::string& name,
+                                                      const std::vector<Base>& own,
+                                                      const Hierarchies& hierarchies);
+// Whether a limit of the caller's groups, or of those above them, binds it in any hierarchy.
+[[nodiscard]] Result<bool> caller_is_limited(const Hierarchies& hierarchies);
 
 // `org.cgx.*` annotations: the allowed ones (org.cgx.limit.FLAG = VALUE, as the flag of the command line would take it)
 // as limits. What they set beside linux.resources must not take the place of it: EINVAL names the annotation, also for

@@ -135,7 +135,7 @@ constexpr std::array<std::string_view, 10> default_devices{"allow c *:* m",
 Result<std::string> rule_text(const DeviceRule& rule, std::size_t i) {
   const std::string field = fmt::format("devices[{}]", i);
   for (const char c : rule.access)
-    if (c != 'r' && c != 'w' && c != 'm')
+    if (c != 'r' && c != 'w' && c != 'm' && c != 'a')  // `a` stands in configurations, and means nothing to runc
       return refuse(EINVAL, field + ".access", rule.access, "is no list of r, w and m");
   const auto number = [](const std::optional<std::int64_t>& n) {
     return n && *n >= 0 ? std::to_string(*n) : std::string("*");
@@ -143,6 +143,7 @@ Result<std::string> rule_text(const DeviceRule& rule, std::size_t i) {
   std::string access;
   for (const char c : {'r', 'w', 'm'})
     if (rule.access.empty() || rule.access.find(c) != std::string::npos) access += c;
+  if (access.empty()) return refuse(EINVAL, field + ".access", rule.access, "is no list of r, w and m");
   const char* word = rule.allow ? "allow" : "deny";
   const std::string numbers = fmt::format("{}:{}", number(rule.major), number(rule.minor));
   if (rule.type == 'a') {
@@ -160,8 +161,22 @@ Result<std::string> rule_text(const DeviceRule& rule, std::size_t i) {
 
 Result<std::string> device_rules_text(const std::vector<DeviceRule>& rules) {
   std::string text = "deny a";
-  for (std::size_t i = 0; i < rules.size(); ++i) text += '\n' + CGX_TRY(rule_text(rules[i], i));
-  for (const std::string_view rule : default_devices) text += fmt::format("\n{}", rule);
+  bool all = false;
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    const std::string rule = CGX_TRY(rule_text(rules[i], i));
+    if (rules[i].type == 'a' && rule.ends_with(" a")) all = rules[i].allow;
+    text += '\n' + rule;
+  }
+  for (const std::string_view rule : default_devices) {
+    // Where all is allowed but for some, these are allowed too: unless denied by their own numbers, since the runtime
+    // makes them. The kernel makes no exception from a wider exception.
+    const auto denied = [&](const DeviceRule& r) {
+      const auto number = [](const std::optional<std::int64_t>& n) { return n.value_or(-1); };
+      return !r.allow && (r.type == 'c' || r.type == 'u') &&
+             rule == fmt::format("allow c {}:{} rwm", number(r.major), number(r.minor));
+    };
+    if (!all || std::ranges::any_of(rules, denied)) text += fmt::format("\n{}", rule);
+  }
   return text;
 }
 

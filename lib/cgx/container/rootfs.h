@@ -22,6 +22,7 @@ struct CgroupMount {
   std::string options;   // of the v1 mount: "cpu,cpuacct", "name=systemd"
   std::string path;      // of the container's directory in it
   sys::Fd group;         // the container's directory in it, for binds where there is no cgroup namespace
+  bool makers = false;   // the container has no group, and is in its maker's: to be read only
   sys::Fd tree;          // the same as a tree; by prepare_rootfs()
 };
 

@@ -97,7 +97,7 @@ static Result<> fill(DeviceRule& to, const json::Value& from) {
   CGX_CHECK(fill_any(to.minor, from["minor"]));
   const json::Value access = from["access"];
   CGX_CHECK(json::fill(to.access, access));
-  if (to.access.find_first_not_of("rwm") != std::string::npos) return access.wrong("is not made of r, w and m");
+  if (to.access.find_first_not_of("rwma") != std::string::npos) return access.wrong("is not made of r, w and m");
   return {};
 }
 

@@ -290,13 +290,19 @@ Result<bool> init_lives(const State& state) { return process_lives(state.pid, st
 
 bool init_alive(const State& state) { return init_lives(state).value_or(false); }
 
+Result<Hierarchies> hierarchies_of(const State& state) {
+  Hierarchies all = CGX_TRY(Hierarchies::discover());
+  if (state.bases.empty()) return all;
+  return all.nested(state.bases);
+}
+
 Result<Status> status_of(const State& state, const Store::Entry& entry) {
   const bool alive = CGX_TRY(init_lives(state));
   if (!state.ready) return alive || entry.locked_by_another() ? Status::creating : Status::stopped;
   if (!alive) return Status::stopped;
   if (entry.has_start_fifo()) return Status::created;
   if (state.group.empty()) return Status::running;
-  const auto hierarchies = Hierarchies::discover();
+  const auto hierarchies = hierarchies_of(state);
   if (!hierarchies) return Status::running;
   const auto stopped = frozen(Cgroup(*hierarchies, state.group));
   return stopped && *stopped ? Status::paused : Status::running;

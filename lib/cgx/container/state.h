@@ -9,6 +9,7 @@
 
 #include <sys/types.h>
 
+#include "cgx/cgroupfs/hierarchy.h"
 #include "cgx/container/spec.h"
 #include "cgx/sys/fd.h"
 
@@ -24,9 +25,10 @@ struct State {
   std::uint64_t pid_start = 0;             // field 22 of /proc/PID/stat: the pid is still that process
   bool ready = false;                      // false: `create` is at work, or was ended while it was
   std::string group;                       // name of the cgroup; empty: none
+  std::vector<Base> bases;                 // what it is counted from, where that is not the root of each hierarchy
   std::string systemd_scope;               // unit, where systemd made the group
-  bool group_made = false;                 // by this container, with all that is below it
-  std::vector<std::string> parents_made;   // groups above it, the deepest one first
+  bool group_made = false;                 // by this container in every hierarchy, with all that is below it
+  std::vector<Base> made;                  // it and those above it where they were missing, the deepest ones first
   std::vector<std::string> tracking_made;  // it and those above it that were missing where systemd tracks, see there
   Pairs annotations;
   std::string config;  // the bundle's config.json at create; a file of its own
@@ -100,6 +102,9 @@ class Store::Entry {
 // child that nobody has waited for, whose number is its own. ESRCH: there is none.
 [[nodiscard]] Result<bool> has_executed(pid_t pid, std::optional<std::uint64_t> start = {});
 [[nodiscard]] bool init_alive(const State& state);
+
+// The hierarchies in which `state.group` is the name of the container's group.
+[[nodiscard]] Result<Hierarchies> hierarchies_of(const State& state);
 
 // What it is doing now, from /proc, the fifo and the freezer.
 [[nodiscard]] Result<Status> status_of(const State& state, const Store::Entry& entry);

@@ -61,9 +61,13 @@ class StateReader {
     } else if (key == "groupMade") {
       state.group_made = CGX_TRY(number()) == 1;
     } else if (key == "parentsMade") {
-      state.parents_made = CGX_TRY(list());
+      (void)CGX_TRY(list());  // of an older version, which did not know in which hierarchies
+    } else if (key == "made") {
+      state.made = CGX_TRY(bases());
     } else if (key == "trackingMade") {
       state.tracking_made = CGX_TRY(list());
+    } else if (key == "bases") {
+      state.bases = CGX_TRY(bases());
     } else if (key == "annotations") {
       const std::vector<std::string> all = CGX_TRY(list());
       if (all.size() % 2 != 0) return broken();
@@ -105,6 +109,14 @@ class StateReader {
       if (!take(',') && !at(']')) return broken();
     }
     return all;
+  }
+
+  Result<std::vector<Base>> bases() {
+    const std::vector<std::string> all = CGX_TRY(list());
+    if (all.size() % 2 != 0) return broken();
+    std::vector<Base> found;
+    for (std::size_t i = 0; i < all.size(); i += 2) found.push_back({all[i], all[i + 1]});
+    return found;
   }
 
   Result<std::string> string() {
@@ -168,8 +180,10 @@ std::string state_text(const State& state) {
       .string(state.owner);
   json.key("pid").integer(state.pid).key("pidStart").number(state.pid_start).key("ready").number(state.ready ? 1 : 0);
   json.key("group").string(state.group).key("systemdScope").string(state.systemd_scope);
-  json.key("groupMade").number(state.group_made ? 1 : 0).key("parentsMade").open_array();
-  for (const std::string& parent : state.parents_made) json.string(parent);
+  json.key("bases").open_array();
+  for (const Base& base : state.bases) json.string(base.hierarchy).string(base.group);
+  json.close_array().key("groupMade").number(state.group_made ? 1 : 0).key("made").open_array();
+  for (const Base& made : state.made) json.string(made.hierarchy).string(made.group);
   json.close_array().key("trackingMade").open_array();
   for (const std::string& group : state.tracking_made) json.string(group);
   json.close_array().key("annotations").open_array();

@@ -58,10 +58,14 @@ Result<> make_tracking_group(const Hierarchies& hierarchies, const std::string& 
   return {};
 }
 
+Result<> remove_directory(const Hierarchy& h, const std::string& group) {
+  return remove_below(CGX_TRY(h.root()), group.c_str());
+}
+
 Result<> remove_tracking_group(const Hierarchies& hierarchies, const std::string& group) {
   const Hierarchy* h = tracking(hierarchies);
   if (h == nullptr || group.empty()) return {};
-  auto removed = remove_below(CGX_TRY(h->root()), group.c_str());
+  auto removed = remove_directory(*h, group);
   if (!removed && (removed.error().code == EACCES || removed.error().code == EROFS)) return {};
   return located(std::move(removed), shown(group), h->label());
 }

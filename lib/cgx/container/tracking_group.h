@@ -19,6 +19,8 @@ namespace cgx::container {
 [[nodiscard]] Result<> make_tracking_group(const Hierarchies& hierarchies, const std::string& group);
 // Removes it with all below it. EBUSY: a process is in there. Not there: nothing to do.
 [[nodiscard]] Result<> remove_tracking_group(const Hierarchies& hierarchies, const std::string& group);
+// Of any hierarchy: removes the directory `group` with all below it. EBUSY: a process is in there.
+[[nodiscard]] Result<> remove_directory(const Hierarchy& h, const std::string& group);
 // Removes these, the first one first, as far as nothing is in them and below them.
 void remove_empty_tracking_groups(const Hierarchies& hierarchies, const std::vector<std::string>& groups);
 
