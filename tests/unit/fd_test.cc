@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <doctest/doctest.h>
@@ -92,6 +93,21 @@ void crosses_nothing() {
   CHECK(code_of(sys::open_beneath(proc->get(), own + "/root/etc/passwd", O_RDONLY)) == ELOOP);
 }
 
+void closes_the_rest() {
+  const Fd low(open("/dev/null", O_RDONLY | O_CLOEXEC)), kept(fcntl(low.get(), F_DUPFD_CLOEXEC, 20)),
+      next(fcntl(low.get(), F_DUPFD_CLOEXEC, 21)), high(fcntl(low.get(), F_DUPFD_CLOEXEC, 200));
+  const pid_t child = fork();
+  if (child == 0) {
+    sys::close_all_but({high.get(), -1, STDERR_FILENO, kept.get(), kept.get()});
+    const bool right = is_open(STDERR_FILENO) && is_open(kept.get()) && is_open(high.get()) && !is_open(low.get()) &&
+                       !is_open(next.get()) && !is_open(STDIN_FILENO) && !is_open(high.get() + 1);
+    _exit(right ? 0 : 1);
+  }
+  int status = -1;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+}
+
 }  // namespace
 
 TEST_CASE("fd: open_beneath finds what is below") { finds_below(); }
@@ -154,6 +170,8 @@ TEST_CASE("fd: moving an Fd leaves none behind") {
   third.reset(-1);
   CHECK_FALSE(is_open(released));
 }
+
+TEST_CASE("fd: close_all_but leaves what is named") { closes_the_rest(); }
 
 TEST_CASE("fd: everything opened is close-on-exec") {
   const ScratchDir dir;

@@ -55,7 +55,7 @@ Result<int> attach(const Call& call) {
                               .input = known.record.interactive && !call.on("no-stdin"),
                               .terminal = known.record.terminal,
                               .directory = fmt::format("{}/{}", CGX_TRY(run_root()), known.record.id)};
-  const int status = CGX_TRY(stay(foreground));
+  const int status = CGX_TRY(located(stay(foreground), known.record.id));
   return status < 0 ? 0 : status;
 }
 

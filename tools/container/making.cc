@@ -331,16 +331,19 @@ Result<container::Launched> Making::launch(const std::function<void()>& streams)
   return launched;
 }
 
-void Making::explain(Ending& ending, bool by_command) const {
-  if (groups_->group() != nullptr) {
-    explain_death(*groups_->group(), counters_, ending);
-    if (ending.signal == SIGKILL && !by_command)
-      ending.policy = policy_of_death(*groups_->group(), record_.started, state_.pid, ending.oom_kills == 0);
-  }
+void Making::explain(Ending& ending) const {
+  if (groups_->group() != nullptr) explain_death(*groups_->group(), counters_, ending);
   ending.why = plain_reason(ending);
 }
 
-void Making::write_ending(const Ending& ending) { (void)launcher::write_ending(*entry_, ending); }
+bool Making::ask_policy(Ending& ending) const {
+  if (groups_->group() == nullptr) return false;
+  ending.policy = policy_of_death(*groups_->group(), record_.started, state_.pid, ending.oom_kills == 0);
+  ending.why = plain_reason(ending);
+  return !ending.policy.empty();
+}
+
+Result<> Making::write_ending(const Ending& ending) { return launcher::write_ending(*entry_, ending); }
 
 void Making::count_restart() {
   ++record_.restarts;

@@ -40,8 +40,10 @@ class Making {
   [[nodiscard]] Result<container::Launched> launch(const std::function<void()>& streams);
   void give_up();
 
-  void explain(Ending& ending, bool by_command) const;  // by_command: somebody has asked for the end
-  void write_ending(const Ending& ending);              // where it cannot be written there is nobody to tell
+  void explain(Ending& ending) const;
+  // Whether cgxd has killed it, by a policy: fills that in. Takes up to a second where nothing else explains the end.
+  [[nodiscard]] bool ask_policy(Ending& ending) const;
+  [[nodiscard]] Result<> write_ending(const Ending& ending);
   void count_restart();
   void kill_all() const;
   // Its group goes, and with --rm all of it.
@@ -49,6 +51,7 @@ class Making {
 
   [[nodiscard]] const std::string& id() const { return plan_.id; }
   [[nodiscard]] const Record& record() const { return record_; }
+  [[nodiscard]] bool detached() const { return plan_.options.detach; }
   [[nodiscard]] Store::Entry& entry() { return *entry_; }
   [[nodiscard]] uid_t host_uid() const { return host_id(parts_.user.uid, parts_.maps.uids); }
   [[nodiscard]] gid_t host_gid() const { return host_id(parts_.user.gid, parts_.maps.gids); }

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <csignal>
 #include <optional>
+#include <utility>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -20,6 +21,7 @@
 
 #include <fmt/format.h>
 
+#include "clients.h"
 #include "death.h"
 #include "log_writer.h"
 #include "making.h"
@@ -41,18 +43,11 @@ Result<> make_pipe(sys::Fd& read_end, sys::Fd& write_end) {
 
 void not_blocking(int fd) { (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
 
-// One command that is connected.
-struct Client {
-  sys::Fd socket;
-  bool watches = false;  // wants the output
-  std::string waiting;   // a packet that it does not take yet, with its word
-};
-
 class Monitor {
  public:
   explicit Monitor(const MonitorPlan& plan) : making_(plan) {
-    if (plan.client >= 0)
-      clients_.push_back({.socket = sys::Fd(plan.client), .watches = !plan.options.detach, .waiting = {}});
+    clients_.add(sys::Fd(plan.client));
+    clients_.list()[0].watches = clients_.list()[0].foreground = !plan.options.detach;
   }
 
   int run() {
@@ -63,7 +58,7 @@ class Monitor {
     if (const auto made = first_start(); !made) {
       const Error& error = made.error();
       making_.give_up();
-      if (!clients_.empty()) (void)send_packet(clients_[0].socket.get(), Word::failed, error_data(error));
+      (void)send_packet(clients_.list()[0].socket.get(), Word::failed, error_data(error));
       return 1;
     }
     (void)setsid();
@@ -72,11 +67,10 @@ class Monitor {
     const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int fd = 0; fd < 3; ++fd) (void)dup2(null, fd);
     (void)close(null);
-    for (Client& client : clients_) {
-      (void)send_packet(client.socket.get(), Word::started, making_.id());
-      not_blocking(client.socket.get());
-    }
-    std::erase_if(clients_, [](const Client& c) { return !c.watches; });
+    Client& caller = clients_.list()[0];
+    (void)send_packet(caller.socket.get(), Word::started, making_.id());
+    not_blocking(caller.socket.get());
+    if (!caller.watches) clients_.clear();
     while (!done_) step();
     return 0;
   }
@@ -96,6 +90,7 @@ class Monitor {
     out_.reset(-1);
     err_.reset(-1);
     terminal_.reset(-1);
+    terminal_kept_.reset(-1);
     input_.clear();
     input_ends_ = false;
     std::array<sys::Fd, 3> before, theirs;
@@ -120,6 +115,9 @@ class Monitor {
     terminal_ = std::move(init_->terminal);
     for (const sys::Fd* fd : {&in_, &out_, &err_, &terminal_})
       if (fd->valid()) not_blocking(fd->get());
+    // As long as somebody has the other side open, the kernel reports no hangup here, which a poll would return with
+    // at once, again and again, while no program of the container has its terminal open.
+    if (terminal_.valid()) terminal_kept_.reset(ioctl(terminal_.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
     if (terminal_.valid() && size_) (void)ioctl(terminal_.get(), TIOCSWINSZ, &*size_);
     started_ = Clock::now();
     return {};
@@ -127,25 +125,26 @@ class Monitor {
 
   void step() {
     std::vector<pollfd> fds;
-    const bool stuck = std::ranges::any_of(clients_, [](const Client& c) { return !c.waiting.empty(); });
-    const auto watch = [&](int fd, short events) { fds.push_back({.fd = fd, .events = events, .revents = 0}); };
+    const bool held = clients_.hold_output();
+    const auto watch = [&](int fd, short events) {
+      fds.push_back({.fd = events != 0 ? fd : -1, .events = events, .revents = 0});
+    };
     watch(init_ ? init_->pidfd.get() : -1, POLLIN);
     watch(signals_.get(), POLLIN);
-    watch(listening_.get(), POLLIN);
-    watch(stuck ? -1 : out_.get(), POLLIN);
-    watch(stuck ? -1 : err_.get(), POLLIN);
+    watch(clients_.list().size() < Clients::most ? listening_.get() : -1, POLLIN);
+    watch(held ? -1 : out_.get(), POLLIN);
+    watch(held ? -1 : err_.get(), POLLIN);
     const bool types = terminal_.valid() && !input_.empty();
-    watch(terminal_.get(), static_cast<short>((stuck ? 0 : POLLIN) | (types ? POLLOUT : 0)));
+    watch(terminal_.get(), static_cast<short>((held ? 0 : POLLIN) | (types ? POLLOUT : 0)));
     watch(!input_.empty() || input_ends_ ? in_.get() : -1, POLLOUT);
     const std::size_t first = fds.size();
-    for (const Client& c : clients_) {
-      const bool full = input_.size() > most_input_;
-      watch(c.socket.get(), static_cast<short>((full ? 0 : POLLIN) | (c.waiting.empty() ? 0 : POLLOUT)));
-    }
+    for (const Client& c : clients_.list())
+      watch(c.socket.get(), static_cast<short>((may_read(c) ? POLLIN : 0) | (c.queue.empty() ? 0 : POLLOUT)));
     if (poll(fds.data(), fds.size(), wait_time()) < 0 && errno != EINTR) return;
     for (std::size_t i = first; i < fds.size(); ++i)
-      if (fds[i].revents != 0) serve(clients_[i - first]);
-    std::erase_if(clients_, [](const Client& c) { return !c.socket.valid(); });
+      if (fds[i].revents != 0) serve(clients_.list()[i - first]);
+    clients_.remove_closed();
+    clients_.drop_idle();
     if (fds[2].revents != 0) accept_clients();
     if (fds[1].revents != 0) take_signals();
     if (fds[3].revents != 0) pass_output(out_, LogWriter::Stream::out);
@@ -153,16 +152,22 @@ class Monitor {
     if ((fds[5].revents & ~POLLOUT) != 0) pass_output(terminal_, LogWriter::Stream::out);
     pass_input();
     if (fds[0].revents != 0) ended();
-    if (kill_at_ && Clock::now() >= *kill_at_) {
+    if (stopping_ && start_at_) return finish();
+    const auto now = Clock::now();
+    if (kill_at_ && now >= *kill_at_) {
       kill_at_.reset();
       making_.kill_all();
     }
-    if (start_at_ && Clock::now() >= *start_at_) start_again();
+    if (start_at_ && now >= *start_at_) start_again();
+    if (write_at_ && now >= *write_at_) write_ending();
   }
+
+  // A container that reads no input stops those who send it, and nobody else.
+  [[nodiscard]] bool may_read(const Client& client) const { return !client.feeds || input_.size() <= most_input_; }
 
   [[nodiscard]] int wait_time() const {
     int wait = -1;
-    for (const auto& at : {kill_at_, start_at_})
+    for (const auto& at : {kill_at_, start_at_, write_at_, clients_.deadline()})
       if (at) {
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(*at - Clock::now()).count();
         const int ms = static_cast<int>(std::clamp<std::int64_t>(left, 0, 3'600'000));
@@ -172,22 +177,19 @@ class Monitor {
   }
 
   void accept_clients() {
-    while (true) {
+    while (clients_.list().size() < Clients::most) {
       sys::Fd socket(accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-      if (!socket.valid()) return;
-      clients_.push_back({.socket = std::move(socket), .watches = false, .waiting = {}});
-      serve(clients_.back());  // what it has to say may be there: `stop` before the end that it brings about
+      if (!socket.valid()) break;
+      clients_.add(std::move(socket));
+      if (over_) clients_.tell(clients_.list().back(), Word::last, number_data(ending_.status));
+      serve(clients_.list().back());  // what it has to say may be there: `stop` before the end that it brings about
     }
+    clients_.remove_closed();
   }
 
   void serve(Client& client) {
-    if (!client.waiting.empty()) {
-      const std::string packet = std::move(client.waiting);
-      client.waiting.clear();
-      send_to(client, static_cast<Word>(packet[0]), std::string_view(packet).substr(1));
-      if (!client.socket.valid()) return;
-    }
-    while (client.socket.valid() && input_.size() <= most_input_) {
+    clients_.send_queued(client);
+    while (client.socket.valid() && may_read(client)) {
       const auto packet = receive_packet(client.socket.get());
       if (!packet && packet.error().code == EAGAIN) return;
       if (!packet || !*packet) {
@@ -204,10 +206,12 @@ class Monitor {
         client.watches = true;
         break;
       case Word::in:
+        client.feeds = true;
         if (terminal_.valid() || in_.valid()) input_ += packet.data;
         break;
       case Word::in_end:
-        input_ends_ = in_.valid();
+        // As docker has it: of a container that was started in the background, one command after the other may feed it.
+        if (!making_.detached()) input_ends_ = in_.valid();
         break;
       case Word::size:
         if (packet.data.size() == sizeof(winsize)) {
@@ -220,8 +224,8 @@ class Monitor {
         signal_init(data_number(packet.data));
         break;
       case Word::stop:
-        stopping_ = true;
-        if (start_at_) finish();
+        stopping_ = true;  // and from here on nothing is started any more
+        clients_.tell(client, Word::stopping);
         break;
       default:
         client.socket.reset(-1);
@@ -239,21 +243,9 @@ class Monitor {
     while (read(signals_.get(), &got, sizeof got) == static_cast<ssize_t>(sizeof got)) {
       if (got.ssi_signo != SIGTERM) continue;
       stopping_ = true;
-      if (start_at_) return finish();
       signal_init(making_.record().stop_signal);
       kill_at_ = Clock::now() + std::chrono::seconds(making_.record().stop_timeout);
     }
-  }
-
-  void send_to(Client& client, Word word, std::string_view data) {
-    const auto sent = send_packet(client.socket.get(), word, data);
-    if (sent) return;
-    if (sent.error().code != EAGAIN || !client.waiting.empty()) {
-      client.socket.reset(-1);
-      return;
-    }
-    client.waiting = static_cast<char>(word);
-    client.waiting += data;
   }
 
   // False: nothing more comes now.
@@ -262,14 +254,12 @@ class Monitor {
     const ssize_t n = read(from.get(), buffer.data(), buffer.size());
     if (n < 0 && (errno == EINTR || errno == EAGAIN)) return errno == EINTR;
     if (n <= 0) {
-      if (&from != &terminal_) from.reset(-1);
+      from.reset(-1);
       return false;
     }
     const std::string_view text(buffer.data(), static_cast<std::size_t>(n));
     log_->add(stream, text);
-    for (Client& client : clients_)
-      if (client.watches && client.socket.valid())
-        send_to(client, stream == LogWriter::Stream::out ? Word::out : Word::err, text);
+    clients_.tell_watchers(stream == LogWriter::Stream::out ? Word::out : Word::err, text);
     return true;
   }
 
@@ -289,47 +279,50 @@ class Monitor {
     if (input_ends_ && input_.empty() && !terminal_.valid()) in_.reset(-1);
   }
 
-  // With the first process all others of its pid namespace have ended: what they wrote is in the pipes.
+  // With the first process all others of its pid namespace have ended: what they wrote is in the pipes. No more than
+  // these hold is read, since a program elsewhere may have got one of them and go on writing.
   void ended() {
     siginfo_t info{};
     if (waitid(P_PIDFD, static_cast<id_t>(init_->pidfd.get()), &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0)
       return;
+    terminal_kept_.reset(-1);
     for (auto [fd, stream] : {std::pair(&out_, LogWriter::Stream::out),
                               std::pair(&err_, LogWriter::Stream::err),
-                              std::pair(&terminal_, LogWriter::Stream::out)})
-      while (fd->valid() && drain_clients() && pass_output(*fd, stream)) continue;
+                              std::pair(&terminal_, LogWriter::Stream::out)}) {
+      const int size = fd->valid() ? fcntl(fd->get(), F_GETPIPE_SZ) : 0;
+      for (int packets = std::max(size, 1 << 20) / 4096; packets > 0 && fd->valid(); --packets)
+        if (!pass_output(*fd, stream)) break;
+    }
     log_->finish();
-    Ending ending;
-    ending.signal = info.si_code == CLD_EXITED ? 0 : info.si_status;
-    ending.status = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
-    ending.ended = time_now();
-    making_.explain(ending, stopping_);
+    ending_ = {};
+    ending_.signal = info.si_code == CLD_EXITED ? 0 : info.si_status;
+    ending_.status = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+    ending_.ended = time_now();
+    making_.explain(ending_);
+    write_ending();
+    // cgxd may need a second to say so.
+    if (ending_.signal == SIGKILL && !stopping_ && making_.ask_policy(ending_)) write_ending();
     init_.reset();
     kill_at_.reset();
-    conclude(ending);
+    conclude();
   }
 
-  // Waits for those who are slow; a client that is stopped holds the end up, as it held the output.
-  bool drain_clients() {
-    for (Client& client : clients_)
-      while (client.socket.valid() && !client.waiting.empty()) {
-        pollfd one{.fd = client.socket.get(), .events = POLLOUT, .revents = 0};
-        (void)poll(&one, 1, -1);
-        const std::string packet = std::move(client.waiting);
-        client.waiting.clear();
-        send_to(client, static_cast<Word>(packet[0]), std::string_view(packet).substr(1));
-      }
-    return true;
+  // Where there is no room it is tried again for as long as this process lives.
+  void write_ending() {
+    write_at_.reset();
+    const auto written = making_.write_ending(ending_);
+    if (!written) {
+      write_at_ = Clock::now() + write_pause_;
+      if (writes_failed_++ == 0) clients_.tell_watchers(Word::warning, written.error().text());
+      // Who stops it waits for the end of this process.
+      if (over_ && stopping_ && writes_failed_ > most_failed_) done_ = true;
+    } else {
+      writes_failed_ = 0;
+      done_ = over_;
+    }
   }
 
-  void conclude(const Ending& ending) {
-    (void)drain_clients();
-    making_.write_ending(ending);
-    for (Client& client : clients_)
-      if (client.socket.valid()) {
-        send_to(client, Word::ended, number_data(ending.status));
-        (void)drain_clients();
-      }
+  void conclude() {
     const Record& record = making_.record();
     bool again = !stopping_;
     switch (record.restart) {
@@ -337,13 +330,14 @@ class Monitor {
         again = false;
         break;
       case Restart::on_failure:
-        again = again && ending.status != 0 && (record.restart_most == 0 || record.restarts < record.restart_most);
+        again = again && ending_.status != 0 && (record.restart_most == 0 || record.restarts < record.restart_most);
         break;
       case Restart::always:
       case Restart::unless_stopped:
         break;
     }
     if (!again) return finish();
+    clients_.tell_all(Word::ended, number_data(ending_.status));
     // A container that ran for a while begins with the shortest pause again.
     if (Clock::now() - started_ > std::chrono::seconds(10)) pause_ = shortest_pause_;
     start_at_ = Clock::now() + pause_;
@@ -355,34 +349,45 @@ class Monitor {
     making_.count_restart();
     const auto started = launch();
     if (started) return;
-    Ending ending{.status = 125, .ended = time_now(), .error = started.error().text()};
-    ending.why = "could not be started";
+    ending_ = {.status = 125, .ended = time_now(), .error = started.error().text()};
+    ending_.why = "could not be started";
     started_ = Clock::now();
-    conclude(ending);
+    write_ending();
+    conclude();
   }
 
+  // Who waits for the end is told behind it: its name is free then, and its group is gone.
   void finish() {
-    done_ = true;
-    listening_.reset(-1);
+    start_at_.reset();
     making_.finish();
-    clients_.clear();  // who waits for the end of all goes on
+    accept_clients();
+    clients_.tell_all(Word::last, number_data(ending_.status));
+    clients_.deliver();
+    clients_.clear();
+    over_ = true;
+    done_ = writes_failed_ == 0 || making_.record().remove;
   }
 
   static constexpr std::size_t most_input_ = 1U << 20U;
+  static constexpr std::chrono::milliseconds write_pause_{500};
+  static constexpr unsigned most_failed_ = 4;
   static constexpr std::chrono::milliseconds shortest_pause_{100}, longest_pause_{60'000};
 
   Making making_;
-  std::vector<Client> clients_;
+  Clients clients_;
   sys::Fd signals_, listening_, in_, out_, err_, terminal_;
+  sys::Fd terminal_kept_;  // the side of the container
   std::optional<container::Launched> init_;
   std::optional<LogWriter> log_;
   std::string input_;  // what the container has not read yet
   bool input_ends_ = false;
   std::optional<winsize> size_;
   Clock::time_point started_{};
-  std::optional<Clock::time_point> kill_at_, start_at_;
+  std::optional<Clock::time_point> kill_at_, start_at_, write_at_;
   std::chrono::milliseconds pause_ = shortest_pause_;
-  bool stopping_ = false, done_ = false;
+  Ending ending_;               // of the last run
+  unsigned writes_failed_ = 0;  // so often it could not be written down
+  bool stopping_ = false, over_ = false, done_ = false;
 };
 
 }  // namespace
@@ -391,7 +396,8 @@ Result<pid_t> start_monitor(const MonitorPlan& plan) {
   const pid_t pid = fork();
   if (pid < 0) return fail_errno(errno, "fork");
   if (pid > 0) return pid;
-  if (plan.image.in_use.valid()) (void)close(plan.image.in_use.get());  // the command holds it until the container runs
+  // The command's end of the socket is among those, whose closing is how this process sees that the command is gone.
+  sys::close_all_but({STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, plan.client});
   const int status = Monitor(plan).run();
   _exit(status);
 }

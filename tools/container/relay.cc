@@ -24,13 +24,13 @@ constexpr const char* socket_name = "attach";
 
 }  // namespace
 
-Result<> send_packet(int socket, Word word, std::string_view data) {
+Result<> send_packet(int socket, Word word, std::string_view data, int flags) {
   char letter = static_cast<char>(word);
   std::array<iovec, 2> parts{iovec{&letter, 1}, iovec{const_cast<char*>(data.data()), data.size()}};
   msghdr message{};
   message.msg_iov = parts.data();
   message.msg_iovlen = parts.size();
-  while (sendmsg(socket, &message, MSG_NOSIGNAL) < 0) {
+  while (sendmsg(socket, &message, flags | MSG_NOSIGNAL) < 0) {
     if (errno == EINTR) continue;
     return fail_errno(errno == ECONNRESET ? EPIPE : errno, "the container's monitor");
   }

@@ -14,11 +14,14 @@ namespace cgx::launcher {
 
 enum class Word : char {
   // of the monitor
-  out = 'o',      // bytes of standard output, or of the terminal
-  err = 'e',      // bytes of standard error
-  started = 's',  // the container runs
-  failed = 'f',   // it could not be started: an error
-  ended = 'x',    // a status, four bytes; more may follow where it is started again
+  out = 'o',       // bytes of standard output, or of the terminal
+  err = 'e',       // bytes of standard error
+  started = 's',   // the container runs
+  failed = 'f',    // it could not be started: an error
+  ended = 'x',     // a status, four bytes; it is started again
+  last = 'l',      // the same, and nothing more follows: what was to be removed is gone
+  stopping = 'y',  // the answer to `stop`: nothing is started from here on
+  warning = 'n',   // a text: what the monitor could not do
   // of a command
   in = 'i',      // bytes for standard input
   in_end = 'c',  // its end
@@ -35,8 +38,9 @@ struct Packet {
   std::string data;
 };
 
-// Blocks unless the socket does not. EAGAIN; EPIPE where the other side is gone. One packet is whole or not there.
-[[nodiscard]] Result<> send_packet(int socket, Word word, std::string_view data = {});
+// Blocks unless the socket or `flags` (of sendmsg) says otherwise. EAGAIN; EPIPE where the other side is gone. One
+// packet is whole or not there.
+[[nodiscard]] Result<> send_packet(int socket, Word word, std::string_view data = {}, int flags = 0);
 // No packet: the other side is gone. EAGAIN where nothing is there and the socket does not block.
 [[nodiscard]] Result<std::optional<Packet>> receive_packet(int socket);
 

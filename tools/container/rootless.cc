@@ -100,7 +100,7 @@ Result<> enter_own_namespace() {
   const pid_t child = fork();
   if (child < 0) return fail_errno(errno, "fork");
   if (child == 0) {
-    to.reset(-1);
+    sys::close_all_but({STDERR_FILENO, from.get()});
     char byte = 0;
     if (read(from.get(), &byte, 1) != 1) _exit(0);
     const auto mapped = map_ids_of(parent, uid, gid);

@@ -4,10 +4,12 @@
 #include <cerrno>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -153,9 +155,12 @@ Result<int> run(const Call& call) {
                               .input = plan.options.interactive,
                               .terminal = plan.options.terminal,
                               .directory = fmt::format("{}/{}", plan.run_root, plan.id)};
-  const int status = CGX_TRY(stay(foreground));
+  const int status = CGX_TRY(located(stay(foreground), plan.id));
   if (status < 0) return 0;  // it was left running
-  while (waitpid(monitor, nullptr, 0) < 0 && errno == EINTR) continue;
+  // It has told of the end and goes now, unless it could not write that down and tries again.
+  const sys::Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, monitor, 0)));
+  pollfd one{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
+  (void)poll(&one, 1, 1000);
   return status;
 }
 

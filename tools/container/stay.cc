@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The foreground of a container: what is between a terminal and the container's monitor.
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <optional>
@@ -9,8 +10,11 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <termios.h>
 #include <unistd.h>
+
+#include <fmt/format.h>
 
 #include "relay.h"
 
@@ -37,18 +41,8 @@ class RawInput {
   bool is_raw_ = false;
 };
 
-void write_out(int fd, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t n = write(fd, text.data(), text.size());
-    if (n < 0 && errno == EAGAIN) {
-      pollfd ready{.fd = fd, .events = POLLOUT, .revents = 0};
-      (void)poll(&ready, 1, -1);
-      continue;
-    }
-    if (n < 0 && errno != EINTR) return;  // nobody reads it: the container goes on
-    if (n > 0) text.remove_prefix(static_cast<std::size_t>(n));
-  }
-}
+// A write of so much to a pipe that poll(2) calls writable does not block: there is a free page.
+constexpr std::size_t most_write = 4096;
 
 class Stay {
  public:
@@ -72,37 +66,48 @@ class Stay {
   }
 
  private:
+  // Nothing here waits but the poll, so that a signal always gets through: not a reader of the output that stands
+  // still, nor a container that reads no input.
   Result<> step() {
-    std::array<pollfd, 3> fds{pollfd{.fd = f_.socket, .events = POLLIN, .revents = 0},
-                              pollfd{.fd = queue_.get(), .events = POLLIN, .revents = 0},
-                              pollfd{.fd = reads_ ? STDIN_FILENO : -1, .events = POLLIN, .revents = 0}};
+    const bool prints = !text_.empty(), sends = !typed_.empty();
+    std::array<pollfd, 4> fds{
+        pollfd{.fd = prints && !sends ? -1 : f_.socket, .events = events_of_socket(), .revents = 0},
+        pollfd{.fd = queue_.get(), .events = POLLIN, .revents = 0},
+        pollfd{.fd = reads_ && !sends ? STDIN_FILENO : -1, .events = POLLIN, .revents = 0},
+        pollfd{.fd = prints ? to_ : -1, .events = POLLOUT, .revents = 0}};
     if (poll(fds.data(), fds.size(), -1) < 0) {
       if (errno == EINTR) return {};
       return fail_errno(errno, "poll");
     }
     if (fds[1].revents != 0) take_signals();
-    if (fds[0].revents != 0) CGX_CHECK(take_packet());
+    if (fds[3].revents != 0) CGX_CHECK(print());
+    if ((fds[0].revents & (POLLOUT | POLLHUP | POLLERR)) != 0) send_input();
+    if ((fds[0].revents & ~POLLOUT) != 0 && text_.empty() && !over_) CGX_CHECK(take_packet());
     if (fds[2].revents != 0 && !over_) take_input();
     return {};
   }
 
+  [[nodiscard]] short events_of_socket() const {
+    return static_cast<short>((text_.empty() ? POLLIN : 0) | (typed_.empty() ? 0 : POLLOUT));
+  }
+
   Result<> take_packet() {
-    const auto packet = CGX_TRY(receive_packet(f_.socket));
-    if (!packet) {
-      over_ = true;
-      if (!ended_) return fail(EPIPE, "the container's monitor was killed; the container may still run");
-      return {};
-    }
+    auto packet = CGX_TRY(receive_packet(f_.socket));
+    if (!packet) return gone();
     switch (packet->word) {
       case Word::out:
-        write_out(STDOUT_FILENO, packet->data);
-        break;
       case Word::err:
-        write_out(STDERR_FILENO, packet->data);
+        to_ = packet->word == Word::out ? STDOUT_FILENO : STDERR_FILENO;
+        text_ = std::move(packet->data);
         break;
       case Word::ended:
+      case Word::last:
         status_ = data_number(packet->data);
         ended_ = true;
+        break;
+      case Word::warning:
+        to_ = STDERR_FILENO;
+        text_ = fmt::format("cgx: warning: {}\n", packet->data);
         break;
       case Word::failed:
         over_ = true;
@@ -113,13 +118,39 @@ class Stay {
     return {};
   }
 
+  Result<> gone() {
+    over_ = true;
+    if (ended_) return {};
+    const bool dropped = monitor().has_value();
+    Error e{.code = EPIPE,
+            .what = dropped
+                        ? "its output was not taken for too long, so that the container goes on without this command"
+                        : "the container's monitor was killed; the container may still run"};
+    if (dropped) e.hint = "cgx container logs has the output";
+    return std::unexpected(std::move(e));
+  }
+
+  Result<> print() {
+    const ssize_t n = write(to_, text_.data(), std::min(text_.size(), most_write));
+    if (n > 0) text_.erase(0, static_cast<std::size_t>(n));
+    if (n >= 0 || errno == EINTR || errno == EAGAIN) return {};
+    if (errno == EBADF) {  // the caller has closed it: nobody wants this
+      text_.clear();
+      return {};
+    }
+    over_ = true;
+    Error e = fail_errno(errno, to_ == STDOUT_FILENO ? "standard output" : "standard error").error();
+    e.hint = "the container goes on: cgx container attach shows its output, cgx container stop ends it";
+    return std::unexpected(std::move(e));
+  }
+
   void take_input() {
     std::array<char, 16384> buffer;
     const ssize_t n = read(STDIN_FILENO, buffer.data(), buffer.size());
     if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
     if (n <= 0) {
       reads_ = false;
-      (void)send_packet(f_.socket, Word::in_end);
+      typed_ = static_cast<char>(Word::in_end);
       return;
     }
     std::string text(buffer.data(), static_cast<std::size_t>(n));
@@ -128,7 +159,14 @@ class Stay {
       status_ = -1;
       return;
     }
-    if (!text.empty()) (void)send_packet(f_.socket, Word::in, text);
+    if (!text.empty()) typed_ = static_cast<char>(Word::in) + text;
+  }
+
+  void send_input() {
+    if (typed_.empty()) return;
+    const auto sent =
+        send_packet(f_.socket, static_cast<Word>(typed_[0]), std::string_view(typed_).substr(1), MSG_DONTWAIT);
+    if (sent || sent.error().code != EAGAIN) typed_.clear();  // what has ended takes nothing
   }
 
   // ctrl-p ctrl-q. A ctrl-p waits for what comes next.
@@ -163,18 +201,26 @@ class Stay {
     }
   }
 
-  // By a connection of its own: this one may wait for the container to read its input.
-  void pass_on(int signal) const {
+  // By a connection of its own: this one may be full of input that the container does not read.
+  void pass_on(int signal) {
+    const auto other = monitor();
+    if (other && send_packet(other->get(), Word::signal, number_data(signal))) return;
+    // Nobody is there to take it, and this process waits for a reader of what is left.
+    over_ = true;
+    status_ = 128 + signal;
+  }
+
+  [[nodiscard]] Result<sys::Fd> monitor() const {
     const sys::Fd dir(open(f_.directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (!dir.valid()) return;
-    if (const auto other = connect_in(dir.get())) (void)send_packet(other->get(), Word::signal, number_data(signal));
+    if (!dir.valid()) return fail_errno(errno, f_.directory);
+    return connect_in(dir.get());
   }
 
   void send_size() const {
     winsize size{};
     for (const int fd : {STDIN_FILENO, STDOUT_FILENO})
       if (ioctl(fd, TIOCGWINSZ, &size) == 0) {
-        (void)send_packet(f_.socket, Word::size, {reinterpret_cast<const char*>(&size), sizeof size});
+        (void)send_packet(f_.socket, Word::size, {reinterpret_cast<const char*>(&size), sizeof size}, MSG_DONTWAIT);
         return;
       }
   }
@@ -183,6 +229,9 @@ class Stay {
   sigset_t set_{}, before_{};
   sys::Fd queue_;
   bool reads_;
+  std::string text_;  // what is to be written to `to_`
+  int to_ = STDOUT_FILENO;
+  std::string typed_;  // a packet of standard input that the monitor has not taken yet, with its word
   bool over_ = false, ended_ = false, held_ = false;
   int status_ = 0;
 };

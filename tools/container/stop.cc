@@ -43,9 +43,12 @@ Result<bool> ended_within(const sys::Fd& pidfd, std::int64_t ms) {
   }
 }
 
-// It is not started again: from now on the next end is the last one.
+// It is not started again: from now on the next end is the last one. Behind the monitor's answer no start is under way.
 void forbid_restart(const Known& known) {
-  if (const auto monitor = connect_in(known.entry.directory())) (void)send_packet(monitor->get(), Word::stop);
+  const auto monitor = connect_in(known.entry.directory());
+  if (!monitor || !send_packet(monitor->get(), Word::stop)) return;
+  pollfd one{.fd = monitor->get(), .events = POLLIN, .revents = 0};
+  while (poll(&one, 1, 10'000) < 0 && errno == EINTR) continue;
 }
 
 std::unexpected<Error> not_running(const Known& known) {
@@ -65,15 +68,19 @@ Result<> end_it(const Known& known, int signal, std::uint64_t seconds) {
   CGX_CHECK(enter_namespace_of(known));
   const sys::Fd monitor = open_monitor(known);
   forbid_restart(known);
-  const auto init = oci::open_init(known.state);
+  // It may have been started again before that.
+  const auto now = find(known.record.id);
+  if (!now && now.error().code == ENOENT) return {};
+  const State& state = now && now->record.created == known.record.created ? now->state : known.state;
+  const auto init = oci::open_init(state);
   if (init) {
     if (signal != SIGKILL) {
       (void)oci::send_signal(*init, signal);
       let_it_see(known);
       if (!CGX_TRY(ended_within(*init, static_cast<std::int64_t>(seconds) * 1000)))
-        CGX_CHECK(oci::end_processes(known.state));
+        CGX_CHECK(oci::end_processes(state));
     } else {
-      CGX_CHECK(oci::end_processes(known.state));
+      CGX_CHECK(oci::end_processes(state));
     }
     (void)CGX_TRY(ended_within(*init, 60'000));
   }
@@ -111,9 +118,17 @@ Result<int> kill(const Call& call) {
   return for_each_name(call, [&](const std::string& name) -> Result<> {
     const Known known = CGX_TRY(find(name));
     CGX_CHECK(enter_namespace_of(known));
-    const auto init = oci::open_init(known.state);
-    if (!init || known.status == Status::stopped) return not_running(known);
-    if (*signal == SIGKILL) forbid_restart(known);
+    // What waits to be started again is not: a signal that would end it does that.
+    const bool waits = known.status == Status::stopped && known.monitored && known.record.restart != Restart::no;
+    const bool ends = *signal == SIGKILL || (waits && *signal == known.record.stop_signal);
+    if (ends) forbid_restart(known);
+    auto init = oci::open_init(known.state);
+    if (waits) {
+      const auto now = find(known.record.id);  // it may have been started just before
+      if (!now || now->status == Status::stopped) return ends ? Result<>() : not_running(known);
+      init = oci::open_init(now->state);
+    }
+    if (!init || (known.status == Status::stopped && !waits)) return not_running(known);
     CGX_CHECK(located(oci::send_signal(*init, *signal), known.record.id));
     if (*signal == SIGKILL) let_it_see(known);
     return {};
@@ -152,15 +167,19 @@ Result<int> wait(const Call& call) {
   const int status = for_each_name(call, [&](const std::string& name) -> Result<> {
     Known known = CGX_TRY(find(name));
     std::optional<int> ended;
+    const sys::Fd process = open_monitor(known);
     const auto monitor = connect_in(known.entry.directory());
     while (monitor && !ended) {
       const auto packet = CGX_TRY(receive_packet(monitor->get()));
       if (!packet) break;
-      if (packet->word == Word::ended) ended = data_number(packet->data);
+      if (packet->word == Word::ended || packet->word == Word::last) ended = data_number(packet->data);
+      // `rm` wants the monitor gone, which is so in a moment.
+      if (packet->word == Word::last && process.valid()) (void)CGX_TRY(ended_within(process, 1000));
     }
     if (!ended) {
       // It had ended before, or its monitor was killed.
       if (const auto init = oci::open_init(known.state)) (void)CGX_TRY(ended_within(*init, -1));
+      if (process.valid()) (void)CGX_TRY(ended_within(process, 10'000));
       const auto ending = read_ending(known.entry);
       if (!ending) {
         Error e{.code = ECHILD, .what = "ended, and nobody saw how: its monitor was killed", .group = known.record.id};

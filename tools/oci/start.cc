@@ -120,6 +120,7 @@ Result<int> run_run(const Invocation& call) {
   if (detach) return 0;
   // In the foreground this process is between the container and its caller: another one waits for the word.
   if (made.ready.valid() && fork() == 0) {
+    sys::close_all_but({STDERR_FILENO, made.ready.get(), made.launched.pidfd.get()});  // not the container's terminal
     (void)hand_on_ready(made.ready, made.launched.pidfd, made.launched.pid);
     _exit(0);
   }

@@ -28,9 +28,12 @@ class Sleeper {
     clone_args args{};
     args.flags = CLONE_NEWUSER;
     args.exit_signal = SIGCHLD;
+    const pid_t parent = getpid();
     pid_ = static_cast<pid_t>(syscall(SYS_clone3, &args, sizeof args));
     if (pid_ != 0) return;
+    sys::close_all_but({});
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(0);  // it has ended before that
     while (true) (void)pause();
   }
   Sleeper(const Sleeper&) = delete;

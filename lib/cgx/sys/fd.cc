@@ -145,6 +145,23 @@ void close_all(std::vector<Fd>& fds) {
   fds.clear();
 }
 
+void close_all_but(std::vector<int> kept) {
+  std::ranges::sort(kept);
+  int first = 0;
+  const auto close_from = [&](unsigned last) {
+    if (static_cast<unsigned>(first) > last) return;
+    if (syscall(SYS_close_range, static_cast<unsigned>(first), last, 0) == 0 || errno != ENOSYS) return;
+    const auto most = std::min<unsigned long>(last, static_cast<unsigned long>(sysconf(_SC_OPEN_MAX)));
+    for (int fd = first; static_cast<unsigned long>(fd) <= most; ++fd) (void)close(fd);  // before Linux 5.9
+  };
+  for (const int fd : kept) {
+    if (fd < 0) continue;
+    if (fd > 0) close_from(static_cast<unsigned>(fd) - 1);
+    first = fd + 1;
+  }
+  close_from(~0U);
+}
+
 Result<std::string> read_all(int fd, std::size_t limit, End end) {
   std::string text;
   std::array<char, 4096> buffer;  // kernfs answers a page at a time

@@ -54,6 +54,10 @@ class Fd {
 // Closes them all, those with numbers in a row by one system call; `fds` is empty then.
 void close_all(std::vector<Fd>& fds);
 
+// For a child that goes on without an exec: it has a copy of every descriptor of its parent, and what it does not close
+// nobody sees the end of. Closes all but these; they may be in any order, and -1 is none.
+void close_all_but(std::vector<int> kept);
+
 // Reads from the current offset to the end. At most `limit` bytes, more is EFBIG. Retries EINTR. With End::short_read a
 // read that fills less than half a page is the last one: true of regular files and of cgroup files, whose records are
 // short, and half the cost of a small one; not of pipes, nor of mountinfo, where a record may be as long as a page.
