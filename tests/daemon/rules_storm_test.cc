@@ -15,7 +15,6 @@ namespace rules_storm_test {
 
 using namespace cgx;
 using cgx::test::Program;
-using cgx::test::soon;
 using cgx::test::Started;
 
 TEST_CASE("rules lose no process of a storm of 4,000") {
