@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """usage: bundle.py BUNDLE [STATEMENT]...: writes BUNDLE/config.json, what `runc spec` writes, without a terminal.
 
+$CGX_CLIENTS_CGROUP is the container's cgroup, an absolute path: without one it is below the caller's, which may be a
+group that no test is to touch.
+
 The statements are Python's and change `c`, the configuration, before: 'c["process"]["cwd"] = "/tmp"'. They may use
 the functions of this file: 'args(c, "sh", "-c", "id")'.
 """
@@ -42,7 +45,7 @@ def configuration():
             entry("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid", "noexec", "nodev", "relatime", "ro"),
         ],
         "linux": {
-            "cgroupsPath": os.environ.get("CGX_CLIENTS_CGROUP", ""),
+            "cgroupsPath": os.environ["CGX_CLIENTS_CGROUP"],
             "resources": {"devices": [{"allow": False, "access": "rwm"}]},
             "namespaces": [{"type": name} for name in ("pid", "network", "ipc", "uts", "mount", "cgroup")],
             "maskedPaths": ["/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",

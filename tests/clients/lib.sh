@@ -59,6 +59,7 @@ state=$CGX_CLIENTS_STATE name=$CGX_CLIENTS_NAME
 RT=$(realpath "$CGX_OCI") rt=${CGX_OCI##*/}
 export PATH=$PATH:/usr/sbin:/sbin:/usr/libexec/podman:/usr/lib/podman
 export HOME=$state XDG_RUNTIME_DIR=$state/xdg
+export CGX_CLIENTS_CGROUP=/$name/x  # of the containers of bundle.py
 mkdir -p "$XDG_RUNTIME_DIR"
 cd "$state" || exit 1  # conmon leaves a file named "oom" where it was started
 

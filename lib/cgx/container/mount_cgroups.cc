@@ -54,7 +54,10 @@ Result<> mount_hierarchy(RootfsPlan& plan, CgroupMount& cgroup, int dir, std::ui
 
 }  // namespace
 
-Result<> mount_cgroups(RootfsPlan& plan, const Mount& mount, const MountOptions& options) {
+Result<> mount_cgroups(RootfsPlan& plan, const Mount& mount, const MountOptions& wanted) {
+  // Whatever the options leave out: a cgroup has no programs, and the tmpfs around is to hold none, nor device nodes.
+  MountOptions options = wanted;
+  options.set |= MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
   if (plan.cgroups.empty()) return fail(EINVAL, "there is no hierarchy to be shown");
   const Target target = CGX_TRY(make_in_root(plan.root.get(), mount.destination, NewKind::directory));
   const bool alone = plan.cgroups.size() == 1 && plan.cgroups[0].unified && plan.cgroups[0].name.empty();

@@ -199,6 +199,7 @@ Result<Process> read_process(std::string_view text, const Process* of) {
     process.capabilities = of->capabilities;
     process.no_new_privileges = of->no_new_privileges;
     process.rlimits = of->rlimits;
+    process.oom_score_adj = of->oom_score_adj;
     process.apparmor_profile = of->apparmor_profile;
     process.selinux_label = of->selinux_label;
   }
