@@ -6,6 +6,7 @@
 //   hostile tiocsti                   types into the terminal that it was given
 //   hostile writable PATH...          opens them for writing, and writes nothing
 //   hostile alg                       makes a socket of AF_ALG, by the system call of 64 and of 32 bit
+//   hostile calls                     makes calls that need capabilities, with zeros, which do nothing where allowed
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -115,6 +117,33 @@ static int crypto_sockets(void) {
   return 0;
 }
 
+// The answer tells whether a filter refused: EPERM, or what the call says of zeros.
+static int privileged_calls(void) {
+  static const struct {
+    const char* name;
+    long number;
+  } calls[] = {{"kcmp", SYS_kcmp},
+               {"bpf", SYS_bpf},
+               {"quotactl", SYS_quotactl},
+               {"open_by_handle_at", SYS_open_by_handle_at},
+               {"settimeofday", SYS_settimeofday},
+               {"lookup_dcookie", SYS_lookup_dcookie},
+               {"init_module", SYS_init_module},
+               {"perf_event_open", SYS_perf_event_open},
+               {"mount", SYS_mount},
+               {"setns", SYS_setns},
+#ifdef SYS_iopl
+               {"iopl", SYS_iopl},
+#endif
+               {"process_vm_readv", SYS_process_vm_readv},
+               {"userfaultfd", SYS_userfaultfd}};
+  for (size_t i = 0; i < sizeof calls / sizeof calls[0]; ++i) {
+    long got = syscall(calls[i].number, 0L, 0L, 0L, 0L, 0L, 0L);
+    printf("%s=%s\n", calls[i].name, got >= 0 ? "ok" : strerrorname_np(errno));
+  }
+  return 0;
+}
+
 int main(int argc, char** argv) {
   const char* what = argc > 1 ? argv[1] : "";
   if (strcmp(what, "exe") == 0 && argc == 4) return attack_programs(argv[2], atof(argv[3]));
@@ -122,6 +151,7 @@ int main(int argc, char** argv) {
   if (strcmp(what, "tiocsti") == 0) return type_into_terminal();
   if (strcmp(what, "writable") == 0) return find_writable(argv + 2);
   if (strcmp(what, "alg") == 0) return crypto_sockets();
-  fputs("usage: hostile exe|swap|tiocsti|writable|alg ...\n", stderr);
+  if (strcmp(what, "calls") == 0) return privileged_calls();
+  fputs("usage: hostile exe|swap|tiocsti|writable|alg|calls ...\n", stderr);
   return 2;
 }
