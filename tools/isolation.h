@@ -24,7 +24,7 @@ inline constexpr Option isolation_options[] = {
     Option{"tmpfs", 0, "DST", "an empty file system in memory as DST", true},
     Option{"user", 0, "UID[:GID]", "run it as this user, by number (GID as UID if not given)"},
     Option{"cap-drop", 0, "LIST", "without these capabilities (net_raw,sys_ptrace), or all", true},
-    Option{"seccomp", 0, "PROFILE", "refuse system calls: default, a FILE with rules of the OCI, or off"},
+    Option{"seccomp", 0, "PROFILE", "refuse system calls: default, a FILE (rules of the OCI, or docker's), or off"},
     Option{"no-new-privs", 0, "", "no program that it executes gains rights (set-user-ID, file capabilities)"},
 };
 

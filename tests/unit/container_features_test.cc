@@ -46,6 +46,7 @@ TEST_CASE("features: what clients look for") {
   CHECK(system["mountExtensions"]["idmap"]["enabled"].boolean() == true);
   CHECK(system["intelRdt"]["enabled"].boolean() == false);
   CHECK(system["netDevices"]["enabled"].boolean() == true);
+  CHECK(lists(features["potentiallyUnsafeConfigAnnotations"], "run.oci.keep_original_groups"));
 }
 
 }  // namespace container_features_test

@@ -86,7 +86,8 @@ std::string features_json() {
   // Engines look for it before they offer checkpoints.
   json.key("org.opencontainers.runc.checkpoint.enabled").string("false").close_object();
   // What a bundle may say that is not safe to take from an image.
-  json.key("potentiallyUnsafeConfigAnnotations").open_array().string("org.cgx.").close_array();
+  json.key("potentiallyUnsafeConfigAnnotations").open_array();
+  json.string("org.cgx.").string("run.oci.keep_original_groups").close_array();
   json.close_object();
   return json.take() + '\n';
 }
