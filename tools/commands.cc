@@ -8,6 +8,7 @@
 
 #include "command.h"
 #include "container_rows.h"
+#include "docker_words.h"
 #include "isolation.h"
 
 namespace cgx::tool {
@@ -231,22 +232,9 @@ static_assert(well_formed());
 std::span<const Command> commands() { return rows; }
 
 Error no_command(std::string_view name) {
-  constexpr std::array<std::string_view, 13> planned{"image",
-                                                     "volume",
-                                                     "network",
-                                                     "container restart",
-                                                     "container start",
-                                                     "container rename",
-                                                     "container cp",
-                                                     "container diff",
-                                                     "container commit",
-                                                     "container export",
-                                                     "container create",
-                                                     "checkpoint",
-                                                     "restore"};
-  if (std::ranges::find(planned, name) != planned.end()) {
-    Error error = bad_value(name, "is not supported yet").error();
-    error.hint = "cgx run runs a command in a container, cgx exec in a group";
+  if (const DockerWord* word = find_docker_word(name); word != nullptr) {
+    Error error = bad_value(name, word->planned ? "is not supported yet" : "is not a command").error();
+    error.hint = word->planned ? std::string(word->hint) : "run " + std::string(word->hint);
     return error;
   }
   Error error = bad_value(name, "is not a command").error();

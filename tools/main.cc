@@ -10,6 +10,7 @@
 #include "cgx/sys/text.h"
 
 #include "command.h"
+#include "docker_words.h"
 
 namespace cgx::tool {
 namespace {
@@ -75,7 +76,7 @@ int run_main(std::span<const std::string_view> arguments) {
     return 0;
   }
   const Result<int> status = command->run(*call);
-  return status ? *status : failed(status.error(), command->name, call->json);
+  return status ? *status : failed(hint_at_container(status.error(), *call), command->name, call->json);
 }
 
 }  // namespace
