@@ -1,25 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// Why a container died: what its group and those above it counted while it ran. The kernel tells of a limit that was
-// hit where the limit is (v2: memory.events.local, pids.events; v1: failcnt), and of the kill where the process was.
+// Why a container died: by what its group and those around it counted while it ran (cgx/container/limit_hits.h), and by
+// what cgxd says.
 #pragma once
 
-#include <map>
 #include <string>
 
 #include "cgx/cgroupfs/cgroup.h"
+#include "cgx/container/limit_hits.h"
 
 #include "record.h"
 
 namespace cgx::launcher {
 
-// Counters of a group and all above it, before a run.
+// Of its group, before a run.
 struct Counters {
-  struct Of {
-    std::uint64_t kills = 0;       // processes killed for memory, of this group alone
-    std::uint64_t limit_hits = 0;  // its own memory limit was reached in vain
-    std::uint64_t refused = 0;     // processes refused by its own limit
-  };
-  std::map<std::string, Of> groups;
+  container::Readings memory, pids;
 };
 [[nodiscard]] Counters count_now(const Cgroup& group);
 // Fills in what has happened since; called while the group is still there.

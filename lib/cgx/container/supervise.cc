@@ -13,9 +13,9 @@
 
 #include <fmt/format.h>
 
+#include "cgx/container/limit_hits.h"
 #include "cgx/container/limits.h"
 #include "cgx/container/net_devices.h"
-#include "cgx/container/oom_kill.h"
 #include "cgx/container/state.h"
 #include "cgx/sys/json.h"
 
@@ -52,8 +52,8 @@ Result<> pass_listener(const Supervision& s, const Born& born, int number) {
 
 class Talk {
  public:
-  Talk(Birth& birth, const Supervision& supervision, const Born& born, std::uint64_t kills)
-      : channel_(birth.channel()), progress_(*birth.progress()), s_(supervision), born_(born), kills_(kills) {}
+  Talk(Birth& birth, const Supervision& supervision, const Born& born, const Readings& memory)
+      : channel_(birth.channel()), progress_(*birth.progress()), s_(supervision), born_(born), memory_(memory) {}
 
   // True: the process is on its way. The text of a failure that has no more to say is in the error.
   Result<> run() {
@@ -87,13 +87,11 @@ class Talk {
     const std::string place =
         at_program ? fmt::format("exec \"{}\"", s_.process->args.front()) : fmt::format("stage {}", stage_name(stage));
     // The kernel counts before it kills.
-    if (s_.group == nullptr || oom_kills(*s_.group) <= kills_)
-      return fail(ECHILD, fmt::format("{}: the process {}", place, how_it_ended()));
-    const std::string limits = memory_limits(*s_.group);
-    const std::string what = fmt::format("{}: the process was killed for memory: ", place);
-    if (limits.empty()) return fail(ECHILD, what + "the host has none left");
-    Error error{.code = ECHILD, .what = what + limits};
-    error.hint = "give the container more memory: starting it takes some too";
+    const Cause cause = s_.group != nullptr ? memory_cause(memory_, read_memory(*s_.group)) : Cause{};
+    if (cause.count == 0) return fail(ECHILD, fmt::format("{}: the process {}", place, how_it_ended()));
+    Error error{.code = ECHILD,
+                .what = fmt::format("{}: the process was killed for memory: {}", place, cause.memory_text())};
+    if (!cause.limit.empty()) error.hint = "give the container more memory: starting it takes some too";
     return std::unexpected(std::move(error));
   }
   [[nodiscard]] std::string how_it_ended() const {
@@ -146,7 +144,7 @@ class Talk {
   const Progress& progress_;
   const Supervision& s_;
   const Born& born_;
-  std::uint64_t kills_;  // in its group, before it was made
+  const Readings& memory_;  // of its group, before it was made
   NetDevices devices_;
 };
 
@@ -154,9 +152,9 @@ class Talk {
 
 Result<Launched> supervise(Birth& birth, const Supervision& supervision) {
   while (true) {
-    const std::uint64_t kills = supervision.group != nullptr ? oom_kills(*supervision.group) : 0;
+    const Readings memory = supervision.group != nullptr ? read_memory(*supervision.group) : Readings{};
     Born born = CGX_TRY(birth.make());
-    Talk talk(birth, supervision, born, kills);
+    Talk talk(birth, supervision, born, memory);
     auto done = talk.run();
     if (supervision.trace && done) supervision.trace(fmt::format("process {} is on its way", born.pid));
     if (done)

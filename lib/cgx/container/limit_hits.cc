@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cgx/container/limit_hits.h"
+
+#include <algorithm>
+
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/cgroupfs/tasks.h"
+#include "cgx/sys/text.h"
+
+namespace cgx::container {
+namespace {
+
+// A process is killed for no more than eight pages (the kernel's PAGE_ALLOC_COSTLY_ORDER), so that much may be free.
+constexpr std::uint64_t slack = std::uint64_t{8} * 4096;
+constexpr std::uint64_t v1_unlimited = std::uint64_t{1} << 62U;  // v1 shows the largest number of pages
+
+std::string text_of(const std::string& dir, std::string_view file) {
+  return sys::read_path(fmt::format("{}/{}", dir, file)).value_or(std::string());
+}
+std::uint64_t key_of(const std::string& text, std::string_view key) { return sys::keyed_u64(text, key).value_or(0); }
+std::uint64_t number_of(const std::string& dir, std::string_view file) {
+  return sys::parse_u64(sys::trim(text_of(dir, file))).value_or(0);
+}
+std::uint64_t limit_of(const std::string& dir, std::string_view file) {
+  const auto value = sys::parse_u64(sys::trim(text_of(dir, file)));  // or "max"
+  return value && *value < v1_unlimited ? *value : no_limit;
+}
+
+// Below the mount's root there may be no root of the hierarchy: a cgroup namespace shows one of its groups as it.
+bool is_root(const Hierarchy& h) {
+  const char* file = h.version() == Version::v1 ? "release_agent" : "cgroup.events";  // v1: there alone; v2: not there
+  return (access(fmt::format("{}/{}", h.mount_point(), file).c_str(), F_OK) == 0) == (h.version() == Version::v1);
+}
+
+// Calls f with the directory and the level of each group, in the order of Readings.
+template <class F>
+Readings read_levels(const Cgroup& group, Controller controller, F read) {
+  Readings readings;
+  const Hierarchy* h = group.hierarchies().of(controller);
+  if (h == nullptr) return readings;
+  const auto add = [&](const std::string& dir, std::string name, bool inside) {
+    LevelReading level{.group = std::move(name), .inside = inside};
+    read(*h, dir, level);
+    readings.levels.push_back(std::move(level));
+  };
+  if (const auto below = groups_below(group))  // of containers in it
+    for (const std::string& name : *below) add(fmt::format("{}/{}", h->dir(), name), name, true);
+  std::string_view name = group.name();
+  for (; !name.empty(); name = parent_of(name))
+    add(fmt::format("{}/{}", h->dir(), name), std::string(name), name == group.name());
+  // Above those that the names count from.
+  const std::string& top = h->mount_point();
+  for (std::string dir = h->dir(); dir.size() > top.size() && dir.starts_with(top); dir.resize(dir.rfind('/')))
+    add(dir, dir.substr(std::min(dir.size(), top.size() + 1)), false);
+  readings.whole = is_root(*h);
+  if (!readings.whole) add(top, "/", false);
+  return readings;
+}
+
+void read_memory_v1(const std::string& dir, LevelReading& level) {
+  level.count = key_of(text_of(dir, "memory.oom_control"), "oom_kill");
+  // Memory and swap are counted together, and first. Newer kernels keep no failcnt of that, so
+  // its peak counts.
+  for (const std::string_view of : {"memory.memsw", "memory"})
+    level.limits.push_back({.file = fmt::format("{}.limit_in_bytes", of),
+                            .value = limit_of(dir, fmt::format("{}.limit_in_bytes", of)),
+                            .hits = number_of(dir, fmt::format("{}.failcnt", of)),
+                            .peak = of == "memory" ? 0 : number_of(dir, fmt::format("{}.max_usage_in_bytes", of))});
+}
+
+void read_memory_v2(const std::string& dir, LevelReading& level) {
+  std::string events = text_of(dir, "memory.events.local");
+  if (events.empty()) events = text_of(dir, "memory.events");  // before Linux 5.2
+  level.count = key_of(events, "oom_kill");
+  LimitReading limit{.file = "memory.max", .value = limit_of(dir, "memory.max"), .hits = key_of(events, "oom")};
+  level.limits.push_back(std::move(limit));
+  // It kills nobody by itself; where it is at its end, memory.max does sooner.
+  LimitReading swap{.file = "memory.swap.max", .value = limit_of(dir, "memory.swap.max")};
+  swap.hits = key_of(text_of(dir, "memory.swap.events"), "max");
+  level.limits.push_back(std::move(swap));
+}
+
+const LevelReading* level_in(const Readings& readings, const std::string& group) {
+  const auto at = std::ranges::find(readings.levels, group, &LevelReading::group);
+  return at == readings.levels.end() ? nullptr : &*at;
+}
+std::uint64_t more(std::uint64_t now, std::uint64_t then) { return now > then ? now - then : 0; }
+std::uint64_t count_grown(const Readings& before, const LevelReading& now) {
+  const LevelReading* then = level_in(before, now.group);
+  return more(now.count, then != nullptr ? then->count : 0);
+}
+std::uint64_t hits_grown(const Readings& before, const LevelReading& now, const LimitReading& limit) {
+  const LevelReading* level = level_in(before, now.group);
+  if (level == nullptr) return limit.hits;
+  const auto then = std::ranges::find(level->limits, limit.file, &LimitReading::file);
+  return more(limit.hits, then != level->limits.end() ? then->hits : 0);
+}
+bool full(const LimitReading& l) { return l.value != no_limit && l.peak != 0 && l.peak + slack >= l.value; }
+
+}  // namespace
+
+Readings read_memory(const Cgroup& group) {
+  return read_levels(group, Controller::memory, [](const Hierarchy& h, const std::string& dir, LevelReading& level) {
+    if (h.version() == Version::v1)
+      read_memory_v1(dir, level);
+    else
+      read_memory_v2(dir, level);
+  });
+}
+
+Readings read_pids(const Cgroup& group) {
+  bool at_limit = true;
+  Readings readings =
+      read_levels(group, Controller::pids, [&](const Hierarchy&, const std::string& dir, LevelReading& level) {
+        // Where there is no such file (v1, and v2 before Linux 6.11), pids.events counts in the group of who forks.
+        std::string events = text_of(dir, "pids.events.local");
+        if (events.empty()) {
+          at_limit = false;
+          events = text_of(dir, "pids.events");
+        }
+        level.count = key_of(events, "max");
+        level.limits.push_back(
+            {.file = "pids.max", .value = limit_of(dir, "pids.max"), .peak = number_of(dir, "pids.peak")});
+      });
+  readings.at_limit = at_limit;
+  return readings;
+}
+
+Cause memory_cause(const Readings& before, const Readings& after) {
+  Cause cause;
+  for (const LevelReading& level : after.levels)
+    if (level.inside) cause.count += count_grown(before, level);
+  if (cause.count == 0) return cause;
+  for (std::size_t i = 0; i < after.levels.size(); ++i) {
+    const LevelReading& level = after.levels[i];
+    // A limit of a group below has killed there alone.
+    const bool below = level.inside && i + 1 < after.levels.size() && after.levels[i + 1].inside;
+    if (below && count_grown(before, level) == 0) continue;
+    for (const LimitReading& limit : level.limits) {
+      if (limit.file == "memory.swap.max") {
+        const bool used_up = limit.value == 0 || hits_grown(before, level, limit) > 0;
+        if (!cause.limit.empty() && limit.value != no_limit && used_up)
+          cause.limit += fmt::format(", {} {}", limit.file, limit.value);
+      } else if (cause.limit.empty() && limit.value != no_limit &&
+                 (full(limit) || hits_grown(before, level, limit) > 0)) {
+        cause.group = level.group;
+        cause.limit = fmt::format("{} {}", limit.file, limit.value);
+      }
+    }
+    if (!cause.limit.empty()) return cause;
+  }
+  cause.host = after.whole;
+  return cause;
+}
+
+Cause pids_cause(const Readings& before, const Readings& after) {
+  Cause cause;
+  for (const LevelReading& level : after.levels) {
+    const std::uint64_t grown = count_grown(before, level);
+    const LimitReading& limit = level.limits.front();
+    if (after.at_limit) {
+      cause.count = grown;
+    } else {
+      if (level.inside) cause.count += grown;
+      if (cause.count == 0 || limit.value == no_limit || (limit.peak != 0 && limit.peak < limit.value)) continue;
+    }
+    if (cause.count == 0) continue;
+    cause.group = level.group;
+    cause.limit = fmt::format("{} {}", limit.file, limit.value);
+    break;
+  }
+  return cause;
+}
+
+std::string Cause::memory_text() const {
+  if (!limit.empty()) return fmt::format("{} of {}", limit, shown(group));
+  if (host) return "the memory of the host";
+  return "no group that can be seen from here had reached a limit (dmesg tells more)";
+}
+
+}  // namespace cgx::container

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which limit killed a process of a group, or refused it one: from what the group, those below it and those above it
+// counted before and after. The decisions are pure; read_*() reads the files.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cgx/cgroupfs/cgroup.h"
+
+namespace cgx::container {
+
+inline constexpr std::uint64_t no_limit = ~std::uint64_t{0};
+
+struct LimitReading {
+  std::string file;                // memory.max
+  std::uint64_t value = no_limit;  // what it allows
+  std::uint64_t hits = 0;          // how often it was reached in vain, as far as the kernel counts that
+  std::uint64_t peak = 0;          // the most that was in use; 0: not known
+};
+
+// One group at one time.
+struct LevelReading {
+  std::string group;
+  bool inside = false;                 // the group itself, or one below it: its kills are the group's
+  std::uint64_t count = 0;             // memory: processes killed, of this group alone; pids: processes refused
+  std::vector<LimitReading> limits{};  // the one that stops a process first comes first
+};
+
+struct Readings {
+  std::vector<LevelReading> levels;  // those below, the group, those above from the nearest on
+  bool whole = false;                // up to the root of the hierarchy: nothing else of the host has a limit
+  bool at_limit = true;              // the count is kept where the limit is, not where the process was
+};
+
+// Of memory, and of pids; no levels where the controller is not there.
+[[nodiscard]] Readings read_memory(const Cgroup& group);
+[[nodiscard]] Readings read_pids(const Cgroup& group);
+
+struct Cause {
+  std::uint64_t count = 0;   // processes killed or refused; 0: none, and the rest says nothing
+  std::string group, limit;  // "memory.max 65536" and whose it is; empty: none of those that were read
+  bool host = false;         // all were read, and none had it: the host had no more
+
+  // "memory.max 65536 of web/db", "the memory of the host".
+  [[nodiscard]] std::string memory_text() const;
+};
+[[nodiscard]] Cause memory_cause(const Readings& before, const Readings& after);
+[[nodiscard]] Cause pids_cause(const Readings& before, const Readings& after);
+
+}  // namespace cgx::container

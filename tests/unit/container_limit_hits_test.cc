@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which limit is said to have killed or refused a process, by counters before and after.
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include "cgx/container/limit_hits.h"
+
+namespace container_limit_hits_test {
+
+namespace {
+using namespace cgx::container;
+
+constexpr std::uint64_t mib = std::uint64_t{1} << 20U;
+
+LevelReading level(std::string group, std::uint64_t count, std::vector<LimitReading> limits, bool inside = false) {
+  return {.group = std::move(group), .inside = inside, .count = count, .limits = std::move(limits)};
+}
+LevelReading own(std::uint64_t kills, std::vector<LimitReading> limits) { return level("a/b", kills, limits, true); }
+LimitReading v1_mem(std::uint64_t value, std::uint64_t failcnt) {
+  return {.file = "memory.limit_in_bytes", .value = value, .hits = failcnt};
+}
+LimitReading memsw(std::uint64_t value, std::uint64_t peak, std::uint64_t failcnt = 0) {
+  return {.file = "memory.memsw.limit_in_bytes", .value = value, .hits = failcnt, .peak = peak};
+}
+LimitReading v2_mem(std::uint64_t value, std::uint64_t oom) {
+  return {.file = "memory.max", .value = value, .hits = oom};
+}
+LimitReading swap_max(std::uint64_t value, std::uint64_t hits = 0) {
+  return {.file = "memory.swap.max", .value = value, .hits = hits};
+}
+LimitReading pids_max(std::uint64_t value, std::uint64_t peak) {
+  return {.file = "pids.max", .value = value, .peak = peak};
+}
+
+// The same with nothing counted yet.
+Readings unused(Readings readings) {
+  for (LevelReading& l : readings.levels) {
+    l.count = 0;
+    for (LimitReading& limit : l.limits) limit.hits = limit.peak = 0;
+  }
+  return readings;
+}
+
+TEST_CASE("container limit hits: the limit of memory that killed") {
+  struct Row {
+    const char* name;
+    std::vector<LevelReading> after;
+    bool whole;
+    std::uint64_t kills;
+    const char* text;
+  };
+  const LevelReading unlimited = level("a", 0, {v2_mem(no_limit, 0), swap_max(no_limit)});
+  const Row rows[] = {
+      {"v1 memory",
+       {own(1, {memsw(no_limit, 17 * mib), v1_mem(16 * mib, 9)})},
+       true,
+       1,
+       "memory.limit_in_bytes 16777216 of a/b"},
+      {"v1 memory and swap, which has no failcnt",
+       {own(1, {memsw(16 * mib, 16 * mib), v1_mem(16 * mib, 0)})},
+       true,
+       1,
+       "memory.memsw.limit_in_bytes 16777216 of a/b"},
+      {"v1 memory and swap, with its failcnt",
+       {own(1, {memsw(16 * mib, 0, 3), v1_mem(16 * mib, 0)})},
+       true,
+       1,
+       "memory.memsw.limit_in_bytes 16777216 of a/b"},
+      {"v1 memory, and swapped until both are full",
+       {own(1, {memsw(32 * mib, 32 * mib), v1_mem(16 * mib, 900)})},
+       true,
+       1,
+       "memory.memsw.limit_in_bytes 33554432 of a/b"},
+      {"v1 memory, with room for swap that the host has not",
+       {own(1, {memsw(32 * mib, 16 * mib), v1_mem(16 * mib, 9)})},
+       true,
+       1,
+       "memory.limit_in_bytes 16777216 of a/b"},
+      {"v1 the parent's memsw",
+       {own(2, {memsw(no_limit, 8 * mib)}), level("a", 0, {memsw(16 * mib, 16 * mib)})},
+       true,
+       2,
+       "memory.memsw.limit_in_bytes 16777216 of a"},
+      {"v2 memory",
+       {own(1, {v2_mem(16 * mib, 1), swap_max(no_limit)}), unlimited},
+       true,
+       1,
+       "memory.max 16777216 of a/b"},
+      {"v2 no swap",
+       {own(1, {v2_mem(16 * mib, 1), swap_max(0)}), unlimited},
+       true,
+       1,
+       "memory.max 16777216, memory.swap.max 0 of a/b"},
+      {"v2 swap is full",
+       {own(1, {v2_mem(16 * mib, 1), swap_max(mib, 5)})},
+       true,
+       1,
+       "memory.max 16777216, memory.swap.max 1048576 of a/b"},
+      {"v2 swap is not full", {own(1, {v2_mem(16 * mib, 1), swap_max(mib)})}, true, 1, "memory.max 16777216 of a/b"},
+      {"v2 the parent's",
+       {own(1, {v2_mem(64 * mib, 0)}), level("a", 0, {v2_mem(32 * mib, 1)}), level("", 0, {v2_mem(16 * mib, 1)})},
+       true,
+       1,
+       "memory.max 33554432 of a"},
+      {"of a container in it",
+       {level("a/b/c", 1, {v2_mem(mib, 1)}, true), own(0, {v2_mem(16 * mib, 0)})},
+       true,
+       1,
+       "memory.max 1048576 of a/b/c"},
+      {"a group below was at its limit and lost nothing",
+       {level("a/b/c", 0, {memsw(mib, mib)}, true), own(1, {memsw(2 * mib, 2 * mib)})},
+       true,
+       1,
+       "memory.memsw.limit_in_bytes 2097152 of a/b"},
+      {"a limit that was not reached: the host",
+       {own(1, {v2_mem(16 * mib, 0), swap_max(0)}), unlimited},
+       true,
+       1,
+       "the memory of the host"},
+      {"v1 the same", {own(1, {memsw(16 * mib, 15 * mib), v1_mem(16 * mib, 0)})}, true, 1, "the memory of the host"},
+      {"not all groups can be seen",
+       {own(1, {v2_mem(16 * mib, 0)})},
+       false,
+       1,
+       "no group that can be seen from here had reached a limit (dmesg tells more)"},
+      {"others were killed for the parent's limit",
+       {own(0, {v2_mem(16 * mib, 0)}), level("a", 3, {v2_mem(16 * mib, 3)})},
+       true,
+       0,
+       ""},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.name);
+    const Readings after{.levels = row.after, .whole = row.whole};
+    const Cause cause = memory_cause(unused(after), after);
+    CHECK(cause.count == row.kills);
+    if (row.kills > 0) CHECK(cause.memory_text() == row.text);
+    CHECK(memory_cause(after, after).count == 0);  // what was counted before the run is of others
+  }
+}
+
+TEST_CASE("container limit hits: the limit of pids that refused") {
+  struct Row {
+    const char* name;
+    bool at_limit;
+    std::vector<LevelReading> after;
+    std::uint64_t refused;
+    const char *group, *limit;
+  };
+  const Row rows[] = {
+      {"own, counted where the limit is", true, {own(2, {pids_max(3, 3)})}, 2, "a/b", "pids.max 3"},
+      {"the parent's, counted where the limit is",
+       true,
+       {own(0, {pids_max(9, 3)}), level("a", 2, {pids_max(3, 3)})},
+       2,
+       "a",
+       "pids.max 3"},
+      {"own, counted where it forked",
+       false,
+       {own(2, {pids_max(3, 3)}), level("a", 0, {pids_max(3, 3)})},
+       2,
+       "a/b",
+       "pids.max 3"},
+      {"the parent's, counted where it forked",
+       false,
+       {own(2, {pids_max(9, 3)}), level("a", 0, {pids_max(3, 3)})},
+       2,
+       "a",
+       "pids.max 3"},
+      {"the same, without a peak",
+       false,
+       {own(2, {pids_max(no_limit, 0)}), level("a", 0, {pids_max(3, 0)})},
+       2,
+       "a",
+       "pids.max 3"},
+      {"a limit that cannot be seen", false, {own(2, {pids_max(no_limit, 0)})}, 2, "", ""},
+      {"none", true, {own(0, {pids_max(3, 3)})}, 0, "", ""},
+      {"another's, counted where it forked",
+       false,
+       {own(0, {pids_max(9, 3)}), level("a", 4, {pids_max(3, 3)})},
+       0,
+       "",
+       ""},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.name);
+    const Readings after{.levels = row.after, .at_limit = row.at_limit};
+    const Cause cause = pids_cause(unused(after), after);
+    CHECK(cause.count == row.refused);
+    CHECK(cause.group == row.group);
+    CHECK(cause.limit == row.limit);
+  }
+}
+
+}  // namespace
+}  // namespace container_limit_hits_test
