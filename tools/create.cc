@@ -29,7 +29,7 @@ Result<int> change(const Hierarchies& hierarchies, const Call& call, Desired des
   // A limit of one may forbid that of another: which is written first is the plan's to say, not the command line's.
   ChangeSet set;
   for (const std::string& name : names) {
-    desired.group = desired.existing == Existing::require ? CGX_TRY(existing_name(hierarchies, name)) : name;
+    desired.group = desired.existing == Existing::require ? existing_group(hierarchies, name) : name;
     set.groups.push_back(desired);
   }
   std::ranges::stable_sort(set.groups, {}, &Desired::group);  // parents before children

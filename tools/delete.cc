@@ -108,7 +108,7 @@ Result<int> run_delete(const Call& call) {
   (void)CGX_TRY(deadline_of(call));
   const std::optional<std::string> to = CGX_TRY(target_of(call, names));
   const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
-  for (std::string& name : names) name = CGX_TRY(existing_name(hierarchies, name));
+  for (std::string& name : names) name = existing_group(hierarchies, std::move(name));
   if (to) CGX_CHECK(Cgroup(hierarchies, *to).require());
   std::vector<Cgroup> groups;
   for (std::size_t i = 0; i < names.size(); ++i) {

@@ -104,7 +104,10 @@ Result<std::vector<std::string>> names_of(const Call& call, std::size_t from) {
 }
 
 Result<std::string> existing_name(const Hierarchies& hierarchies, std::string_view word) {
-  std::string name = CGX_TRY(parse_group_name(word));
+  return existing_group(hierarchies, CGX_TRY(parse_group_name(word)));
+}
+
+std::string existing_group(const Hierarchies& hierarchies, std::string name) {
   if (name.empty() || !systemd_is_manager() || !Cgroup(hierarchies, name).present().empty()) return name;
   const auto slice = slice_of(name);
   return slice && is_marked_slice(hierarchies, slice->group) ? slice->group : name;

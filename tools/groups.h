@@ -21,6 +21,8 @@ namespace cgx::tool {
 // A name that a user has given, of a group that has to be there: where systemd is PID 1 and has made a slice for the
 // policy of that name, the group of the slice ("my-app": "my\x2dapp.slice"). Other names stay as they are.
 [[nodiscard]] Result<std::string> existing_name(const Hierarchies& hierarchies, std::string_view word);
+// The same of a name that is parsed; the root is empty.
+[[nodiscard]] std::string existing_group(const Hierarchies& hierarchies, std::string name);
 // --controllers.
 [[nodiscard]] Result<std::optional<ControllerSet>> only_of(const Call& call);
 // USER[:GROUP], by name (NSS, through getent) or number.
