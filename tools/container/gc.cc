@@ -64,9 +64,12 @@ class Collector {
       return;
     }
     if (known->record.id != id || known->monitored) return;
-    const bool runs = container::init_alive(known->state);
-    if (runs && known->state.ready) return;  // by itself: its end will be nobody's, but it is no rubbish
-    if (known->ending && !known->record.remove && !has_group(known->state)) return;  // as it should be
+    const auto runs = container::init_lives(known->state);
+    if (!runs) return check(std::unexpected(runs.error()), id);
+    if (*runs && known->state.ready) return;  // by itself: its end will be nobody's, but it is no rubbish
+    const auto group = has_group(known->state);
+    if (!group) return check(std::unexpected(group.error()), id);
+    if (known->ending && !known->record.remove && !*group) return;  // as it should be
     if (!known->record.remove && known->state.ready) {
       tell(fmt::format("{}group of container {}", would(), id));
       if (call_.dry_run) return;
@@ -101,10 +104,10 @@ class Collector {
     check(entry->remove(), id);
   }
 
-  static bool has_group(const State& state) {
+  static Result<bool> has_group(const State& state) {
     if (state.group.empty()) return false;
-    const auto hierarchies = container::hierarchies_of(state);
-    return hierarchies && !Cgroup(*hierarchies, state.group).present().empty();
+    const Hierarchies hierarchies = CGX_TRY(container::hierarchies_of(state));
+    return oci::is_there(Cgroup(hierarchies, state.group));
   }
 
   void layers_without_record(Store& store) {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "layer.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <thread>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -18,6 +21,7 @@ namespace cgx::launcher {
 namespace {
 
 constexpr const char* user_file = "user";
+constexpr std::chrono::seconds patience{30};
 
 std::string boot_id() {
   const auto text = sys::read_path("/proc/sys/kernel/random/boot_id");
@@ -27,8 +31,18 @@ std::string boot_id() {
 // DATA/containers, locked: nobody else takes or removes a layer meanwhile.
 Result<sys::Fd> lock_all(const Layer& layer, Result<sys::Fd> all) {
   if (!all) return all;
-  while (flock(all->get(), LOCK_EX) != 0)
-    if (errno != EINTR) return fail_errno(errno, layer.data_root + "/containers");
+  // flock(2) has no time limit, and one stopped holder must not hang all others: tried again, with growing pauses.
+  const auto until = std::chrono::steady_clock::now() + patience;
+  std::chrono::microseconds pause{100};
+  while (flock(all->get(), LOCK_EX | LOCK_NB) != 0) {
+    const std::string path = layer.data_root + "/containers";
+    if (errno == EINTR) continue;
+    if (errno != EWOULDBLOCK) return fail_errno(errno, path);
+    if (std::chrono::steady_clock::now() >= until)
+      return fail(ETIMEDOUT, fmt::format("{} has been locked by another process for {} s", path, patience.count()));
+    std::this_thread::sleep_for(pause);
+    pause = std::min<std::chrono::microseconds>(pause * 2, std::chrono::milliseconds(3));
+  }
   return all;
 }
 

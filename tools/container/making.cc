@@ -360,11 +360,19 @@ void Making::kill_all() const { (void)oci::end_processes(state_); }
 
 void Making::give_up() {
   if (!entry_) return;
-  (void)oci::end_processes(state_);
-  if (groups_) groups_->undo(state_);
+  first_root_ = sys::Fd();
+  auto undone = oci::end_processes(state_);
+  if (groups_)
+    if (auto gone = groups_->undo(state_); undone) undone = std::move(gone);
   (void)remove_left_group(state_);
-  if (layer_lock_.valid()) (void)remove_layer(layer(), true);
-  (void)entry_->remove();
+  if (layer_lock_.valid())
+    if (auto gone = remove_layer(layer(), true); undone) undone = std::move(gone);
+  // The record goes last, and stays for `gc` and `rm` where something is left.
+  if (undone) undone = entry_->remove();
+  if (!undone) {
+    undone.error().hint = "cgx gc removes what is left";
+    runtime_.call().log->warning(undone.error().text());
+  }
 }
 
 // Somebody may be removing it at this moment: who has the lock does it.

@@ -69,7 +69,7 @@ Result<> end_processes(const State& state) {
   if (!state.group.empty()) {
     hierarchies = CGX_TRY(container::hierarchies_of(state));
     const Cgroup group(*hierarchies, state.group);
-    if (!group.present().empty()) {
+    if (CGX_TRY(is_there(group))) {
       if (state.group_made)
         CGX_CHECK(kill_all(group, SIGKILL, in_seconds(10)));
       else if (const auto stopped = frozen(group); init && stopped && *stopped)

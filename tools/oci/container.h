@@ -63,8 +63,8 @@ class GroupMaker {
   // nullptr: the container has no group of its own.
   [[nodiscard]] const Cgroup* group() const { return group_.get(); }
   [[nodiscard]] const Hierarchies* hierarchies() const { return hierarchies_ ? &*hierarchies_ : nullptr; }
-  // Takes it away again, with what was made above it.
-  void undo(const State& state);
+  // Takes it away again, with what was made above it. On an error some of it may be left, and the record has to stay.
+  [[nodiscard]] Result<> undo(const State& state);
 
  private:
   [[nodiscard]] Result<> make_scope(State& state, const std::function<Result<>()>& save);
@@ -82,6 +82,8 @@ class GroupMaker {
   std::unique_ptr<Cgroup> group_;
   std::shared_ptr<void> placeholder_;  // keeps a scope of systemd until the container is in it
 };
+// Whether the group is there in some hierarchy; an error where one cannot be looked into (no descriptors).
+[[nodiscard]] Result<bool> is_there(const Cgroup& group);
 // Removes a container's group and the groups that were made above it for it, as far as nobody else uses those.
 [[nodiscard]] Result<> remove_groups(const State& state);
 // Changes limits of a group that systemd made: by its properties, so that it does not take the change back.

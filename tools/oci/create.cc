@@ -151,9 +151,11 @@ class Maker {
   }
 
   void give_up(Container& made) {
-    if (const auto ended = end_processes(made.state); !ended) call_.log->warning(ended.error().text());
-    groups_.undo(made.state);
-    if (const auto gone = made.entry.remove(); !gone) call_.log->warning(gone.error().text());
+    auto undone = end_processes(made.state);
+    if (auto gone = groups_.undo(made.state); undone) undone = std::move(gone);
+    // The record goes last, and stays for `delete` where something is left.
+    if (undone) undone = made.entry.remove();
+    if (!undone) call_.log->warning(undone.error().text());
     // What the hooks of the making have made, a network or a device, is for these to take away.
     run_poststop(call_, *spec_, made.state);
   }

@@ -51,10 +51,6 @@ class Placeholder {
   pid_t pid_ = -1;
 };
 
-bool is_new(const Hierarchies& hierarchies, const std::string& group) {
-  return Cgroup(hierarchies, group).present().empty();
-}
-
 // `group` and those above it, where they are not there yet.
 std::vector<Base> missing_groups(const Hierarchies& hierarchies, const std::string& group) {
   std::vector<Base> missing;
@@ -72,13 +68,19 @@ Result<> remove_made(const Hierarchies& hierarchies, const State& state) {
     const auto h =
         std::ranges::find_if(hierarchies.all(), [&](const Hierarchy& h) { return h.label() == made.hierarchy; });
     const auto root = h != hierarchies.all().end() ? h->root() : Result<int>(-1);
-    if (h == hierarchies.all().end() || !root) continue;
+    if (h == hierarchies.all().end()) continue;
+    if (!root) return std::unexpected(root.error());
     const bool own = made.group == state.group;
     // A process that has ended may still count for a moment.
     for (auto pause = std::chrono::milliseconds(1);; pause *= 2) {
       TreeLock lock;
       CGX_CHECK(lock.take(hierarchies, TreeLock::How::alone));
-      if (own && container::remove_directory(*h, made.group)) break;
+      if (own) {
+        auto gone = container::remove_directory(*h, made.group);
+        if (gone) break;
+        if (gone.error().code == EMFILE || gone.error().code == ENFILE || gone.error().code == ENOMEM)
+          return located(std::move(gone), shown(made.group));
+      }
       if (!own && (unlinkat(*root, made.group.c_str(), AT_REMOVEDIR) == 0 || errno != EBUSY)) break;
       if (!own || pause > std::chrono::milliseconds(256)) break;
       lock.release();
@@ -203,7 +205,7 @@ Result<> GroupMaker::make_plain(State& state, const std::function<Result<>()>& s
 Result<> GroupMaker::make_there(State& state, const std::function<Result<>()>& save) {
   for (int round = 0; round < 10; ++round) {
     state.group = desired_.group;
-    state.group_made = is_new(*hierarchies_, desired_.group);
+    state.group_made = !CGX_TRY(is_there(Cgroup(*hierarchies_, desired_.group)));
     state.made = missing_groups(*hierarchies_, desired_.group);
     state.tracking_made = container::missing_tracking_groups(*hierarchies_, desired_.group);
     // First the note, then the deed: a kill in between leaves a note of what may be there.
@@ -272,11 +274,19 @@ Result<> GroupMaker::make_scope(State& state, const std::function<Result<>()>& s
   return group_->require();
 }
 
-void GroupMaker::undo(const State& state) {
+Result<> GroupMaker::undo(const State& state) {
   transaction_.reset();
-  if (group_ == nullptr) return;
-  if (const auto gone = remove_groups(state); !gone) call_.log->warning(gone.error().text());
+  // With its descriptors, which the removal may be in need of.
+  const bool made = group_ != nullptr;
   group_.reset();
+  return made ? remove_groups(state) : Result<>();
+}
+
+Result<bool> is_there(const Cgroup& group) {
+  const auto there = group.require();
+  if (there) return true;
+  if (there.error().code == ENOENT) return false;
+  return std::unexpected(there.error());
 }
 
 Result<> remove_groups(const State& state) {
@@ -288,7 +298,7 @@ Result<> remove_groups(const State& state) {
   if (state.group_made) CGX_CHECK(container::remove_tracking_group(hierarchies, state.group));
   container::remove_empty_tracking_groups(hierarchies, state.tracking_made);
   // Not begun yet, or gone already.
-  if (state.group_made && !group.present().empty()) CGX_CHECK(remove_group(group, Below::remove));
+  if (state.group_made && CGX_TRY(is_there(group))) CGX_CHECK(remove_group(group, Below::remove));
   return remove_made(hierarchies, state);
 }
 

@@ -146,7 +146,7 @@ Result<> kill_one(const Invocation& call, const std::string& id, int signal) {
   if (container.status == Status::stopped && !all) return fail(ESRCH, "container not running");
   const Hierarchies hierarchies = CGX_TRY(container::hierarchies_of(container.state));
   const auto group = group_of(container.state, hierarchies);
-  const bool has_group = group != nullptr && !group->present().empty();
+  const bool has_group = group != nullptr && CGX_TRY(is_there(*group));
   if (all && has_group && container.state.group_made) {
     (void)CGX_TRY(kill_all(*group, signal, in_seconds(10)));
     return {};
