@@ -44,6 +44,15 @@ struct Sent {
   std::vector<sys::Fd> some;  // of the processes signalled, to wait for
 };
 
+// The groups of a process deeper than PATH_MAX are not to be read from /proc (ENAMETOOLONG); those of such a depth are
+// asked for their members instead. The descriptor was taken before: while it can be signalled, the number was its own.
+Result<bool> is_inside(const Cgroup& group, pid_t id) {
+  const auto places = places_of(group.hierarchies(), id);
+  if (places) return is_member(*places, group);
+  if (places.error().code != ENAMETOOLONG) return false;
+  return std::ranges::binary_search(CGX_TRY(tasks_below(group)), id);
+}
+
 // Signals one process if it is in the subtree. The descriptor is taken before the look at its groups, so that the
 // number cannot mean somebody else by the time of the signal. Answers an errno; ESRCH: gone, or not in the subtree.
 int signal_member(const Cgroup& group, pid_t id, int signal, Sent& sent) {
@@ -52,8 +61,9 @@ int signal_member(const Cgroup& group, pid_t id, int signal, Sent& sent) {
   if (!process.valid() && (errno == EINVAL || errno == ENOENT)) process = open_process(process_of(id));
   const bool by_number = !process.valid() && errno == ENOSYS;  // before 5.3
   if (!process.valid() && !by_number) return errno;
-  const auto places = places_of(group.hierarchies(), id);
-  if (!places || !is_member(*places, group)) return ESRCH;
+  const auto inside = is_inside(group, id);
+  if (!inside) return inside.error().code;
+  if (!*inside) return ESRCH;
   const long rc = by_number ? kill(id, signal) : syscall(SYS_pidfd_send_signal, process.get(), signal, nullptr, 0);
   if (rc != 0) return errno;
   ++sent.count;

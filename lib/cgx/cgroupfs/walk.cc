@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <limits>
 #include <optional>
 
@@ -77,10 +78,28 @@ std::uint64_t most_below(const Cgroup& group, const Hierarchy& h, std::string_vi
   return unknown;
 }
 
+// Groups of `h` that cannot be used since another file system is mounted over them (a VPN client mounts net_cls below
+// the v2 tree): nothing of this hierarchy is to be seen there.
+std::vector<std::string> mounted_over(const Hierarchy& h, std::string_view mountinfo) {
+  std::vector<std::string> names;
+  const std::string top = h.mount().dir + "/";
+  for (const std::string_view line : sys::lines(mountinfo)) {
+    const auto fields = sys::words(line);
+    if (fields.size() < 5) continue;
+    std::string dir = sys::unescape_octal(fields[4]);
+    if (dir.starts_with(top)) names.push_back(dir.substr(top.size()));
+  }
+  return names;
+}
+
 class Walk {
  public:
   Walk(const Hierarchies& hierarchies, Depth depth)
-      : hierarchies_(&hierarchies), depth_(depth), left_(hierarchies.all().size(), unknown) {}
+      : hierarchies_(&hierarchies), depth_(depth), left_(hierarchies.all().size(), unknown) {
+    // Without /proc, or with a text that cannot be read, the mounts are told by their readers (EXDEV).
+    const std::string mountinfo = sys::read_path("/proc/self/mountinfo").value_or("");
+    for (const Hierarchy& h : hierarchies.all()) mounted_.push_back(mounted_over(h, mountinfo));
+  }
 
   Result<std::vector<Listed>> run(const Cgroup& group) {
     CGX_CHECK(group.require());
@@ -94,7 +113,15 @@ class Walk {
       if (!counts) counts = sys::read_path("/proc/cgroups").value_or("");
       left_[h->index()] = most_below(group, *h, *counts);
     }
-    CGX_CHECK(visit(group.name(), mask));
+    // Not by recursion: others say how deep it goes.
+    std::vector<Child> todo;
+    CGX_CHECK(visit(group.name(), mask, todo));
+    while (!todo.empty()) {
+      Child next = std::move(todo.back());
+      todo.pop_back();
+      found_.push_back({next.name, next.in});
+      if (next.deeper != 0) CGX_CHECK(visit(next.name, next.deeper, todo));
+    }
     return std::move(found_);
   }
 
@@ -112,17 +139,27 @@ class Walk {
     std::vector<std::uint32_t> deeper;
   };
 
-  // Adds what is below `name` in the hierarchies of `mask`.
-  Result<> visit(const std::string& name, std::uint32_t mask) {
+  // Adds what is below `name` in the hierarchies of `mask` to `todo`, the first of them last.
+  Result<> visit(const std::string& name, std::uint32_t mask, std::vector<Child>& todo) {
     std::vector<Batch> batches;
     for (const Hierarchy& h : hierarchies_->all())
       if ((mask >> h.index() & 1U) != 0) CGX_CHECK(read_names(h, name, batches));
-    for (const Child& child : children_of(std::move(batches))) {
-      std::string full = child_of(name, child.name);
-      found_.push_back({full, child.in});
-      if (child.deeper != 0) CGX_CHECK(visit(full, child.deeper));
-    }
+    std::vector<Child> children = children_of(std::move(batches));
+    for (Child& child : children) child.name = child_of(name, child.name);
+    leave_out_mounted(children);
+    std::ranges::move(children.rbegin(), children.rend(), std::back_inserter(todo));
     return {};
+  }
+
+  void leave_out_mounted(std::vector<Child>& children) const {
+    for (const Hierarchy& h : hierarchies_->all())
+      for (const std::string& name : mounted_[h.index()])
+        for (Child& child : children)
+          if (child.name == name) {
+            child.in &= ~(1U << h.index());
+            child.deeper &= ~(1U << h.index());
+          }
+    std::erase_if(children, [](const Child& child) { return child.in == 0; });
   }
 
   Result<> read_names(const Hierarchy& h, const std::string& name, std::vector<Batch>& batches) {
@@ -167,14 +204,15 @@ class Walk {
   }
 
   static Result<> gone_or(Error error, std::string_view name) {
-    if (error.code == ENOENT || error.code == ENODEV) return {};
+    if (error.code == ENOENT || error.code == ENODEV || error.code == EXDEV) return {};
     error.group = shown(name);
     return std::unexpected(std::move(error));
   }
 
   const Hierarchies* hierarchies_;
   Depth depth_;
-  std::vector<std::uint64_t> left_;  // groups of each hierarchy that may still be found
+  std::vector<std::uint64_t> left_;                // groups of each hierarchy that may still be found
+  std::vector<std::vector<std::string>> mounted_;  // of each hierarchy
   std::vector<Listed> found_;
 };
 

@@ -14,6 +14,7 @@
 #include "cgx/cgroupfs/walk.h"
 #include "cgx/change/capture.h"
 #include "cgx/change/owner.h"
+#include "cgx/policy/document.h"
 #include "cgx/policy/emit.h"
 #include "cgx/policy/policy.h"
 #include "cgx/sys/text.h"
@@ -37,6 +38,15 @@ std::string group_name(gid_t gid) {
   ::group* found = nullptr;
   if (getgrgid_r(gid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr) return entry.gr_name;
   return std::to_string(gid);
+}
+
+// Visible ASCII as it is, every other byte as \xff.
+std::string escaped_name(std::string_view name) {
+  std::string text;
+  for (const char c : name)
+    text +=
+        c > ' ' && c < 0x7f && c != '\\' ? std::string(1, c) : fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+  return text;
 }
 
 // The files that a knob without a key is in, as they are.
@@ -96,9 +106,14 @@ Result<std::string> snapshot(const Hierarchies& hierarchies, std::string_view gr
   const Capture capture(hierarchies);
   Policies policies;
   std::vector<std::string> systemd;
+  std::vector<std::string> unwritable;
   for (const std::string& name : names) {
     if (systemd_unit_of(hierarchies, name)) {
       systemd.push_back(name);
+      continue;
+    }
+    if (!is_utf8(name)) {
+      unwritable.push_back(name);
       continue;
     }
     const Cgroup one(hierarchies, name);
@@ -110,6 +125,12 @@ Result<std::string> snapshot(const Hierarchies& hierarchies, std::string_view gr
   std::string text = fmt::format("# {} of this host ({}), by cgx snapshot.\n",
                                  group.empty() ? "The groups" : fmt::format("The group {}", group),
                                  hierarchies.layout());
+  if (!unwritable.empty()) {
+    text += "# Left out, since their names are not UTF-8, which a policy file cannot hold:\n";
+    for (std::size_t i = 0; i < unwritable.size() && i < most_named; ++i)
+      text += fmt::format("#   {}\n", escaped_name(unwritable[i]));
+    if (unwritable.size() > most_named) text += fmt::format("#   and {} more\n", unwritable.size() - most_named);
+  }
   if (!systemd.empty()) {
     text += fmt::format("# Left out, since systemd owns {}:\n", systemd.size() == 1 ? "it" : "them");
     for (std::size_t i = 0; i < systemd.size() && i < most_named; ++i) {

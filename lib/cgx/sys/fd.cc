@@ -94,9 +94,20 @@ Result<Fd> open_beneath(int dir, std::string_view path, int flags) {
   if (path.find('\0') != std::string_view::npos) return fail(EINVAL, "name has a NUL byte");
   while (path.starts_with('/')) path.remove_prefix(1);
   if (path.empty()) path = ".";
+  // The kernel takes no path of PATH_MAX bytes, but directories may lie as deep as anybody likes: then in pieces, each
+  // from the directory before, so that nobody hides what is his below long names.
+  Fd piece;
+  while (path.size() >= PATH_MAX) {
+    const std::size_t end = path.rfind('/', PATH_MAX - 1);
+    if (end == std::string_view::npos || end == 0) return fail(ENAMETOOLONG, errno_text(ENAMETOOLONG));
+    piece = CGX_TRY(open_beneath(dir, path.substr(0, end), O_PATH | O_DIRECTORY));
+    dir = piece.get();
+    path.remove_prefix(end + 1);
+    while (path.starts_with('/')) path.remove_prefix(1);
+    if (path.empty()) path = ".";
+  }
   // The kernel wants a NUL at the end. On the stack: some callers open thousands of files and allocate nothing.
   std::array<char, PATH_MAX> name;
-  if (path.size() >= name.size()) return fail(ENAMETOOLONG, errno_text(ENAMETOOLONG));
   *std::ranges::copy(path, name.begin()).out = '\0';
   open_how how{};
   how.flags = static_cast<std::uint64_t>(flags) | O_CLOEXEC;
