@@ -10,6 +10,7 @@
 
 #include "cgx/cgroupfs/device_node.h"
 #include "cgx/cgroupfs/disk.h"
+#include "cgx/cgroupfs/spared.h"
 #include "cgx/cgroupfs/tasks.h"
 #include "cgx/change/owner.h"
 #include "cgx/change/plan.h"
@@ -167,6 +168,7 @@ void Daemon::made_changed() {
 Result<> Daemon::attach_process(const std::string& name, pid_t pid) {
   const Cgroup cgroup(hierarchies_, CGX_TRY(named(name)));
   CGX_CHECK(cgroup.require());
+  CGX_CHECK(check_spared(cgroup, {&pid, 1}));
   if (slices_ && !slices_->unit_of(cgroup.name()).empty()) return slices_->attach(cgroup.name(), pid);
   if (const auto unit = systemd_unit_of(hierarchies_, cgroup.name()))
     return std::unexpected(refuse_for_systemd(cgroup.name(), *unit, nullptr, ""));

@@ -41,6 +41,7 @@ constexpr auto exec_options = [] {
   return all;
 }();
 constexpr std::array move_options{
+    Option{"force", 0, "", "PID 1 and kernel threads too, which are refused otherwise"},
     Option{"threads", 0, "", "the numbers are threads: move these alone (v1, or threaded groups on v2)"}};
 constexpr std::array ls_options{recursive};
 constexpr std::array procs_options{recursive, Option{"threads", 0, "", "list threads"}};

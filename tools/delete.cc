@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/spared.h"
 #include "cgx/change/explain.h"
 #include "cgx/change/owner.h"
 #include "cgx/sys/json.h"
@@ -70,7 +71,9 @@ Result<std::optional<std::string>> target_of(const Call& call, const std::vector
 Result<> empty_it(const Call& call, const Cgroup& group, const std::optional<std::string>& to) {
   if (to) {
     const Cgroup target(group.hierarchies(), *to);
-    for (const pid_t id : CGX_TRY(tasks_below(group)))
+    const std::vector<pid_t> ids = CGX_TRY(tasks_below(group));
+    CGX_CHECK(check_spared(target, ids));
+    for (const pid_t id : ids)
       if (const auto moved = attach(target, id); !moved && moved.error().code != ESRCH)
         return std::unexpected(explain_attach(target, moved.error(), id));
   }

@@ -322,7 +322,8 @@ class Exec {
       const SpawnError& failed = child.error();
       const bool gone =
           failed.stage == SpawnStage::place && (failed.error.code == ENODEV || failed.error.code == ENOENT);
-      if (gone && may_try_again && desired_.existing == Existing::allow) return again;
+      // `cgx gc` may take a fresh one that is still empty for one that was left behind.
+      if (gone && may_try_again && (fresh_ || desired_.existing == Existing::allow)) return again;
       return finish_failed(group, failed);
     }
     const int status = wait_and_pass_on(child->pid, signals.set());

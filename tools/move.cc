@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "cgx/cgroupfs/place.h"
+#include "cgx/cgroupfs/spared.h"
 #include "cgx/change/explain.h"
 #include "cgx/sys/json.h"
 #include "cgx/sys/text.h"
@@ -19,16 +20,6 @@
 
 namespace cgx::tool {
 namespace {
-
-bool kernel_thread(pid_t pid) {
-  // Field 9 of stat is the task's flags; 0x00200000 is PF_KTHREAD. The name before it may hold blanks and brackets.
-  const auto stat = sys::read_path(fmt::format("/proc/{}/stat", pid));
-  const std::size_t end = stat ? stat->rfind(')') : std::string::npos;
-  if (end == std::string::npos) return false;
-  const auto fields = sys::words(std::string_view(*stat).substr(end + 1));
-  const auto flags = fields.size() > 6 ? sys::parse_u64(fields[6]) : Result<std::uint64_t>(0);
-  return flags && (*flags & 0x00200000U) != 0;
-}
 
 bool real_time(pid_t pid) {
   const int policy = sched_getscheduler(pid);
@@ -66,6 +57,7 @@ Result<int> run_move(const Call& call) {
   for (const pid_t pid : ids)
     if (const auto places = places_of(hierarchies, pid); !places)
       return std::unexpected(told(group, pid, which, places.error()));
+  if (!call.on("force")) CGX_CHECK(check_spared(group, ids));
   if (call.dry_run) {
     std::string out;
     for (const pid_t pid : ids)

@@ -14,6 +14,7 @@
 #include "cgx/sys/text.h"
 
 #include "commands.h"
+#include "gc_exec.h"
 #include "layer.h"
 #include "making.h"
 #include "remove.h"
@@ -33,6 +34,7 @@ class Collector {
     layers_without_record(store);
     unpacked_by_half();
     if (!call_.dry_run) (void)remove_left_group({});
+    for (const std::string& name : left_by_exec(call_.dry_run)) tell(fmt::format("{}group {}", would(), name));
     if (call_.json) {
       sys::JsonWriter json;
       json.open_object().key("removed").open_array();

@@ -8,7 +8,9 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -31,12 +33,17 @@ struct ChildPlan {
   int v2_procs;  // -1: clone3 has placed it
   char* const* argv;
   const sigset_t* mask;
+  pid_t parent;
   Shared* shared;
 };
 
 // Runs in the child, on the parent's memory: only system calls, and nothing that the parent's frames hold is changed.
 [[noreturn, gnu::noinline]] void child_main(const ChildPlan& plan) {
   plan.shared->began = true;
+  // The end of the parent is the child's, as where exec_in() lets the parent become the command. One that ended before
+  // this call sends no signal any more.
+  (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != plan.parent) _exit(127);
   plan.shared->stage = SpawnStage::place;
   // cgroup2 first, as remove_group() wants it.
   bool placed = plan.v2_procs < 0 || write(plan.v2_procs, "0", 1) == 1;
@@ -138,7 +145,7 @@ std::expected<Child, SpawnError> spawn_in(const Cgroup& group,
   Shared shared{};  // in the child's sight while it lives in our memory
   std::optional<SharedPage> page;
   const std::vector<char*> words = pointers(argv);
-  ChildPlan plan{fds.data(), fds.size(), -1, words.data(), &mask, &shared};
+  ChildPlan plan{fds.data(), fds.size(), -1, words.data(), &mask, getpid(), &shared};
 
   sigset_t all;
   sigset_t before;

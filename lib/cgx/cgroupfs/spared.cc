@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cgx/cgroupfs/spared.h"
+
+#include <cerrno>
+
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/sys/text.h"
+
+namespace cgx {
+namespace {
+
+std::string comm_of(pid_t pid) {
+  const auto comm = sys::read_path(fmt::format("/proc/{}/comm", pid));
+  return comm ? std::string(sys::trim(*comm)) : "?";
+}
+
+// A number of a thread names its process too.
+bool of_init(pid_t pid) { return pid == 1 || access(fmt::format("/proc/1/task/{}", pid).c_str(), F_OK) == 0; }
+
+}  // namespace
+
+bool kernel_thread(pid_t pid) {
+  // Field 9 of stat is the task's flags; 0x00200000 is PF_KTHREAD. The name before it may hold blanks and brackets.
+  const auto stat = sys::read_path(fmt::format("/proc/{}/stat", pid));
+  const std::size_t end = stat ? stat->rfind(')') : std::string::npos;
+  if (end == std::string::npos) return false;
+  const auto fields = sys::words(std::string_view(*stat).substr(end + 1));
+  const auto flags = fields.size() > 6 ? sys::parse_u64(fields[6]) : Result<std::uint64_t>(0);
+  return flags && (*flags & 0x00200000U) != 0;
+}
+
+Result<> check_spared(const Cgroup& group, std::span<const pid_t> ids) {
+  if (group.name().empty()) return {};
+  for (const pid_t pid : ids) {
+    const bool init = of_init(pid);
+    if (!init && !kernel_thread(pid)) continue;
+    return std::unexpected(Error{
+        .code = EPERM,
+        .what = fmt::format(
+            "is {} ({}): its limits would be felt by all others", init ? "PID 1" : "a kernel thread", comm_of(pid)),
+        .group = group.name(),
+        .value = std::to_string(pid),
+        .hint = fmt::format("cgx move {} {} --force", group.name(), pid)});
+  }
+  return {};
+}
+
+}  // namespace cgx

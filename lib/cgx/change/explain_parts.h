@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Inside change/: what the explanations of writes and of groups look at.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "cgx/cgroupfs/cgroup.h"
+
+namespace cgx {
+
+// The trimmed text of `file`; empty where it cannot be read, which proves nothing.
+[[nodiscard]] std::string text_of(const Cgroup& group, const Hierarchy& h, std::string_view file);
+// Whose `file` of `group` is, and who asks, for EACCES and EPERM; empty where it cannot be looked at.
+[[nodiscard]] std::string rights(const Hierarchy& h, std::string_view group, std::string_view file);
+
+}  // namespace cgx
