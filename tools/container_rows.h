@@ -10,7 +10,30 @@
 namespace cgx::tool {
 
 // clang-format off
-inline constexpr std::array run_options{
+// Docker's names for limits, of run and update: tools/container/docker_limits.cc.
+inline constexpr std::array docker_limit_options{
+    Option{"memory", 'm', "SIZE", "as --mem"},
+    Option{"memory-swap", 0, "SIZE", "as --memsw"},
+    Option{"memory-reservation", 0, "SIZE", "as --mem-soft"},
+    Option{"memory-swappiness", 0, "N", "as --swappiness"},
+    Option{"oom-kill-disable", 0, "", "as --oom pause"},
+    Option{"cpuset-cpus", 0, "LIST", "as --cpus LIST"},
+    Option{"cpuset-mems", 0, "LIST", "as --mems"},
+    Option{"cpu-period", 0, "USEC", "with --cpu-quota USEC: as --cpu-quota QUOTA/PERIOD"},
+    Option{"pids-limit", 0, "N", "as --pids"},
+    Option{"blkio-weight", 0, "N", "as --io-weight"},
+    Option{"device-read-bps", 0, "DISK:SIZE", "as --io-max DISK:rbps=SIZE", true},
+    Option{"device-write-bps", 0, "DISK:SIZE", "as --io-max DISK:wbps=SIZE", true},
+    Option{"device-read-iops", 0, "DISK:N", "as --io-max DISK:riops=N", true},
+    Option{"device-write-iops", 0, "DISK:N", "as --io-max DISK:wiops=N", true}};
+template <std::size_t A, std::size_t B>
+constexpr std::array<Option, A + B> joined(const std::array<Option, A>& first, const std::array<Option, B>& then) {
+  std::array<Option, A + B> all{};
+  for (std::size_t i = 0; i < A; ++i) all[i] = first[i];
+  for (std::size_t i = 0; i < B; ++i) all[A + i] = then[i];
+  return all;
+}
+inline constexpr std::array run_options = joined(std::array{
     Option{"detach", 'd', "", "print the name and end; the container runs on"},
     Option{"interactive", 'i', "", "hand on standard input"},
     Option{"tty", 't', "", "give it a terminal"},
@@ -45,7 +68,7 @@ inline constexpr std::array run_options{
     Option{"label", 'l', "NAME=VALUE", "a note, for ls and inspect", true},
     Option{"stop-signal", 0, "SIG", "what stop sends (the image's, or TERM, if not given)"},
     Option{"stop-timeout", 0, "SECONDS", "how long stop waits before it kills (10 if not given)"},
-    Option{"pull", 0, "missing|always|never", "images of this host are never pulled"}};
+    Option{"pull", 0, "missing|always|never", "images of this host are never pulled"}}, docker_limit_options);
 inline constexpr std::array container_ls_options{
     Option{"all", 'a', "", "also those that have ended"},
     Option{"quiet", 'q', "", "names alone"}};
@@ -80,7 +103,7 @@ inline constexpr std::array container_rows{
                    "A process of cgx stays with each container: it holds the terminal, writes the log, keeps the exit status and starts the container again where --restart "
                    "says so. It needs no daemon, and the container survives the end of this command. The exit status is CMD's, 128+N if it died of signal N, 126 if it cannot be executed, "
                    "127 if it was not found, 125 if cgx itself failed before it started.\n\n"
-                   "--cpus is a list of CPUs, as everywhere in cgx; a number of CPUs is --cpu-quota 1.5.",
+                   "--cpus is a list of CPUs, as everywhere in cgx; with a point it is Docker's number of CPUs: --cpus 1.5 is --cpu-quota 1.5, and --cpus 2.0 the time of two.",
         .example = "cgx run --rm dir:/srv/alpine echo hello\ncgx run -it --mem 512M --cpus 0 oci:images/debian:12 bash\n"
                    "cgx run -d --name web --pids 200 --read-only --tmpfs /tmp -v /srv/www:/www:ro dir:/srv/alpine httpd -f -h /www",
         .options = run_options, .takes = Takes::limits | Takes::program | Takes::stops_at_word | Takes::dry_run | Takes::json, .least = 1, .most = 1, .run = run_run},
@@ -127,7 +150,7 @@ inline constexpr std::array container_rows{
         .example = "cgx container stats --no-stream\ncgx container stats web --json --no-stream", .options = container_stats_options, .takes = static_cast<unsigned>(Takes::json), .least = 0, .most = any_number, .run = run_container},
     Command{.name = "container update", .words = "CONTAINER... LIMITS", .doc = "change limits of containers that run",
         .details = "Takes every limit that cgx set takes, and is the same transaction: on a failure every value is put back.",
-        .example = "cgx container update web --mem 2G --cpu-quota 150%", .options = {}, .takes = Takes::limits | Takes::dry_run | Takes::json, .least = 1, .most = any_number, .run = run_container},
+        .example = "cgx container update web --mem 2G --cpu-quota 150%", .options = docker_limit_options, .takes = Takes::limits | Takes::dry_run | Takes::json, .least = 1, .most = any_number, .run = run_container},
     Command{.name = "container prune", .words = "", .doc = "remove all containers that have ended",
         .details = "Removes all containers that do not run, and prints their names. Asks before, where standard input is a terminal.",
         .example = "cgx container prune -f", .options = container_prune_options, .takes = static_cast<unsigned>(Takes::json), .least = 0, .most = 0, .run = run_container},

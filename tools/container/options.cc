@@ -309,6 +309,9 @@ class OptionReader {
 
 }  // namespace
 
-Result<RunOptions> run_options(const tool::Call& call) { return OptionReader(call).run(); }
+Result<RunOptions> run_options(const tool::Call& call) {
+  const tool::Call plain = CGX_TRY(with_docker_limits(call));
+  return OptionReader(plain).run();
+}
 
 }  // namespace cgx::launcher

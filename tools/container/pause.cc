@@ -13,6 +13,7 @@
 #include "cgx/change/explain.h"
 
 #include "commands.h"
+#include "options.h"
 #include "tools/groups.h"
 #include "tools/oci/container.h"
 #include "view.h"
@@ -112,7 +113,8 @@ Result<> set_scope(const Call& call, const State& state, const std::vector<Limit
 Result<int> pause(const Call& call) { return set_all_paused(call, true); }
 Result<int> unpause(const Call& call) { return set_all_paused(call, false); }
 
-Result<int> update(const Call& call) {
+Result<int> update(const Call& given) {
+  const Call call = CGX_TRY(with_docker_limits(given));
   if (call.limits.empty()) {
     Error e{.code = EINVAL, .what = "no limit is given", .hint = "cgx container update --help lists them"};
     e.fault = Fault::usage;

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// Docker's names for limits, and the forms of theirs that mean something else here, as flags of the knobs.
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <optional>
+
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/sys/text.h"
+
+#include "options.h"
+
+namespace cgx::launcher {
+namespace {
+
+using tool::LimitFlag;
+
+// `before`: what stands between the disk and the number. `none`: what means no limit in Docker.
+struct DockerLimit {
+  std::string_view option;
+  std::string_view knob;
+  std::string_view before;
+  std::string_view none;
+};
+constexpr std::array<DockerLimit, 13> docker_rows{{{"memory", "memory.max", {}, "0"},
+                                                   {"memory-swap", "memory.memsw.limit_in_bytes", {}, "0"},
+                                                   {"memory-reservation", "memory.soft_limit_in_bytes", {}, "0"},
+                                                   {"memory-swappiness", "memory.swappiness", {}, "-1"},
+                                                   {"oom-kill-disable", "memory.oom", {}, {}},
+                                                   {"cpuset-cpus", "cpuset.cpus", {}, {}},
+                                                   {"cpuset-mems", "cpuset.mems", {}, {}},
+                                                   {"pids-limit", "pids.max", {}, {}},
+                                                   {"blkio-weight", "io.weight", {}, "0"},
+                                                   {"device-read-bps", "io.max", "rbps=", {}},
+                                                   {"device-write-bps", "io.max", "wbps=", {}},
+                                                   {"device-read-iops", "io.max", "riops=", {}},
+                                                   {"device-write-iops", "io.max", "wiops=", {}}}};
+
+std::unexpected<Error> bad_limit(std::string_view flag,
+                                 std::string_view value,
+                                 std::string what,
+                                 std::string hint = {}) {
+  return std::unexpected(Error{.code = EINVAL,
+                               .what = std::move(what),
+                               .knob = fmt::format("--{}", flag),
+                               .value = std::string(value),
+                               .hint = std::move(hint),
+                               .fault = Fault::usage});
+}
+
+Result<std::string> limit_text(const DockerLimit& row, const std::string& text) {
+  if (row.option == "oom-kill-disable") return "pause";
+  if (row.option == "pids-limit" && (text == "0" || text == "-1")) return "max";
+  if (row.before.empty()) return text;
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string::npos || colon == 0 || colon + 1 == text.size())
+    return bad_limit(row.option, text, "is not DISK:NUMBER", "/dev/sda:1M");
+  return fmt::format("{}:{}{}", text.substr(0, colon), row.before, text.substr(colon + 1));
+}
+
+// A count of CPUs that this host does not have is one of microseconds, which it is in Docker.
+Result<> check_cpu_count(const std::string& text) {
+  const auto count = sys::parse_u64(text);
+  const long cpus = sysconf(_SC_NPROCESSORS_CONF);
+  if (!count || cpus <= 0 || *count <= static_cast<std::uint64_t>(cpus)) return {};
+  return bad_limit("cpu-quota",
+                   text,
+                   fmt::format("is more CPUs than the {} of this host", cpus),
+                   fmt::format("for {} microseconds in each 100000: --cpu-quota {}% or --cpu-quota {}/100000",
+                               *count,
+                               static_cast<double>(*count) / 1000,
+                               *count));
+}
+
+Result<> take_cpu_limits(tool::Call& call, const std::optional<std::string>& period) {
+  const Knob* quota = find_knob("cpu.max");
+  const Knob* cpus = find_knob("cpuset.cpus");
+  LimitFlag* given = nullptr;
+  bool counted = false;
+  for (LimitFlag& limit : call.limits) {
+    if (limit.knob == cpus && limit.text.find('.') != std::string::npos) {
+      limit.knob = quota;
+      counted = true;
+    } else if (limit.knob == cpus && isatty(STDERR_FILENO) == 1 && sys::parse_u64(limit.text)) {
+      fmt::print(stderr, "cgx: --cpus {0} is CPU {0} alone; for the time of {0} CPUs: --cpus {0}.0\n", limit.text);
+    } else if (limit.knob == quota) {
+      given = &limit;
+    }
+  }
+  if (counted && (given != nullptr || period))
+    return bad_limit(
+        period ? "cpu-period" : "cpu-quota", period ? *period : given->text, "and --cpus contradict each other");
+  if (!period) return given != nullptr ? check_cpu_count(given->text) : Result<>();
+  if (given == nullptr)
+    call.limits.push_back({quota, {}, "max/" + *period});
+  else if (given->text == "-1" || given->text == "max" || sys::parse_u64(given->text))
+    given->text += "/" + *period;
+  else
+    return bad_limit("cpu-period",
+                     *period,
+                     fmt::format("and --cpu-quota {} contradict each other", given->text),
+                     "give both in microseconds");
+  return {};
+}
+
+}  // namespace
+
+Result<tool::Call> with_docker_limits(const tool::Call& call) {
+  tool::Call out = call;
+  std::optional<std::string> period;
+  for (const auto& [name, text] : call.options) {
+    if (name == "cpu-period") period = text;
+    const auto row = std::ranges::find(docker_rows, name, &DockerLimit::option);
+    if (row == docker_rows.end() || (!row->none.empty() && text == row->none)) continue;
+    out.limits.push_back({find_knob(row->knob), {}, CGX_TRY(limit_text(*row, text))});
+  }
+  CGX_CHECK(take_cpu_limits(out, period));
+  return out;
+}
+
+}  // namespace cgx::launcher
