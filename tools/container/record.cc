@@ -312,7 +312,7 @@ std::string status_text(const Known& known, std::int64_t now_usec) {
   }
   if (known.monitored && known.ending && known.record.restart != Restart::no)
     return fmt::format("Restarting ({}) {} ago", known.ending->status, since(known.ending->ended));
-  if (!known.ending) return "Dead (its monitor was killed)";
+  if (!known.ending) return known.monitored ? "Exited (its monitor records the end)" : "Dead (its monitor was killed)";
   std::string text = fmt::format("Exited ({}) {} ago", known.ending->status, since(known.ending->ended));
   if (!known.ending->error.empty())
     text += ": " + known.ending->error;
