@@ -5,9 +5,12 @@
 #include <array>
 #include <cerrno>
 #include <initializer_list>
+#include <optional>
 
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -19,6 +22,13 @@ namespace cgx::launcher {
 namespace {
 
 using sys::JsonWriter;
+
+std::optional<winsize> terminal_size() {
+  winsize size{};
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO})
+    if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_row != 0 && size.ws_col != 0) return size;
+  return std::nullopt;
+}
 
 // As the field has it, without NET_RAW: ping needs none (net.ipv4.ping_group_range).
 constexpr std::string_view default_capabilities =
@@ -154,6 +164,15 @@ class ConfigWriter {
   }
   Result<> process() {
     json_.key("process").open_object().key("terminal").boolean(o_.terminal);
+    // A program may ask for the size before the first message of the client is there.
+    if (const auto size = o_.terminal ? terminal_size() : std::nullopt)
+      json_.key("consoleSize")
+          .open_object()
+          .key("height")
+          .number(size->ws_row)
+          .key("width")
+          .number(size->ws_col)
+          .close_object();
     json_.key("user").open_object().key("uid").number(p_.user.uid).key("gid").number(p_.user.gid);
     json_.key("umask").number(022).key("additionalGids").open_array();
     for (const std::uint32_t gid : p_.user.groups) json_.number(gid);
