@@ -22,8 +22,8 @@ class Slices {
 
   // What apply() would change: slices that are not there or have other limits, and those that nobody names any more.
   [[nodiscard]] Result<std::vector<policy::Change>> plan(const policy::Policies& wanted) const;
-  // All or nothing, but for slices that are to go and have processes in them: they stay, as Applied::stays says, until a later
-  // call.
+  // All or nothing, but for slices that are to go and have processes in them: they stay, as Applied::stays says, until
+  // a later call.
   [[nodiscard]] Result<policy::Applied> apply(const policy::Policies& wanted);
 
   // Where systemd has put the group: "web.slice/web-api.slice"; the name itself where it cannot be a slice.

@@ -65,16 +65,16 @@ struct Run {
   Pressure* pressure = nullptr;  // whose run it is; nullptr: the group's
   Micros woke = 0;
   Micros due = never;
-  std::uint64_t token = 0;  // of what a worker does for it; 0: nothing
-  bool told_again = false;  // pressure: the trigger fired since the action
+  std::uint64_t token = 0;        // of what a worker does for it; 0: nothing
+  bool told_again = false;        // pressure: the trigger fired since the action
   std::uint64_t raised_from = 0;  // the limit before the last raise of this shortage; 0: none
-  Micros window = 0;        // pressure: of the rule
-  unsigned told = 0;        // decisions
-  bool pauses = false;      // tasks wait until the run ends
-  bool stuck = false;       // v1: it began because tasks waited for long, whatever room there seemed to be
-  bool held = false;        // v2: frozen in place of a pause
-  bool refreeze = false;    // v1: thawed for a kill alone
-  Fill fill;                // as looked at last
+  Micros window = 0;              // pressure: of the rule
+  unsigned told = 0;              // decisions
+  bool pauses = false;            // tasks wait until the run ends
+  bool stuck = false;             // v1: it began because tasks waited for long, whatever room there seemed to be
+  bool held = false;              // v2: frozen in place of a pause
+  bool refreeze = false;          // v1: thawed for a kill alone
+  Fill fill;                      // as looked at last
   Victim victim;
   sys::Fd victim_fd;
   Source victim_source{.kind = Source::Kind::victim, .node = nullptr, .pressure = nullptr};

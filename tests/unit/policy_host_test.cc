@@ -76,8 +76,8 @@ TEST_CASE("policy on a host: v2") {
         "this kernel has; cgx mount mounts a hierarchy]\n");
   CHECK(host.check("memory: {max: 64}") ==
         "t.yaml:3:16: groups.a.memory.max: \"64\" is under a page (4096 bytes), and the kernel would make it 0\n");
-  CHECK(host.check("cpuset: {cpus: 60000}")
-            .starts_with("t.yaml:3:16: groups.a.cpuset.cpus: \"60000\" is outside the "));
+  CHECK(
+      host.check("cpuset: {cpus: 60000}").starts_with("t.yaml:3:16: groups.a.cpuset.cpus: \"60000\" is outside the "));
   CHECK(host.check("raw: {blkio.weight: 5}").find("the io controller is not mounted") != std::string::npos);
 }
 

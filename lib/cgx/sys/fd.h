@@ -42,7 +42,8 @@ class Fd {
 
 // Opens `path` relative to `dir` with O_CLOEXEC, beneath it: no `..` out of it, no symbolic or magic link, no
 // other mount (openat2; a component walk with O_NOFOLLOW where the kernel has no openat2). An empty path or
-// "." is the directory itself. A path longer than PATH_MAX is opened in pieces. Never pass O_CREAT or O_TRUNC for cgroup files. Error code: the errno of openat2.
+// "." is the directory itself. A path longer than PATH_MAX is opened in pieces. Never pass O_CREAT or O_TRUNC for
+// cgroup files. Error code: the errno of openat2.
 [[nodiscard]] Result<Fd> open_beneath(int dir, std::string_view path, int flags);
 
 // The same for a name of one part that ends with NUL, without allocation: a descriptor, or minus an errno.
