@@ -39,6 +39,17 @@ constexpr std::array<DockerLimit, 13> docker_rows{{{"memory", "memory.max", {}, 
                                                    {"device-read-iops", "io.max", "riops=", {}},
                                                    {"device-write-iops", "io.max", "wiops=", {}}}};
 
+// With 0 of these no program starts: the kernel kills or stops it on its way, or refuses it.
+struct NeededLimit {
+  std::string_view knob;
+  std::string_view why;
+};
+constexpr std::array<NeededLimit, 4> needed_rows{
+    {{"memory.max", "leaves no memory to start a program"},
+     {"memory.high", "leaves no memory to start a program"},
+     {"memory.memsw.limit_in_bytes", "leaves no memory and swap to start a program"},
+     {"pids.max", "leaves no process to start a program"}}};
+
 std::unexpected<Error> bad_limit(std::string_view flag,
                                  std::string_view value,
                                  std::string what,
@@ -106,6 +117,16 @@ Result<> take_cpu_limits(tool::Call& call, const std::optional<std::string>& per
   return {};
 }
 
+Result<> check_not_zero(const LimitFlag& limit) {
+  if (limit.knob == nullptr) return {};
+  const auto row = std::ranges::find(needed_rows, limit.knob->name, &NeededLimit::knob);
+  if (row == needed_rows.end() || sys::parse_size(limit.text).value_or(1) != 0) return {};
+  return bad_limit(limit.knob->flag,
+                   limit.text,
+                   std::string(row->why),
+                   fmt::format("for no limit: --{} max, or leave the flag out", limit.knob->flag));
+}
+
 }  // namespace
 
 Result<tool::Call> with_docker_limits(const tool::Call& call) {
@@ -119,6 +140,11 @@ Result<tool::Call> with_docker_limits(const tool::Call& call) {
   }
   CGX_CHECK(take_cpu_limits(out, period));
   return out;
+}
+
+Result<> check_needed_limits(const tool::Call& call) {
+  for (const LimitFlag& limit : call.limits) CGX_CHECK(check_not_zero(limit));
+  return {};
 }
 
 }  // namespace cgx::launcher

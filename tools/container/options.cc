@@ -311,6 +311,7 @@ class OptionReader {
 
 Result<RunOptions> run_options(const tool::Call& call) {
   const tool::Call plain = CGX_TRY(with_docker_limits(call));
+  CGX_CHECK(check_needed_limits(plain));
   return OptionReader(plain).run();
 }
 

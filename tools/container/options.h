@@ -62,6 +62,8 @@ struct RunOptions {
 
 // The call with the flags of knobs in the place of Docker's names and forms of limits (docker_limits.cc).
 [[nodiscard]] Result<tool::Call> with_docker_limits(const tool::Call& call);
+// Refuses 0 where no program could start with it.
+[[nodiscard]] Result<> check_needed_limits(const tool::Call& call);
 [[nodiscard]] Result<RunOptions> run_options(const tool::Call& call);
 
 // A destination without what says nothing: empty parts, `.` and `..`, and a slash at the end.
