@@ -21,6 +21,15 @@ struct Option {
   std::string_view argument;  // placeholder; empty: takes none
   std::string_view doc;
   bool repeatable = false;
+  std::string_view aliases = {};  // further names, with spaces between; neither help nor completion shows them
+  bool starts_on = false;         // a switch that is on without being given: =false is the word to say
+};
+
+// A flag that users of other tools type, and that is refused in its own words.
+struct RefusedFlag {
+  std::string_view names;  // without dashes, with spaces between
+  std::string_view what;   // completes "--NAME: "
+  std::string_view hint;   // what to type instead
 };
 
 // What a command takes, besides its own options.
@@ -48,8 +57,9 @@ struct Command;
 // A command line after parsing.
 struct Call {
   const Command* command = nullptr;
-  std::vector<std::string> words;                            // NAME..., PID..., KNOB...
-  std::vector<std::pair<std::string, std::string>> options;  // in order; flags without argument have an empty text
+  std::vector<std::string> words;  // NAME..., PID..., KNOB...
+  // In order. Flags without argument have an empty text; "false" where a switch that starts on was turned off.
+  std::vector<std::pair<std::string, std::string>> options;
   std::vector<LimitFlag> limits;
   std::vector<std::string> program;    // after `--`
   std::vector<std::string> arguments;  // all of it, as it was given
@@ -72,6 +82,7 @@ struct Command {
   std::string_view details;  // paragraphs of the help and the man page
   std::string_view example;  // lines, `cgx ...` each with a `# comment` above where it helps
   std::span<const Option> options;
+  std::span<const RefusedFlag> refused = {};
   unsigned takes = 0;
   std::size_t least = 0;  // words
   std::size_t most = 0;   // words; any_number for NAME...

@@ -6,69 +6,11 @@
 #include <array>
 
 #include "command.h"
+#include "run_flags.h"
 
 namespace cgx::tool {
 
 // clang-format off
-// Docker's names for limits, of run and update: tools/container/docker_limits.cc.
-inline constexpr std::array docker_limit_options{
-    Option{"memory", 'm', "SIZE", "as --mem"},
-    Option{"memory-swap", 0, "SIZE", "as --memsw"},
-    Option{"memory-reservation", 0, "SIZE", "as --mem-soft"},
-    Option{"memory-swappiness", 0, "N", "as --swappiness"},
-    Option{"oom-kill-disable", 0, "", "as --oom pause"},
-    Option{"cpuset-cpus", 0, "LIST", "as --cpus LIST"},
-    Option{"cpuset-mems", 0, "LIST", "as --mems"},
-    Option{"cpu-period", 0, "USEC", "with --cpu-quota USEC: as --cpu-quota QUOTA/PERIOD"},
-    Option{"pids-limit", 0, "N", "as --pids"},
-    Option{"blkio-weight", 0, "N", "as --io-weight"},
-    Option{"device-read-bps", 0, "DISK:SIZE", "as --io-max DISK:rbps=SIZE", true},
-    Option{"device-write-bps", 0, "DISK:SIZE", "as --io-max DISK:wbps=SIZE", true},
-    Option{"device-read-iops", 0, "DISK:N", "as --io-max DISK:riops=N", true},
-    Option{"device-write-iops", 0, "DISK:N", "as --io-max DISK:wiops=N", true}};
-template <std::size_t A, std::size_t B>
-constexpr std::array<Option, A + B> joined(const std::array<Option, A>& first, const std::array<Option, B>& then) {
-  std::array<Option, A + B> all{};
-  for (std::size_t i = 0; i < A; ++i) all[i] = first[i];
-  for (std::size_t i = 0; i < B; ++i) all[A + i] = then[i];
-  return all;
-}
-inline constexpr std::array run_options = joined(std::array{
-    Option{"detach", 'd', "", "print the name and end; the container runs on"},
-    Option{"interactive", 'i', "", "hand on standard input"},
-    Option{"tty", 't', "", "give it a terminal"},
-    Option{"rm", 0, "", "remove it at its end"},
-    Option{"name", 0, "CONTAINER", "its name (twelve hexadecimal digits if not given)"},
-    Option{"env", 'e', "NAME[=VALUE]", "set a variable, or hand on the caller's", true},
-    Option{"env-file", 0, "FILE", "variables from a file, NAME=VALUE a line", true},
-    Option{"workdir", 'w', "DIR", "the directory that the command starts in, made if it is missing"},
-    Option{"user", 'u', "USER[:GROUP]", "run as this user of the image, by name or number"},
-    Option{"entrypoint", 0, "CMD", "in place of the image's"},
-    Option{"volume", 'v', "SRC:DST[:ro]", "show SRC of the host, made if it is missing, as DST", true},
-    Option{"mount", 0, "KEY=VALUE,...", "type=bind,src=,dst=[,ro] or type=tmpfs,dst=[,tmpfs-size=,tmpfs-mode=]", true},
-    Option{"tmpfs", 0, "DST[:OPTIONS]", "an empty file system in memory as DST", true},
-    Option{"read-only", 0, "", "it cannot write to its root file system"},
-    Option{"network", 0, "MODE", "none (if not given): a loopback interface alone; host: the host's; container:NAME: that one's"},
-    Option{"cgroup-parent", 0, "NAME", "its group is below this one (cgx if not given; machine.slice where systemd makes groups)"},
-    Option{"cgroupns", 0, "MODE", "private (if not given): groups are named from its own on; host: it sees the host's names"},
-    Option{"ip", 0, "ADDRESS", "not supported yet"},
-    Option{"publish", 'p', "PORTS", "not supported yet", true},
-    Option{"publish-all", 'P', "", "not supported yet"},
-    Option{"hostname", 0, "HOST", "the name of the host that it sees (its own name if not given)"},
-    Option{"init", 0, "", "a first process that hands on signals and reaps orphans"},
-    Option{"cap-add", 0, "CAP", "give this capability, or all", true},
-    Option{"cap-drop", 0, "CAP", "take this capability, or all", true},
-    Option{"security-opt", 0, "OPTION", "seccomp=FILE|default|unconfined, no-new-privileges, systempaths=unconfined, apparmor=PROFILE, label=LABEL", true},
-    Option{"ulimit", 0, "NAME=SOFT[:HARD]", "a resource limit: nofile=1024:4096", true},
-    Option{"sysctl", 0, "NAME=VALUE", "a kernel setting of its own namespaces", true},
-    Option{"shm-size", 0, "SIZE", "of /dev/shm (64M if not given)"},
-    Option{"device", 0, "SRC[:DST[:rwm]]", "give it a device node of the host", true},
-    Option{"userns", 0, "MODE", "host (if not given), or auto: its root is nobody of the host"},
-    Option{"restart", 0, "POLICY", "no (if not given), on-failure[:N], always, unless-stopped"},
-    Option{"label", 'l', "NAME=VALUE", "a note, for ls and inspect", true},
-    Option{"stop-signal", 0, "SIG", "what stop sends (the image's, or TERM, if not given)"},
-    Option{"stop-timeout", 0, "SECONDS", "how long stop waits before it kills (10 if not given)"},
-    Option{"pull", 0, "missing|always|never", "images of this host are never pulled"}}, docker_limit_options);
 inline constexpr std::array container_ls_options{
     Option{"all", 'a', "", "also those that have ended"},
     Option{"quiet", 'q', "", "names alone"}};
@@ -106,7 +48,7 @@ inline constexpr std::array container_rows{
                    "--cpus is a list of CPUs, as everywhere in cgx; with a point it is Docker's number of CPUs: --cpus 1.5 is --cpu-quota 1.5, and --cpus 2.0 the time of two.",
         .example = "cgx run --rm dir:/srv/alpine echo hello\ncgx run -it --mem 512M --cpus 0 oci:images/debian:12 bash\n"
                    "cgx run -d --name web --pids 200 --read-only --tmpfs /tmp -v /srv/www:/www:ro dir:/srv/alpine httpd -f -h /www",
-        .options = run_options, .takes = Takes::limits | Takes::program | Takes::stops_at_word | Takes::dry_run | Takes::json, .least = 1, .most = 1, .run = run_run},
+        .options = run_options, .refused = refused_run_flags, .takes = Takes::limits | Takes::program | Takes::stops_at_word | Takes::dry_run | Takes::json, .least = 1, .most = 1, .run = run_run},
     Command{.name = "container ls", .words = "", .doc = "list containers",
         .details = "Lists the containers that run, with how long they do; with --all also those that have ended, and why.",
         .example = "cgx container ls -a\ncgx container ls --json", .options = container_ls_options, .takes = static_cast<unsigned>(Takes::json), .least = 0, .most = 0, .run = run_container, .alias = "container ps"},

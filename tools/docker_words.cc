@@ -5,6 +5,11 @@
 #include <array>
 #include <cerrno>
 
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/cgroupfs/hierarchy.h"
 #include "cgx/sys/program.h"
 
 namespace cgx::tool {
@@ -78,6 +83,18 @@ bool is_container(const std::string& name) {
   return program && sys::run_program(*program, arguments, -1);
 }
 
+std::string hint_at(const Pair& pair, std::string_view name) {
+  return fmt::format("cgx container {} {} is the command of the container", pair.container, name);
+}
+
+bool is_group(std::string_view name) {
+  const auto group = parse_group_name(name);
+  const auto hierarchies = Hierarchies::discover();
+  if (!group || !hierarchies) return false;
+  return std::ranges::any_of(hierarchies->all(),
+                             [&](const Hierarchy& h) { return access(h.path(*group).c_str(), F_OK) == 0; });
+}
+
 }  // namespace
 
 std::span<const DockerWord> docker_words() { return words; }
@@ -95,7 +112,24 @@ Error hint_at_container(Error error, const Call& call) {
   const auto named = std::ranges::find(call.words, error.group);
   if (error.group.empty() || named == call.words.end() || named->starts_with('-') || !is_container(*named))
     return error;
-  error.hint = "cgx container " + std::string(pair->container) + ' ' + *named + " is the command of the container";
+  error.hint = hint_at(*pair, *named);
+  return error;
+}
+
+Error hint_at_container(Error error, const Command& command, std::span<const std::string_view> arguments) {
+  const auto* pair = std::ranges::find(pairs, command.name, &Pair::group);
+  if (pair == pairs.end() || error.code != EINVAL) return error;
+  // Which word is the name cannot be told behind flags that are not known: the first words are tried.
+  std::size_t tries = 4;
+  for (const std::string_view word : arguments) {
+    if (word == "--" || tries == 0) break;
+    if (word.empty() || word.starts_with('-')) continue;
+    --tries;
+    if (is_group(word)) break;
+    if (!is_container(std::string(word))) continue;
+    error.hint = hint_at(*pair, word);
+    break;
+  }
   return error;
 }
 

@@ -20,5 +20,7 @@ struct DockerWord {
 
 // `kill web` is of a group here. Where there is no group of that name, but a container, the hint names its command.
 [[nodiscard]] Error hint_at_container(Error error, const Call& call);
+// The same of a command line with flags that only the command of containers has: `exec -it web sh`.
+[[nodiscard]] Error hint_at_container(Error error, const Command& command, std::span<const std::string_view> arguments);
 
 }  // namespace cgx::tool

@@ -69,7 +69,7 @@ int run_main(std::span<const std::string_view> arguments) {
       if (word == "--") break;
       json = json || word == "--json";
     }
-    return failed(call.error(), command->name, json);
+    return failed(hint_at_container(call.error(), *command, arguments.subspan(words)), command->name, json);
   }
   if (call->on("help")) {
     print(help_text(*command));

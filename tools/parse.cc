@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // From words to a Call, by the rows alone.
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -31,7 +34,28 @@ const Knob* knob_of_flag(std::string_view flag) {
   return found;
 }
 
+bool names_it(std::string_view list, std::string_view name) {
+  const auto words = sys::words(list);
+  return std::ranges::find(words, name) != words.end();
+}
+
+// The words of Docker's flags; nothing: none of them.
+std::optional<bool> parse_switch(std::string_view text) {
+  static constexpr std::array<std::string_view, 6> on{"1", "t", "T", "true", "TRUE", "True"};
+  static constexpr std::array<std::string_view, 6> off{"0", "f", "F", "false", "FALSE", "False"};
+  if (std::ranges::find(on, text) != on.end()) return true;
+  if (std::ranges::find(off, text) != off.end()) return false;
+  return std::nullopt;
+}
+
 std::unexpected<Error> unknown(const Command& command, std::string_view given, const std::vector<Option>& options) {
+  const std::string_view bare = given.substr(0, given.find('='));
+  for (const RefusedFlag& r : command.refused)
+    if (bare.starts_with("--") && names_it(r.names, bare.substr(2))) {
+      Error e = usage(bare, std::string(r.what), std::string(r.hint)).error();
+      e.code = ENOTSUP;
+      return std::unexpected(std::move(e));
+    }
   std::vector<std::string_view> known;
   for (const Option& o : options) known.push_back(o.name);
   if (has(command.takes, Takes::limits))
@@ -108,7 +132,10 @@ class Parser {
                                std::string_view placeholder) {
     if (attached) return std::string(*attached);
     // No value is two dashes: `cgx exec --mem -- make` lacks a size.
-    if (rest_.empty() || rest_.front() == "--") return usage(flag, fmt::format("needs {}", placeholder));
+    if (rest_.empty() || rest_.front() == "--")
+      return usage(flag,
+                   fmt::format("needs {}", placeholder),
+                   flag == "-h" ? fmt::format("cgx {} --help shows the help", command_.name) : std::string());
     std::string text(rest_.front());
     rest_ = rest_.subspan(1);
     return text;
@@ -116,10 +143,12 @@ class Parser {
 
   Result<> take(const Option& option, std::string_view flag, std::optional<std::string_view> attached) {
     if (option.argument.empty()) {
-      if (attached) return usage(flag, "takes no value");
-      if (option.name == "json") call_.json = true;
-      if (option.name == "dry-run") call_.dry_run = true;
-      call_.options.emplace_back(option.name, "");
+      const std::optional<bool> on = attached ? parse_switch(*attached) : true;
+      if (!on) return usage(flag, fmt::format("takes true or false, and not \"{}\"", *attached));
+      if (option.name == "json") call_.json = *on;
+      if (option.name == "dry-run") call_.dry_run = *on;
+      std::erase_if(call_.options, [&](const auto& given) { return given.first == option.name; });
+      if (*on != option.starts_on) call_.options.emplace_back(option.name, *on ? "" : "false");
       return {};
     }
     std::string text = CGX_TRY(argument(flag, attached, option.argument));
@@ -143,7 +172,7 @@ class Parser {
     if (eq != std::string_view::npos) attached = word.substr(eq + 1);
     const std::string_view flag = word.substr(0, eq);
     for (const Option& o : options_)
-      if (o.name == name) return take(o, flag, attached);
+      if (o.name == name || names_it(o.aliases, name)) return take(o, flag, attached);
     if (has(command_.takes, Takes::limits))
       if (const Knob* knob = knob_of_flag(name)) {
         std::string text = "1";  // --cpu-idle alone means 1
@@ -159,15 +188,15 @@ class Parser {
     for (std::size_t i = 1; i < word.size(); ++i) {
       const Option* found = nullptr;
       for (const Option& o : options_)
-        if (o.letter == word[i]) found = &o;
+        if (found == nullptr && o.letter == word[i]) found = &o;
       if (found == nullptr) return unknown(command_, word, options_);
       const std::string flag{'-', word[i]};
-      if (found->argument.empty()) {
-        CGX_CHECK(take(*found, flag, {}));
-        continue;
-      }
-      const std::string_view attached = word.substr(i + 1);
-      return take(*found, flag, attached.empty() ? std::nullopt : std::optional(attached));
+      std::optional<std::string_view> attached;
+      if (i + 1 < word.size()) attached = word.substr(i + 1);
+      const bool equals = attached && attached->starts_with('=');
+      if (equals) attached->remove_prefix(1);
+      if (!found->argument.empty() || equals) return take(*found, flag, attached);
+      CGX_CHECK(take(*found, flag, {}));
     }
     return {};
   }
@@ -217,6 +246,9 @@ std::vector<Option> common_options(const Command& command) {
   if (has(command.takes, Takes::dry_run)) list.push_back(dry_run_option);
   if (has(command.takes, Takes::json)) list.push_back(json_option);
   list.push_back(help_option);
+  // -h may be a letter of the command's own.
+  if (std::ranges::find(command.options, help_option.letter, &Option::letter) != command.options.end())
+    list.back().letter = 0;
   return list;
 }
 

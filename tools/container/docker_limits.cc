@@ -25,10 +25,11 @@ struct DockerLimit {
   std::string_view before;
   std::string_view none;
 };
-constexpr std::array<DockerLimit, 13> docker_rows{{{"memory", "memory.max", {}, "0"},
+constexpr std::array<DockerLimit, 14> docker_rows{{{"memory", "memory.max", {}, "0"},
                                                    {"memory-swap", "memory.memsw.limit_in_bytes", {}, "0"},
                                                    {"memory-reservation", "memory.soft_limit_in_bytes", {}, "0"},
                                                    {"memory-swappiness", "memory.swappiness", {}, "-1"},
+                                                   {"cpu-shares", "cpu.shares", {}, "0"},
                                                    {"oom-kill-disable", "memory.oom", {}, {}},
                                                    {"cpuset-cpus", "cpuset.cpus", {}, {}},
                                                    {"cpuset-mems", "cpuset.mems", {}, {}},

@@ -25,8 +25,8 @@ std::unexpected<Error> wrong(std::string_view flag, std::string_view value, std:
                                .fault = Fault::usage});
 }
 
-std::unexpected<Error> not_yet(std::string_view flag, std::string_view value, std::string what) {
-  Error e = wrong(flag, value, std::move(what)).error();
+std::unexpected<Error> not_yet(std::string_view flag, std::string_view value, std::string what, std::string hint = {}) {
+  Error e = wrong(flag, value, std::move(what), std::move(hint)).error();
   e.code = ENOTSUP;
   return std::unexpected(std::move(e));
 }
@@ -190,7 +190,10 @@ class OptionReader {
     return not_yet(flag, text, "is not supported yet: networks are none, host and container:NAME");
   }
   Result<> refuse_network(std::string_view flag, const std::string& text) {
-    return not_yet(flag, text, "is not supported yet: there is no network but none, host and container:NAME");
+    return not_yet(flag,
+                   text,
+                   "is not supported yet: there is no network but none, host and container:NAME",
+                   "--network host: what listens on a port listens on the host's");
   }
   Result<> take_cgroup_parent(std::string_view flag, const std::string& text) {
     const auto name = parse_group_name(text);
