@@ -178,4 +178,32 @@ TEST_CASE("plan: controllers of cgroup2 are enabled from the top down, once") {
       std::string::npos);
 }
 
+TEST_CASE("plan: no controller of cgroup2 is given to the groups below processes") {
+  const test::ScratchDir tree;
+  const Hierarchies h = Hierarchies::of_mounts({{.version = Version::v2, .dir = tree.path(), .root = "/"}});
+  tree.file("cgroup.controllers", "cpu cpuset io memory perf_event pids\n");
+  tree.file("cgroup.subtree_control", "cpu cpuset io memory pids\n");
+  tree.file("cgroup.procs", "4194304\n");
+  tree.dir("a");
+  tree.file("a/cgroup.subtree_control", "\n");
+  const auto tried = [&](std::string_view type, std::string_view procs, Limit wanted) {
+    tree.file("a/cgroup.type", std::string(type) + "\n");
+    tree.file("a/cgroup.procs", procs);
+    const auto plan = Plan::make(h, {.group = "a/b", .limits = {std::move(wanted)}, .existing = Existing::allow});
+    return plan ? "made" : plan.error().text();
+  };
+  // pids, cpu and cpuset make the group above "domain threaded", for which the kernel has no error.
+  for (const auto& [flag, text] : {std::pair{"pids", "5"}, {"cpu-weight", "5"}, {"cpus", "0"}, {"mem", "1M"}}) {
+    CAPTURE(flag);
+    const std::string error = tried("domain", "4194304\n", limit(flag, text));
+    CHECK(error.find("cannot be enabled while processes are in a: 4194304") != std::string::npos);
+    CHECK(tried("domain", "", limit(flag, text)) == "made");
+    CHECK(tried("domain threaded", "4194304\n", limit(flag, text)) == "made");
+    CHECK(tried("threaded", "", limit(flag, text)) == "made");
+  }
+  // In the root of the hierarchy, which has no cgroup.type, processes may be.
+  const auto at_top = Plan::make(h, {.group = "c", .limits = {limit("pids", "5")}, .existing = Existing::allow});
+  CHECK(at_top.has_value());
+}
+
 }  // namespace plan_test

@@ -11,6 +11,7 @@
 
 #include "cgx/change/explain.h"
 #include "cgx/change/explain_parts.h"
+#include "cgx/change/thread_root.h"
 #include "cgx/sys/text.h"
 
 namespace cgx {
@@ -133,8 +134,11 @@ Error explain_attach(const Cgroup& group, Error error, pid_t pid) {
           "the kernel refuses to move it (a kernel thread, or a real-time process into a group without cpu.rt time)";
       break;
     case EOPNOTSUPP:
-      error.what =
-          "it is a threaded group or in an invalid domain (cgroup.type): only threads of its own domain can move there";
+      error.what = why_invalid_domain(group, error.hint);
+      if (error.what.empty())
+        error.what =
+            "it is a threaded group or in an invalid domain (cgroup.type): only threads of its own domain can move "
+            "there";
       break;
     case ESRCH:
       error.what = "there is no such process";

@@ -14,6 +14,7 @@
 #include "cgx/change/explain.h"
 #include "cgx/change/owner.h"
 #include "cgx/change/slice.h"
+#include "cgx/change/thread_root.h"
 #include "cgx/sys/text.h"
 
 namespace cgx {
@@ -214,19 +215,24 @@ class StructurePlanner {
 
   Result<> plan_enable(const Hierarchy& h, std::string_view group) {
     if (enable_.empty() || desired_.group.empty()) return {};
+    const Cgroup above(hierarchies_, std::string(group));
+    const auto given = above.read(h, "cgroup.subtree_control");
+    if (!given && given.error().code != ENOENT) return std::unexpected(given.error());  // ENOENT: it is to be made
     ControllerSet now;
-    if (const auto text = Cgroup(hierarchies_, std::string(group)).read(h, "cgroup.subtree_control"))
-      for (const std::string_view name : sys::words(*text))
+    if (given)
+      for (const std::string_view name : sys::words(*given))
         if (const auto c = find_controller(name)) now.add(*c);
     std::string text;
     for (const ControllerRow& r : controllers())
       if (enable_.has(r.id) && !now.has(r.id)) text += fmt::format("{}+{}", text.empty() ? "" : " ", r.v2_name);
-    if (!text.empty())
-      steps_.push_back({.verb = Verb::enable,
-                        .hierarchy = &h,
-                        .group = std::string(group),
-                        .file = "cgroup.subtree_control",
-                        .text = text});
+    if (text.empty()) return {};
+    Step step{.verb = Verb::enable,
+              .hierarchy = &h,
+              .group = std::string(group),
+              .file = "cgroup.subtree_control",
+              .text = text};
+    if (given) CGX_CHECK(check_no_processes(above, step));
+    steps_.push_back(std::move(step));
     return {};
   }
 

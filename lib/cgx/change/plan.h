@@ -131,7 +131,8 @@ class Transaction {
   void stop_on(const std::atomic<bool>& flag) { stop_ = &flag; }
   // Whether a failed apply() or undo() left something that it could not take back.
   [[nodiscard]] bool left_behind() const { return left_behind_; }
-  // Lets the others go on. They may rely on the controllers that were enabled, so that undo() leaves those from now on.
+  // Lets the others go on. They may come to rely on the controllers that were enabled: from now on undo() takes a
+  // controller back only where no group is left below the one that gives it.
   void commit();
   // Takes all back, last first. Answers what could not be undone, a sentence each.
   std::vector<std::string> undo();
@@ -161,6 +162,7 @@ class Transaction {
     std::string group;
     std::vector<FileWrite> writes;  // create: none; own: the entry and its UID:GID
     std::unique_ptr<Removed> removed{};
+    bool shared = false;  // enable: was committed
   };
   [[nodiscard]] Result<> change(const Desired& desired);
   [[nodiscard]] Result<> change(const ChangeSet& set, const std::function<Result<>()>& made);

@@ -16,6 +16,8 @@
 #include "cgx/change/explain.h"
 #include "cgx/change/plan.h"
 #include "cgx/change/restore.h"
+#include "cgx/change/shrink.h"
+#include "cgx/change/thread_root.h"
 #include "cgx/change/why_cpu.h"
 #include "cgx/sys/text.h"
 
@@ -67,36 +69,6 @@ std::uint64_t number_in(std::string_view text) {
   return sys::parse_size(text).value_or(sys::unlimited);  // --set may give suffixes, which the kernel takes too
 }
 
-// v2 kills when memory.max goes below what is in use: the kernel reclaims first, on request, and what it cannot reclaim
-// is a refusal.
-Result<> shrink_v2(const Cgroup& group, const Step& step) {
-  const std::uint64_t target = number_in(step.text);
-  const auto current = [&]() -> Result<std::uint64_t> {
-    return number_in(CGX_TRY(group.read(*step.hierarchy, "memory.current")));
-  };
-  if (!group.read(*step.hierarchy, "memory.current")) return {};  // the root has neither: the write will tell
-  std::uint64_t now = CGX_TRY(current());
-  // Reclaim is not exact: some rounds, as long as they help.
-  for (int round = 0; round < 8 && now > target; ++round) {
-    const auto done = group.write(*step.hierarchy, "memory.reclaim", std::to_string(now - target));
-    const std::uint64_t after = CGX_TRY(current());
-    if (!done && done.error().code != EAGAIN && done.error().code != ENOENT) break;
-    if (after >= now) break;
-    now = after;
-  }
-  if (now <= target) return {};
-  const auto peak = group.read(*step.hierarchy, "memory.peak");
-  return std::unexpected(
-      Error{.code = EBUSY,
-            .what = fmt::format("is below the {} in use, which cannot be reclaimed{}; the kernel would kill",
-                                sys::format_size(now),
-                                peak ? fmt::format(" (peak {})", sys::format_size(number_in(*peak))) : ""),
-            .group = std::string(shown(group.name())),
-            .knob = step.file,
-            .value = step.given.empty() ? step.text : step.given,
-            .hint = "--force lowers it all the same"});
-}
-
 // Once a cpuset of v2 has had a list and processes are in it, the kernel takes no empty one (ENOSPC). What the parent
 // has leaves as much to the parent, until that changes. Answers that list; none: it was not this that was refused.
 Result<std::string> leave_to_parent(const Cgroup& group, const Hierarchy& h, const FileWrite& w, const Error& error) {
@@ -107,6 +79,14 @@ Result<std::string> leave_to_parent(const Cgroup& group, const Hierarchy& h, con
   const std::string text = CGX_TRY(parent.read(h, w.file + ".effective"));
   CGX_CHECK(group.write(h, w.file, sys::trim(text)));
   return std::string(sys::trim(text));
+}
+
+// Whether no group is below; what cannot be listed may have some.
+bool is_leaf(const Cgroup& group, const Hierarchy& h) {
+  const auto dir = group.dir(h);
+  const auto below = dir ? sys::list_dir(*dir, "", sys::Entries::directories)
+                         : Result<std::vector<std::string>>(std::unexpected(dir.error()));
+  return below && below->empty();
 }
 
 }  // namespace
@@ -190,7 +170,7 @@ Result<Plan> Transaction::plan_structure(const Desired& desired) {
 }
 
 void Transaction::commit() {
-  std::erase_if(done_, [](const Undo& u) { return u.verb == Verb::enable; });
+  for (Undo& u : done_) u.shared = u.shared || u.verb == Verb::enable;
   lock_.release();
 }
 
@@ -300,6 +280,7 @@ Result<> Transaction::write_value(const Cgroup& g, const Step& step, bool force)
   }
   if (step.file == "memory.max" && !force && step.hierarchy->version() == Version::v2 && !step.fresh)
     CGX_CHECK(shrink_v2(g, step));
+  const bool plain_domain = step.verb == Verb::enable && CGX_TRY(is_plain_domain(g, step));
   auto done = g.write(*step.hierarchy, step.file, step.text);
   if (!done) {
     const auto all = leave_to_parent(g, *step.hierarchy, {step.file, step.text}, done.error());
@@ -334,6 +315,7 @@ Result<> Transaction::write_value(const Cgroup& g, const Step& step, bool force)
     return std::unexpected(explain_write(g, step, done.error()));
   }
   if (!restore.empty()) done_.push_back({step.verb, step.hierarchy, step.group, std::move(restore)});
+  if (plain_domain) CGX_CHECK(check_still_domain(g, step));
   check_back(g, step);
   return {};
 }
@@ -386,6 +368,7 @@ void Transaction::take_back(const Undo& u, std::vector<std::string>& left) {
       left.push_back(fmt::format("{} could not be removed again: {}", u.hierarchy->path(u.group), gone.error().what));
     return;
   }
+  if (u.shared && !is_leaf(g, *u.hierarchy)) return;
   for (const FileWrite& w : u.writes) {
     if (w.text.empty() && !w.file.starts_with('@')) continue;
     const auto back =
