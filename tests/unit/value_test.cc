@@ -58,6 +58,7 @@ Value random_value(const Knob& k, test::Numbers& random) {
     case Format::count:
       return or_max(number(k.high));
     case Format::number:
+      if (random.below(4) == 0) return random.below(2) == 0 ? k.low : k.high;  // the ends, of which 2^64-1 is one
       return k.low + number(k.high - k.low == sys::unlimited ? sys::unlimited : k.high - k.low);
     case Format::usec:
       return number(1ULL << 40U);

@@ -163,6 +163,7 @@ std::string value_text(const Knob& knob, const Value& value, bool people) {
   if (const auto* n = std::get_if<std::uint64_t>(&value)) {
     if (knob.format == Format::size && people) return sys::format_size(*n);
     if (knob.format == Format::usec && *n != sys::unlimited) return sys::format_time(*n);
+    if (knob.format == Format::number) return std::to_string(*n);  // its greatest number is no max
     if (knob.format == Format::classid) return *n == 0 ? "0" : fmt::format("{:x}:{:x}", *n >> 16U, *n & 0xffffU);
     return number(*n);
   }
