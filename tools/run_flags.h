@@ -37,6 +37,9 @@ inline constexpr std::array run_options = joined(std::array{
     Option{"detach", 'd', "", "print the name and end; the container runs on"},
     Option{"interactive", 'i', "", "hand on standard input"},
     Option{"tty", 't', "", "give it a terminal"},
+    Option{"attach", 'a', "stdin|stdout|stderr", "hand on these streams alone (all if not given; stdin with -i)", true},
+    Option{"sig-proxy", 0, "", "hand signals on (it does if not given); --sig-proxy=false: they end this command alone", false, {}, true},
+    Option{"detach-keys", 0, "KEYS", "what leaves it running, typed at its terminal (ctrl-p,ctrl-q if not given)"},
     Option{"rm", 0, "", "remove it at its end"},
     Option{"name", 0, "CONTAINER", "its name (twelve hexadecimal digits if not given)"},
     Option{"env", 'e', "NAME[=VALUE]", "set a variable, or hand on the caller's", true},
@@ -68,7 +71,8 @@ inline constexpr std::array run_options = joined(std::array{
     Option{"label", 'l', "NAME=VALUE", "a note, for ls and inspect", true},
     Option{"stop-signal", 0, "SIG", "what stop sends (the image's, or TERM, if not given)"},
     Option{"stop-timeout", 0, "SECONDS", "how long stop waits before it kills (10 if not given)"},
-    Option{"pull", 0, "missing|always|never", "images of this host are never pulled"}}, docker_limit_options);
+    Option{"pull", 0, "missing|always|never", "images of this host are never pulled"},
+    Option{"disable-content-trust", 0, "", "without effect: images are directories, which nobody has signed", false, {}, true}}, docker_limit_options);
 // Flags of docker's and podman's that have no meaning here.
 inline constexpr std::array refused_run_flags{
     RefusedFlag{"gpus", "is not supported: no driver is looked for", "--device /dev/nvidia0 gives a device, -v DIR:PATH the libraries of its driver"},
@@ -82,7 +86,7 @@ inline constexpr std::array refused_run_flags{
     RefusedFlag{"isolation", "is not supported: it is of Windows", "leave it out"},
     RefusedFlag{"kernel-memory", "is not supported: kernels since 5.16 refuse it", "--mem counts the memory of the kernel too"},
     RefusedFlag{"cpu-rt-period cpu-rt-runtime", "is not supported: cgx has one flag for both", "--cpu-rt RUNTIME/PERIOD in microseconds"},
-    RefusedFlag{"add-host attach cidfile detach-keys device-cgroup-rule disable-content-trust dns dns-opt dns-option dns-search domainname expose group-add ipc label-file log-driver log-opt no-healthcheck oom-score-adj pid platform privileged sig-proxy uts blkio-weight-device", "is not supported yet", "cgx run --help lists the flags"},
+    RefusedFlag{"add-host cidfile device-cgroup-rule dns dns-opt dns-option dns-search domainname expose group-add ipc label-file log-driver log-opt no-healthcheck oom-score-adj pid platform privileged uts blkio-weight-device", "is not supported yet", "cgx run --help lists the flags"},
 };
 // clang-format on
 

@@ -47,7 +47,11 @@ class OptionReader {
     out_.image = call_.words[0];
     out_.command = call_.program;
     out_.dry_run = call_.dry_run;
-    for (const auto& [name, text] : call_.options) CGX_CHECK(take(name, text));
+    // What a flag says itself wins over what stands in a file.
+    const auto is_file = [](const std::string& name) { return name == "env-file" || name == "label-file"; };
+    for (const bool files : {true, false})
+      for (const auto& [name, text] : call_.options)
+        if (is_file(name) == files) CGX_CHECK(take(name, text));
     out_.force = call_.on("force");
     out_.limits = CGX_TRY(tool::limits_of(call_));
     for (const tool::LimitFlag& flag : call_.limits)
@@ -66,6 +70,7 @@ class OptionReader {
     if (out_.remove && out_.restart != Restart::no)
       return wrong("restart", restart_text_, "and --rm contradict each other");
     CGX_CHECK(check_destinations());
+    CGX_CHECK(finish_docker_flags(out_));
     return std::move(out_);
   }
 
@@ -123,7 +128,8 @@ class OptionReader {
                                                {"pull", &OptionReader::take_pull}}};
     for (const Row& row : rows)
       if (row.name == name) return (this->*row.take)(name, text);
-    return {};  // those that every command has
+    (void)CGX_TRY(take_docker_flag(out_, name, text));
+    return {};  // those that every command has, too
   }
 
   Result<> take_name(std::string_view flag, const std::string& text) {

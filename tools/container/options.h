@@ -31,6 +31,11 @@ struct DevicePath {
   std::string source, destination, access;
 };
 
+// -a: the streams that were named.
+struct Attached {
+  bool in = false, out = false, err = false;
+};
+
 struct RunOptions {
   std::string image;
   std::vector<std::string> command;  // after IMAGE
@@ -53,7 +58,10 @@ struct RunOptions {
   std::uint64_t restart_most = 0;
   std::optional<int> stop_signal;
   std::uint64_t stop_timeout = 10;
-  std::string cgroup_parent;  // empty: the usual one
+  std::string cgroup_parent;         // empty: the usual one
+  std::optional<Attached> attached;  // none: all, and standard input with -i
+  bool pass_signals = true;
+  std::string detach_keys;  // the bytes; empty: the usual ones
   std::vector<Limit> limits;
   Pairs limit_texts;  // flag or file, text
   bool force = false;
@@ -65,6 +73,12 @@ struct RunOptions {
 // Refuses 0 where no program could start with it.
 [[nodiscard]] Result<> check_needed_limits(const tool::Call& call);
 [[nodiscard]] Result<RunOptions> run_options(const tool::Call& call);
+
+// Those flags of docker's that change nothing but this command or what the container is told (docker_flags.cc).
+// False: it is none of them.
+[[nodiscard]] Result<bool> take_docker_flag(RunOptions& into, std::string_view flag, const std::string& text);
+// What the flags together say, and what contradicts itself.
+[[nodiscard]] Result<> finish_docker_flags(RunOptions& options);
 
 // A destination without what says nothing: empty parts, `.` and `..`, and a slash at the end.
 [[nodiscard]] std::string mount_point(const std::string& destination);

@@ -56,13 +56,19 @@ struct Packet {
 [[nodiscard]] Result<sys::Fd> connect_in(int directory);
 
 // The foreground of a container: hands on standard input (where `input`), signals and the size of the terminal, prints
-// what comes, until the monitor is gone or the keys ctrl-p ctrl-q were typed. Answers the last status; -1: it was left
-// running. `directory`: of the container, or -1 for as long as it is not known (signals go by another connection).
+// what comes, until the monitor is gone or the keys to leave were typed. Answers the last status; -1: it was left
+// running. `directory`: of the container (signals go by another connection).
+inline constexpr std::string_view usual_detach_keys = "\x10\x11";  // ctrl-p ctrl-q
 struct Foreground {
   int socket = -1;
   bool input = false, terminal = false;
-  std::string directory;  // ROOT/NAME
+  std::string directory;                      // ROOT/NAME
+  bool out = true, err = true;                // which of its streams are printed
+  bool signals = true;                        // are handed on; false: they end this command, and the container goes on
+  std::string_view keys = usual_detach_keys;  // typed at a terminal
 };
+// The bytes of `ctrl-p,ctrl-q`, `ctrl-a,d`; empty text: the usual ones.
+[[nodiscard]] Result<std::string> parse_detach_keys(std::string_view text);
 [[nodiscard]] Result<int> stay(const Foreground& foreground);
 
 }  // namespace cgx::launcher

@@ -151,10 +151,16 @@ Result<int> run(const Call& call) {
     tool::print(plan.id + "\n");
     return 0;
   }
-  const Foreground foreground{.socket = mine.get(),
-                              .input = plan.options.interactive,
-                              .terminal = plan.options.terminal,
-                              .directory = fmt::format("{}/{}", plan.run_root, plan.id)};
+  const Attached shown = plan.options.attached.value_or(Attached{.in = true, .out = true, .err = true});
+  Foreground foreground{.socket = mine.get(),
+                        .input = plan.options.interactive && shown.in,
+                        .terminal = plan.options.terminal,
+                        .directory = fmt::format("{}/{}", plan.run_root, plan.id),
+                        .out = shown.out,
+                        .err = shown.err,
+                        .signals = plan.options.pass_signals};
+  if (!plan.options.detach_keys.empty()) foreground.keys = plan.options.detach_keys;
+  if (!shown.out && !shown.err) tool::print(plan.id + "\n");  // as Docker: who sees no output gets the name
   const int status = CGX_TRY(located(stay(foreground), plan.id));
   if (status < 0) return 0;  // it was left running
   // It has told of the end and goes now, unless it could not write that down and tries again.

@@ -16,6 +16,8 @@
 
 #include <fmt/format.h>
 
+#include "cgx/sys/text.h"
+
 #include "relay.h"
 
 namespace cgx::launcher {
@@ -97,6 +99,7 @@ class Stay {
     switch (packet->word) {
       case Word::out:
       case Word::err:
+        if (!(packet->word == Word::out ? f_.out : f_.err)) break;
         to_ = packet->word == Word::out ? STDOUT_FILENO : STDERR_FILENO;
         text_ = std::move(packet->data);
         break;
@@ -169,20 +172,17 @@ class Stay {
     if (sent || sent.error().code != EAGAIN) typed_.clear();  // what has ended takes nothing
   }
 
-  // ctrl-p ctrl-q. A ctrl-p waits for what comes next.
+  // What may be the first of the keys waits for what comes next.
   bool leaves(std::string& text) {
-    constexpr char first = 0x10, second = 0x11;
     std::string out;
     for (const char c : text) {
-      if (held_) {
-        held_ = false;
-        if (c == second) return true;
-        out += first;
+      held_ += c;
+      if (held_ == f_.keys) return true;
+      // What is held and is no beginning of the keys goes on, but for the end that may be one.
+      while (!f_.keys.starts_with(held_)) {
+        out += held_.front();
+        held_.erase(0, 1);
       }
-      if (c == first)
-        held_ = true;
-      else
-        out += c;
     }
     text = std::move(out);
     return false;
@@ -197,7 +197,12 @@ class Stay {
         if (f_.terminal) send_size();
         continue;
       }
-      pass_on(signal);
+      if (f_.signals) {
+        pass_on(signal);
+      } else {
+        over_ = true;
+        status_ = 128 + signal;
+      }
     }
   }
 
@@ -232,11 +237,31 @@ class Stay {
   std::string text_;  // what is to be written to `to_`
   int to_ = STDOUT_FILENO;
   std::string typed_;  // a packet of standard input that the monitor has not taken yet, with its word
-  bool over_ = false, ended_ = false, held_ = false;
+  bool over_ = false, ended_ = false;
+  std::string held_;  // the first of the keys to leave
   int status_ = 0;
 };
 
 }  // namespace
+
+Result<std::string> parse_detach_keys(std::string_view text) {
+  if (text.empty()) return std::string(usual_detach_keys);
+  std::string keys;
+  for (const std::string_view key : sys::split(text, ',')) {
+    constexpr std::string_view ctrl = "ctrl-";
+    const bool control = key.size() == ctrl.size() + 1 && key.starts_with(ctrl);
+    const char c = key.empty() ? '\0' : key.back();
+    if (key.size() == 1)
+      keys += c;
+    else if (control && c >= 'a' && c <= 'z')
+      keys += static_cast<char>(c - 'a' + 1);
+    else if (control && c >= '@' && c <= '_' && (c < 'A' || c > 'Z'))
+      keys += static_cast<char>(c - '@');
+    else
+      return bad_value(text, "is not a list of single letters and ctrl-LETTER, as ctrl-p,ctrl-q");
+  }
+  return keys;
+}
 
 Result<int> stay(const Foreground& foreground) { return Stay(foreground).run(); }
 
