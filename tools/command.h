@@ -125,6 +125,9 @@ void print_steps(const Call& call, std::string_view lines);
 [[nodiscard]] bool colour();
 // One line (and a hint) on stderr, or a JSON object; answers the exit status: 2 for usage, 1 else.
 int report(const Error& error, std::string_view command, bool json);
+// Of a command that executes another one, as shells have it: 127 where that was not found, 126 where it cannot be
+// executed, 125 for what failed before.
+[[nodiscard]] int exec_status(const Error& error);
 
 // The functions of the rows, a file a command or a few close ones.
 Result<int> run_create(const Call&);

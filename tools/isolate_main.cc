@@ -179,12 +179,6 @@ class Isolate {
   std::vector<std::string> command_;
 };
 
-// As shells have them: 127 not found, 126 not executable, and 125 for what failed before.
-int status_of(const Error& error) {
-  if (!error.what.starts_with("exec")) return 125;
-  return error.code == ENOENT ? 127 : 126;
-}
-
 int run_main(std::span<char* const> words) {
   const auto count =
       words.size() > 3 ? sys::parse_u64(words[3], 0, 10'000) : Result<std::uint64_t>(fail(EINVAL, "is no count"));
@@ -201,7 +195,7 @@ int run_main(std::span<char* const> words) {
   Error error = status.error();
   if (error.group.empty()) error.group = words[1];
   (void)report(error, "exec", std::string_view(words[2]) == "json");
-  return status_of(error);
+  return exec_status(error);
 }
 
 }  // namespace

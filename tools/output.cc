@@ -81,4 +81,9 @@ int report(const Error& error, std::string_view command, bool json) {
   return error.fault == Fault::usage ? 2 : 1;
 }
 
+int exec_status(const Error& error) {
+  if (error.fault != Fault::program) return 125;
+  return error.code == ENOENT ? 127 : 126;
+}
+
 }  // namespace cgx::tool

@@ -96,9 +96,7 @@ Result<int> exec(const Call& call) {
   if (status) return *status;
   Error error = status.error();
   if (error.group.empty()) error.group = known.record.id;
-  if (!error.what.starts_with("exec")) return std::unexpected(std::move(error));
-  (void)tool::report(error, call.command->name, call.json);
-  return error.code == ENOENT ? 127 : 126;
+  return std::unexpected(std::move(error));
 }
 
 }  // namespace cgx::launcher

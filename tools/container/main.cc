@@ -43,7 +43,7 @@ constexpr Row rows[] = {
 
 int failed(const Error& error, std::string_view command, bool json) {
   const int status = tool::report(error, command, json);
-  return command == "run" || command == "container exec" ? 125 : status;
+  return command == "run" || command == "container exec" ? tool::exec_status(error) : status;
 }
 
 int run_main(std::span<const std::string_view> words, char** argv) {

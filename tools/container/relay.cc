@@ -61,7 +61,7 @@ std::int32_t data_number(std::string_view data) {
 }
 
 std::string error_data(const Error& e) {
-  std::string data = fmt::format("{} {}", e.code, e.fault == Fault::usage ? 1 : 0);
+  std::string data = fmt::format("{} {}", e.code, static_cast<unsigned>(e.fault));
   for (const std::string* part : {&e.what, &e.group, &e.knob, &e.value, &e.hint}) {
     data += '\0';
     data += part->substr(0, 4096);
@@ -76,7 +76,7 @@ Error data_error(std::string_view data) {
   const auto numbers = sys::words(parts[0]);
   if (numbers.size() != 2) return e;
   e.code = static_cast<int>(sys::parse_u64(numbers[0], 0, 4095).value_or(EIO));
-  e.fault = numbers[1] == "1" ? Fault::usage : Fault::system;
+  e.fault = static_cast<Fault>(sys::parse_u64(numbers[1], 0, static_cast<unsigned>(Fault::program)).value_or(0));
   e.what = parts[1];
   e.group = parts[2];
   e.knob = parts[3];

@@ -37,13 +37,6 @@ Result<std::string> new_hex_id() {
   return digits;
 }
 
-// A command that is not there ends with 127, one that cannot be executed with 126, as in shells.
-Result<int> status_of_failure(const Call& call, const Error& error) {
-  if (!error.what.starts_with("exec")) return std::unexpected(error);
-  (void)tool::report(error, call.command->name, call.json);
-  return error.code == ENOENT ? 127 : 126;
-}
-
 std::string spaced(const std::vector<std::string>& words) {
   std::string text;
   for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
@@ -145,7 +138,7 @@ Result<int> run(const Call& call) {
         first ? data_error(first->data) : Error{.code = EPIPE, .what = "its monitor was killed before it started"};
     if (!first) error.hint = "cgx gc removes what is left of it";
     if (error.group.empty()) error.group = plan.id;
-    return status_of_failure(call, error);
+    return std::unexpected(std::move(error));
   }
   if (plan.options.detach) {
     tool::print(plan.id + "\n");

@@ -46,7 +46,7 @@ int run_main(std::span<const std::string_view> words, std::string_view program, 
   if (!parsed.outcome) {
     if (call.command != nullptr) print(fmt::format("Incorrect Usage.\n\n{}", help_text(call)));
     (void)failed(call, log, parsed.outcome.error());
-    return call.command == nullptr && parsed.outcome.error().what.starts_with("No help topic") ? 3 : 1;
+    return parsed.unknown_command ? 3 : 1;
   }
   if (call.command == nullptr && call.global_on("version")) {
     print(fmt::format("{} version {}\nspec: 1.3.0\n", call.program, CGX_VERSION));

@@ -84,6 +84,7 @@ struct Invocation {
 struct Parsed {
   Invocation invocation;
   Result<> outcome;
+  bool unknown_command = false;  // why outcome is an error
 };
 [[nodiscard]] Parsed parse(std::span<const std::string_view> arguments, std::string_view program);
 [[nodiscard]] std::string help_text(const Invocation& invocation);

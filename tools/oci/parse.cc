@@ -208,6 +208,7 @@ Parsed parse(std::span<const std::string_view> arguments, std::string_view progr
     return parsed;
   }
   parsed.outcome = parse_command(call, parser.rest());
+  parsed.unknown_command = call.command == nullptr;
   return parsed;
 }
 

@@ -22,10 +22,14 @@
 namespace cgx::container {
 namespace {
 
+bool at_program(Stage stage) { return stage == Stage::program || stage == Stage::exec; }
+
 std::unexpected<Error> staged(Stage stage, int code, const std::string& reason) {
+  if (!at_program(stage)) return fail(code, fmt::format("stage {}: {}", stage_name(stage), reason));
   // What is wrong with the program is told in the words of all container engines.
-  if (stage == Stage::program || stage == Stage::exec) return fail(code, reason);
-  return fail(code, fmt::format("stage {}: {}", stage_name(stage), reason));
+  Error error{.code = code, .what = reason};
+  error.fault = Fault::program;
+  return std::unexpected(std::move(error));
 }
 
 // The state of the container process that the specification has for agents of seccomp notifications.
@@ -83,15 +87,13 @@ class Talk {
     const Stage stage = progress_.stage;
     if (progress_.failed) return staged(stage, progress_.code, progress_.text.data());
     if (born_.pid > 0 && has_executed(born_.pid).value_or(stage >= Stage::start)) return {};
-    const bool at_program = stage == Stage::exec || stage == Stage::program;
-    const std::string place =
-        at_program ? fmt::format("exec \"{}\"", s_.process->args.front()) : fmt::format("stage {}", stage_name(stage));
     // The kernel counts before it kills.
     const Cause cause = s_.group != nullptr ? memory_cause(memory_, read_memory(*s_.group)) : Cause{};
-    if (cause.count == 0) return fail(ECHILD, fmt::format("{}: the process {}", place, how_it_ended()));
-    Error error{.code = ECHILD,
-                .what = fmt::format("{}: the process was killed for memory: {}", place, cause.memory_text())};
-    if (!cause.limit.empty()) error.hint = "give the container more memory: starting it takes some too";
+    const std::string how = cause.count == 0 ? how_it_ended() : "was killed for memory: " + cause.memory_text();
+    const std::string place = at_program(stage) ? fmt::format("exec \"{}\": ", s_.process->args.front()) : "";
+    Error error = staged(stage, ECHILD, fmt::format("{}the process {}", place, how)).error();
+    if (cause.count != 0 && !cause.limit.empty())
+      error.hint = "give the container more memory: starting it takes some too";
     return std::unexpected(std::move(error));
   }
   [[nodiscard]] std::string how_it_ended() const {

@@ -12,10 +12,11 @@
 
 namespace cgx {
 
-// Whose fault it is: decides the exit status of the command line (1 or 2).
+// Whose fault it is: decides the exit status of the command line (1 or 2; 126 or 127 where it is the command's).
 enum class Fault : std::uint8_t {
-  system,  // the kernel or the state of the system refused
-  usage,   // the command line, a value or a file given is wrong; nothing was touched
+  system,   // the kernel or the state of the system refused
+  usage,    // the command line, a value or a file given is wrong; nothing was touched
+  program,  // the command that was to be executed is missing (ENOENT), or cannot be executed
 };
 
 struct Error {
