@@ -186,6 +186,11 @@ def cases(top):
                             OCI + "index.v1+json")
     nested.add(nested.document({"schemaVersion": 2, "manifests": [inner]}, OCI + "index.v1+json"), "multi")
     nested.add(nested.document({"schemaVersion": 2, "manifests": parts[:2]}, OCI + "index.v1+json"), "foreign")
+    # Only the configurations say for what machine the images are.
+    silent = [nested.manifest([(tar(member(a, b"1")), "gzip")], arch=a) for a in ("s390x", "mips", ARCH)]
+    nested.add(nested.document({"schemaVersion": 2, "manifests": silent}, OCI + "index.v1+json"), "silent")
+    nested.add(nested.document({"schemaVersion": 2, "manifests": silent[:2]}, OCI + "index.v1+json"), "silent-foreign")
+    nested.add(silent[0], "s390x")
     nested.write()
 
     # What is wrong with the content.

@@ -45,6 +45,13 @@ Result<Image> parse_unpacked(const std::string& name, const std::string& text) {
   const container::json::Value top(tree, 0);
   Image image{.name = name};
   CGX_CHECK(container::json::need(image.layers, top["layers"]));
+  bool foreign = false;
+  std::string architecture, variant;
+  CGX_CHECK(fill(foreign, top["foreign"]));
+  CGX_CHECK(fill(architecture, top["architecture"]));
+  CGX_CHECK(fill(variant, top["variant"]));
+  if (!variant.empty()) architecture += "/" + variant;
+  if (foreign) image.warning = fmt::format("the image is for {}, which this host is not", architecture);
   const auto config = top["config"];
   CGX_CHECK(fill(image.env, config["Env"]));
   CGX_CHECK(fill(image.entrypoint, config["Entrypoint"]));

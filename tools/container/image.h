@@ -15,7 +15,8 @@ struct Image {
   std::vector<std::string> layers;  // directories, the lowest first
   std::vector<std::string> env, entrypoint, command;
   std::string workdir, user, stop_signal;
-  sys::Fd in_use;  // as long as it is open, nobody removes layers that no record names yet
+  std::string warning;  // empty: none
+  sys::Fd in_use;       // as long as it is open, nobody removes layers that no record names yet
 };
 
 // `dir:PATH` or `oci:LAYOUT[:TAG]`. Unpacks layers that `data` does not have yet, once for all that ask for them.

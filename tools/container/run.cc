@@ -120,6 +120,8 @@ Result<int> run(const Call& call) {
   plan.data_root = CGX_TRY(data_root());
   if (call.dry_run) return show_steps(call, plan.options, plan.data_root);
   plan.image = CGX_TRY(open_image(plan.options.image, plan.data_root));
+  if (!plan.image.warning.empty() && !call.json)
+    fmt::print(stderr, "cgx: run: warning: {}: {}\n", plan.image.name, plan.image.warning);
   (void)CGX_TRY(command_of(plan.options, plan.image));
   plan.hex_id = CGX_TRY(new_hex_id());
   plan.id = plan.options.name.empty() ? plan.hex_id.substr(0, 12) : plan.options.name;

@@ -25,8 +25,8 @@ Result<Unpacked> unpack_image(Store& store,
   Unpacked result;
   result.image = CGX_TRY(layout.resolve(reference, platform));
   const Platform& its = result.image.config.platform;
-  if (platform_rank(its, platform) == 0)
-    result.warnings.push_back("the image is for " + its.text() + ", not for " + platform.text());
+  result.foreign = platform_rank(its, platform) == 0;
+  if (result.foreign) result.warnings.push_back("the image is for " + its.text() + ", not for " + platform.text());
   const sys::Fd shared = CGX_TRY(store.share());
   for (std::size_t i = 0; i < result.image.content.layers.size(); ++i) {
     result.layers.push_back(
@@ -44,7 +44,7 @@ std::string image_json(const Unpacked& unpacked) {
   out.open_object().key("digest").string(image.manifest.digest.text());
   out.key("config_digest").string(image.content.config.digest.text()).key("tag").string(image.tag);
   out.key("os").string(image.config.platform.os).key("architecture").string(image.config.platform.architecture);
-  out.key("variant").string(image.config.platform.variant);
+  out.key("variant").string(image.config.platform.variant).key("foreign").boolean(unpacked.foreign);
   out.key("layers").open_array();
   for (const std::string& path : unpacked.mounted) out.string(path);
   out.close_array().key("diff_ids").open_array();

@@ -15,6 +15,7 @@ struct Unpacked {
   std::vector<Layer> layers;         // all of the image, the bottom one first
   std::vector<std::string> mounted;  // directories, the bottom one first
   std::vector<std::string> warnings;
+  bool foreign = false;  // it is for another platform than was wanted; one of the warnings says so
 };
 
 // Unpacks the layers that the store lacks. Blocks; see Store::layer().

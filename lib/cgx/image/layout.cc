@@ -151,6 +151,22 @@ Result<std::string> Layout::read_blob(const Descriptor& descriptor) const {
   return text;
 }
 
+// Whether an image is for this machine its configuration says too, where the index does not. One that cannot be read
+// stays without a platform: who chooses it is told why.
+std::vector<Descriptor> Layout::with_platforms(std::vector<Descriptor> descriptors) const {
+  constexpr int most_looked_at = 64;  // an index may be long, and a document of 4 MiB
+  int looked_at = 0;
+  for (Descriptor& d : descriptors) {
+    if (d.platform || document_of(d.media_type) != Document::manifest || looked_at++ >= most_looked_at) continue;
+    const auto manifest = read_blob(d);
+    const auto content = manifest ? parse_manifest(*manifest, d.media_type) : std::unexpected(manifest.error());
+    const auto text = content ? read_blob(content->config) : std::unexpected(content.error());
+    const auto config = text ? parse_config(*text) : std::unexpected(text.error());
+    if (config && !config->platform.architecture.empty()) d.platform = config->platform;
+  }
+  return descriptors;
+}
+
 // Of an index the manifest, of that the same where it is an index again.
 Result<Descriptor> Layout::narrowed(Descriptor descriptor, const Platform& platform) const {
   for (int depth = 0; depth < most_nested; ++depth) {
@@ -162,7 +178,7 @@ Result<Descriptor> Layout::narrowed(Descriptor descriptor, const Platform& platf
     const std::string name = "index " + descriptor.digest.text();
     const std::string text = CGX_TRY(of_document(read_blob(descriptor), "index"));
     const Index index = CGX_TRY(of_document(parse_index(text, descriptor.media_type), name));
-    descriptor = CGX_TRY(of_document(choose_platform(index.manifests, platform), name));
+    descriptor = CGX_TRY(of_document(choose_platform(with_platforms(index.manifests), platform), name));
   }
   return fail(ELOOP, fmt::format("{} is an index in more than {} others", descriptor.digest.text(), most_nested));
 }
@@ -192,7 +208,8 @@ Result<Descriptor> Layout::entry(const Index& index, const Reference& reference,
   if (found.empty() && reference.tag.empty())
     return fail(ENOENT, "several images, and none is \"latest\": " + tags_of(index));
   if (found.empty()) return fail(ENOENT, "no tag \"" + tag + "\": " + tags_of(index));
-  Descriptor chosen = found.size() == 1 ? found[0] : CGX_TRY(choose_platform(found, platform));
+  Descriptor chosen =
+      found.size() == 1 ? found[0] : CGX_TRY(choose_platform(with_platforms(std::move(found)), platform));
   if (!reference.digest.empty() && chosen.digest != reference.digest)
     return fail(EBADMSG,
                 fmt::format("the tag \"{}\" is {}, not {}", tag, chosen.digest.text(), reference.digest.text()));

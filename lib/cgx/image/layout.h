@@ -46,6 +46,7 @@ class Layout {
                                          const Reference& reference,
                                          const Platform& platform) const;
   [[nodiscard]] Result<Descriptor> by_digest(const Index& index, const Digest& digest) const;
+  [[nodiscard]] std::vector<Descriptor> with_platforms(std::vector<Descriptor> descriptors) const;
   [[nodiscard]] Result<Descriptor> narrowed(Descriptor descriptor, const Platform& platform) const;
   sys::Fd dir_;
 };
