@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstdlib>
+#include <filesystem>
 #include <optional>
 #include <span>
 
@@ -93,6 +94,31 @@ void add_kernel_mounts(Spec& spec, bool whole) {
   add_mount(spec, "/sys", "sysfs", {"nosuid", "noexec", "nodev", "ro"});
 }
 
+// What is made where a mount is to go would stay on the host: `/` is the host's own.
+Result<> check_destinations(const Isolation& wanted) {
+  if (!wanted.rootfs.empty()) return {};
+  std::vector<std::string> tops;  // in which what is missing is nobody's but the command's
+  const auto plain = [](const std::string& path) {
+    return std::filesystem::path(path + "/").lexically_normal().string();  // with a slash at its end
+  };
+  const auto check = [&](std::string_view flag, const std::string& path) -> Result<> {
+    struct stat st{};
+    const auto holds = [&](const std::string& top) { return plain(path).starts_with(top); };
+    if (std::ranges::any_of(tops, holds) || stat(path.c_str(), &st) == 0) return {};
+    Error e = fail_errno(errno, "cannot be mounted on").error();
+    e.knob = flag;
+    e.value = path;
+    if (e.code == ENOENT) e.hint = "without --rootfs no directory is made for it: mkdir -p " + path + " first";
+    return std::unexpected(std::move(e));
+  };
+  for (const std::string& path : wanted.tmpfs) {
+    CGX_CHECK(check("--tmpfs", path));
+    tops.push_back(plain(path));
+  }
+  for (const Isolation::Bind& b : wanted.binds) CGX_CHECK(check("--bind", b.destination));
+  return {};
+}
+
 class Isolate {
  public:
   Isolate(Isolation wanted, std::vector<std::string> command)
@@ -103,6 +129,7 @@ class Isolate {
       return std::unexpected(Error{.code = EPERM,
                                    .what = "what contains a command takes root, or a user namespace",
                                    .hint = "--ns user, in which you are root"});
+    CGX_CHECK(check_destinations(wanted_));
     Spec spec = CGX_TRY(make_spec());
     container::LaunchRequest request;
     request.spec = &spec;

@@ -28,6 +28,9 @@ inline constexpr Option isolation_options[] = {
     Option{"no-new-privs", 0, "", "no program that it executes gains rights (set-user-ID, file capabilities)"},
 };
 
+// Without blanks and control characters, which would end a line or a word of /etc/hosts.
+[[nodiscard]] bool is_host_word(std::string_view text);
+
 // Whether any of them is given.
 [[nodiscard]] bool isolates(const Call& call);
 

@@ -246,8 +246,8 @@ class ConfigWriter {
         "shm",
         Words{"nosuid", "noexec", "nodev", "mode=1777", fmt::format("size={}", o_.shm_size)});
     add("/dev/mqueue", "mqueue", "mqueue", Words{"nosuid", "noexec", "nodev"});
-    // The sysfs of a network namespace that is not the container's own cannot be mounted anew by its user namespace.
-    if (o_.network != "none" && (p_.nested || !p_.maps.uids.empty()))
+    // The sysfs of the host's network cannot be mounted anew by a user namespace.
+    if (o_.network == "host" && (p_.nested || !p_.maps.uids.empty()))
       add("/sys", "none", "/sys", Words{"rbind", "nosuid", "noexec", "nodev", "rro"});
     else
       add("/sys", "sysfs", "sysfs", Words{"nosuid", "noexec", "nodev", "ro"});

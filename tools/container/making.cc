@@ -272,11 +272,12 @@ Result<> Making::make_host_files(int root) {
     auto text = o.network == "host" ? sys::read_path(path) : Result<std::string>(std::string());
     return text ? std::move(*text) : std::string();
   };
-  CGX_CHECK(write_new(
-      parts_.data + "/hosts",
-      o.network == "host" ? of_host("/etc/hosts") : fmt::format("127.0.0.1\tlocalhost {}\n::1\tlocalhost\n", host),
-      owner,
-      group));
+  std::string hosts = o.network == "host" ? of_host("/etc/hosts") : "127.0.0.1\tlocalhost\n::1\tlocalhost\n";
+  if (!hosts.empty() && !hosts.ends_with('\n')) hosts += '\n';
+  // In a line of its own: the first name of a line is the whole one, for which `hostname -f` asks.
+  hosts += fmt::format("127.0.0.1\t{}", host);
+  if (const std::size_t dot = host.find('.'); dot != std::string::npos && dot != 0) hosts += ' ' + host.substr(0, dot);
+  CGX_CHECK(write_new(parts_.data + "/hosts", hosts + '\n', owner, group));
   CGX_CHECK(write_new(parts_.data + "/resolv.conf", of_host("/etc/resolv.conf"), owner, group));
   for (const char* name : {"hosts", "hostname", "resolv.conf"}) {
     const mode_t mask = umask(022);

@@ -58,6 +58,32 @@ Result<std::optional<std::string>> parse_env(std::string_view text) {
   return fmt::format("{}={}", text, value);
 }
 
+Result<std::vector<std::string>> parse_env_file(std::string_view text) {
+  constexpr std::string_view byte_order_mark = "\xef\xbb\xbf", blanks = " \t\v\f";
+  if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
+  std::vector<std::string> variables;
+  int number = 0;
+  for (std::string_view line : sys::lines(text)) {
+    ++number;
+    line.remove_prefix(std::min(line.find_first_not_of(blanks), line.size()));
+    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+    if (line.empty() || line.front() == '#') continue;
+    // As Docker and Podman have it: nobody means a variable with the name `export X`.
+    const std::string_view name = line.substr(0, line.find('='));
+    if (name.find_first_of(blanks) != std::string_view::npos) {
+      Error e = bad_value(name, "is no name of a variable: it has a blank").error();
+      e.what = fmt::format("line {}: {}", number, e.text());
+      e.value.clear();
+      e.hint = "a line is NAME=VALUE or NAME: no shell reads it";
+      return std::unexpected(std::move(e));
+    }
+    auto variable = parse_env(line);
+    if (!variable) return fail(EINVAL, fmt::format("line {}: {}", number, variable.error().text()));
+    if (*variable) variables.push_back(**std::move(variable));
+  }
+  return variables;
+}
+
 Result<Bind> parse_volume(std::string_view text) {
   const auto parts = sys::split(text, ':');
   if (parts.size() == 1 && text.starts_with('/')) {

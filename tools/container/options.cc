@@ -11,6 +11,7 @@
 #include "cgx/sys/text.h"
 
 #include "tools/groups.h"
+#include "tools/isolation.h"
 #include "tools/signals.h"
 
 namespace cgx::launcher {
@@ -38,6 +39,8 @@ Result<std::string> capability_word(std::string_view flag, std::string_view text
   if (word != "ALL" && container::capability_number(word) < 0) return wrong(flag, text, "is no capability");
   return word;
 }
+
+bool is_letter_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
 
 class OptionReader {
  public:
@@ -133,7 +136,7 @@ class OptionReader {
   }
 
   Result<> take_name(std::string_view flag, const std::string& text) {
-    if (text.size() > 64 || !Store::check_id(text) || text.starts_with('.') || text.starts_with('-'))
+    if (text.size() > 64 || !Store::check_id(text) || !is_letter_or_digit(text.front()))
       return wrong(
           flag, text, "is not a name of 1 to 64 letters, digits, _, +, - and . that begins with a letter or a digit");
     out_.name = text;
@@ -148,16 +151,9 @@ class OptionReader {
   Result<> take_env_file(std::string_view flag, const std::string& text) {
     const auto file = sys::read_path(text);
     if (!file) return wrong(flag, text, fmt::format("cannot be read: {}", errno_text(file.error().code)));
-    int number = 0;
-    for (std::string_view line : sys::lines(*file)) {
-      ++number;
-      while (!line.empty() && (line.front() == ' ' || line.front() == '\t')) line.remove_prefix(1);
-      if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
-      if (line.empty() || line.front() == '#') continue;
-      auto variable = parse_env(line);
-      if (!variable) return wrong(flag, text, fmt::format("line {}: {}", number, variable.error().text()));
-      if (*variable) out_.env.push_back(**std::move(variable));
-    }
+    const auto variables = parse_env_file(*file);
+    if (!variables) return wrong(flag, text, variables.error().text(), variables.error().hint);
+    out_.env.insert(out_.env.end(), variables->begin(), variables->end());
     return {};
   }
   Result<> take_workdir(std::string_view flag, const std::string& text) {
@@ -166,7 +162,8 @@ class OptionReader {
     return {};
   }
   Result<> take_user(std::string_view flag, const std::string& text) {
-    if (text.empty() || text.starts_with(':')) return wrong(flag, text, "is not USER or USER:GROUP");
+    if (text.empty() || text.starts_with(':') || text.ends_with(':'))
+      return wrong(flag, text, "is not USER or USER:GROUP");
     out_.user = text;
     return {};
   }
@@ -210,6 +207,7 @@ class OptionReader {
   }
   Result<> take_hostname(std::string_view flag, const std::string& text) {
     if (text.empty() || text.size() > 64) return wrong(flag, text, "is not of 1 to 64 bytes");
+    if (!tool::is_host_word(text)) return wrong(flag, text, "has a blank or a control character");
     out_.hostname = text;
     return {};
   }

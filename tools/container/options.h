@@ -90,4 +90,8 @@ struct RunOptions {
 // NAME=VALUE, or NAME of this process' environment; nothing where that has none.
 [[nodiscard]] Result<std::optional<std::string>> parse_env(std::string_view text);
 
+// Of an --env-file: a variable a line, as parse_env() takes them; blank lines and those that begin with # are left out.
+// Errors name the line.
+[[nodiscard]] Result<std::vector<std::string>> parse_env_file(std::string_view text);
+
 }  // namespace cgx::launcher

@@ -91,13 +91,32 @@ std::vector<std::string_view> fields_of(std::string_view line, std::size_t least
   return fields;
 }
 
+constexpr std::size_t most_layers = 500;  // of the kernel (OVL_MAX_STACK)
+
+// Which of the lower layers overlayfs refuses, each tried with an empty one; empty: none of them.
+std::string refused_layer(const LayerPlan& plan, const std::vector<sys::Fd>& top_first) {
+  const auto empty = container::make_tree({.type = "tmpfs", .source = "tmpfs", .data = {}});
+  if (!empty) return {};
+  for (std::size_t i = 0; i < plan.lower.size() && i < top_first.size(); ++i) {
+    const std::string both = fmt::format("lowerdir={}:{}", by_number(top_first[i]), by_number(*empty));
+    const auto tried = container::make_tree({.type = "overlay", .source = "overlay", .data = {both}});
+    if (!tried && tried.error().code == EINVAL) return plan.lower[plan.lower.size() - 1 - i];
+  }
+  return {};
+}
+
 // The kernel answers EINVAL to all that it does not like, and says to its log alone what that was.
-Error no_overlay(const std::string& data, const sys::Fd& upper, const Error& error) {
+Error no_overlay(const LayerPlan& plan, const std::vector<sys::Fd>& lower, const sys::Fd& upper, const Error& error) {
+  const std::string& data = plan.data;
   Error e{.code = error.code, .what = fmt::format("overlay of {}: {}", data, error.text())};
   struct statfs fs{};
   if (error.code == EINVAL && fstatfs(upper.get(), &fs) == 0 && fs.f_type == OVERLAYFS_SUPER_MAGIC) {
     e.what = fmt::format("{} is on an overlay, which cannot hold the writable layer of another one", data);
     e.hint = "CGX_DATA names a directory on ext4, xfs, btrfs or tmpfs, such as a volume of a container";
+  } else if (error.code == EINVAL && lower.size() > most_layers) {
+    e.what = fmt::format("the image has {} layers, and overlayfs stacks {} at most", lower.size(), most_layers);
+  } else if (const std::string layer = error.code == EINVAL ? refused_layer(plan, lower) : ""; !layer.empty()) {
+    e.what = fmt::format("{} is on a file system that overlayfs takes no layer from", layer);
   } else if (error.code == EINVAL) {
     e.hint =
         "the writable layer needs a file system with d_type and extended attributes: CGX_DATA names another directory";
@@ -148,7 +167,7 @@ Result<sys::Fd> mount_layers(const LayerPlan& plan) {
     wanted.data.emplace_back("userxattr");
     tree = container::make_tree(wanted);
   }
-  if (!tree) return std::unexpected(no_overlay(plan.data, upper_fd, tree.error()));
+  if (!tree) return std::unexpected(no_overlay(plan, lower, upper_fd, tree.error()));
   struct statvfs fs{};
   if (fstatvfs(tree->get(), &fs) == 0 && (fs.f_flag & ST_RDONLY) != 0)
     return fail(EROFS, fmt::format("overlay of {}: the kernel made it read-only", plan.data));
@@ -184,13 +203,14 @@ Result<ImageUser> find_user(std::string_view passwd, std::string_view group, std
   if (!found && !numeric) return bad_value(name, "is no user of the container: /etc/passwd has no such name");
   if (colon != std::string_view::npos) {
     const std::string_view wanted = text.substr(colon + 1);
+    if (wanted.empty()) return bad_value(text, "is not USER or USER:GROUP");
     if (is_numeric(wanted)) {
       user.gid = CGX_TRY(id_of(wanted, "group"));
       return user;
     }
     for (const std::string_view line : sys::lines(group)) {
       const auto fields = fields_of(line, 3);
-      if (fields.empty() || fields[0] != wanted || wanted.empty()) continue;
+      if (fields.empty() || fields[0] != wanted) continue;
       user.gid = CGX_TRY(id_of(fields[2], "group"));
       return user;
     }

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -125,6 +126,18 @@ Result<> prepare_bind(RootfsPlan& plan,
   return set_attributes(opened.tree.get(), Below::none, {.set = options.set, .clear = options.clear});
 }
 
+// The sysfs of the network that is joined, which root of the container's user namespace may not make: one calls this
+// for a moment from in there. Empty where the caller may not go there either.
+Result<sys::Fd> sysfs_of_network(const std::string& path, const RootfsPlan::Opened& opened) {
+  const auto back = sys::open_path("/proc/self/ns/net", O_RDONLY);
+  const auto network = sys::open_path(path, O_RDONLY);
+  if (!back || !network || setns(network->get(), CLONE_NEWNET) != 0) return sys::Fd();
+  auto tree =
+      make_tree({.type = "sysfs", .source = "sysfs", .data = {}, .attributes = opened.options.set | MOUNT_ATTR_RDONLY});
+  if (setns(back->get(), CLONE_NEWNET) != 0) return fail_errno(errno, "setns back to the network namespace");
+  return tree ? std::move(tree) : Result<sys::Fd>(sys::Fd());
+}
+
 // A user namespace may make these only where the namespace that they show is its own.
 Result<> prepare_fallback(const RootfsPlan& plan,
                           const Mount& mount,
@@ -140,6 +153,11 @@ Result<> prepare_fallback(const RootfsPlan& plan,
                                          {"mqueue", NamespaceType::ipc, "/dev/mqueue"}}};
   const auto* shown = std::ranges::find(all, std::string_view(mount.type), &Shown::type);
   if (shown == all.end() || !plan.new_user_namespace || makes(*plan.spec, shown->by)) return {};
+  const Namespace* joined = plan.spec->find(shown->by);
+  if (mount.type == "sysfs" && joined != nullptr) {
+    opened.fallback = CGX_TRY(sysfs_of_network(joined->path, opened));
+    if (opened.fallback.valid()) return set_propagation(opened.fallback.get(), {MS_PRIVATE});
+  }
   auto tree = clone_tree(AT_FDCWD, shown->path, Below::all);
   if (!tree) return {};  // then the error of the new mount is what counts
   opened.fallback = *std::move(tree);
