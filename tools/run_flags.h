@@ -22,6 +22,7 @@ inline constexpr std::array docker_limit_options{
     Option{"cpu-period", 0, "USEC", "with --cpu-quota USEC: as --cpu-quota QUOTA/PERIOD"},
     Option{"pids-limit", 0, "N", "as --pids"},
     Option{"blkio-weight", 0, "N", "as --io-weight"},
+    Option{"blkio-weight-device", 0, "DISK:N", "as --io-weight DISK:N", true},
     Option{"device-read-bps", 0, "DISK:SIZE", "as --io-max DISK:rbps=SIZE", true},
     Option{"device-write-bps", 0, "DISK:SIZE", "as --io-max DISK:wbps=SIZE", true},
     Option{"device-read-iops", 0, "DISK:N", "as --io-max DISK:riops=N", true},
@@ -65,13 +66,27 @@ inline constexpr std::array run_options = joined(std::array{
     Option{"ulimit", 0, "NAME=SOFT[:HARD]", "a resource limit: nofile=1024:4096", true},
     Option{"sysctl", 0, "NAME=VALUE", "a kernel setting of its own namespaces", true},
     Option{"shm-size", 0, "SIZE", "of /dev/shm (64M if not given)"},
-    Option{"device", 0, "SRC[:DST[:rwm]]", "give it a device node of the host", true},
+    Option{"device", 0, "SRC[:DST[:rwm]]", "give it a device node of the host, or all below a directory", true},
+    Option{"device-cgroup-rule", 0, "RULE", "allow the use of devices: 'c 189:* rmw'", true},
+    Option{"privileged", 0, "", "all capabilities and devices of the host, no seccomp filter, /sys and /proc as they are: no protection from it"},
+    Option{"group-add", 0, "GROUP", "a further group of its user: a name of the image's, or a number", true},
+    Option{"add-host", 0, "HOST:ADDRESS", "a line of /etc/hosts", true},
+    Option{"dns", 0, "ADDRESS", "a server of /etc/resolv.conf", true},
+    Option{"dns-search", 0, "DOMAIN", "a domain that /etc/resolv.conf searches; a point: none", true},
+    Option{"dns-option", 0, "OPTION", "an option of /etc/resolv.conf", true, "dns-opt"},
+    Option{"domainname", 0, "DOMAIN", "its domain: of NIS, and of its name in /etc/hosts"},
+    Option{"oom-score-adj", 0, "N", "who is killed first when memory runs out, -1000 to 1000"},
     Option{"userns", 0, "MODE", "host (if not given), or auto: its root is nobody of the host"},
     Option{"restart", 0, "POLICY", "no (if not given), on-failure[:N], always, unless-stopped"},
     Option{"label", 'l', "NAME=VALUE", "a note, for ls and inspect", true},
+    Option{"label-file", 0, "FILE", "notes from a file, NAME=VALUE a line", true},
+    Option{"cidfile", 0, "FILE", "write its id to this file, which must not be there, when it runs"},
     Option{"stop-signal", 0, "SIG", "what stop sends (the image's, or TERM, if not given)"},
     Option{"stop-timeout", 0, "SECONDS", "how long stop waits before it kills (10 if not given)"},
     Option{"pull", 0, "missing|always|never", "images of this host are never pulled"},
+    Option{"platform", 0, "PLATFORM", "that of the host alone, as linux/amd64"},
+    Option{"expose", 0, "PORT", "without effect: no port is published", true},
+    Option{"no-healthcheck", 0, "", "without effect: nothing watches over health"},
     Option{"disable-content-trust", 0, "", "without effect: images are directories, which nobody has signed", false, {}, true}}, docker_limit_options);
 // Flags of docker's and podman's that have no meaning here.
 inline constexpr std::array refused_run_flags{
@@ -86,7 +101,7 @@ inline constexpr std::array refused_run_flags{
     RefusedFlag{"isolation", "is not supported: it is of Windows", "leave it out"},
     RefusedFlag{"kernel-memory", "is not supported: kernels since 5.16 refuse it", "--mem counts the memory of the kernel too"},
     RefusedFlag{"cpu-rt-period cpu-rt-runtime", "is not supported: cgx has one flag for both", "--cpu-rt RUNTIME/PERIOD in microseconds"},
-    RefusedFlag{"add-host cidfile device-cgroup-rule dns dns-opt dns-option dns-search domainname expose group-add ipc label-file log-driver log-opt no-healthcheck oom-score-adj pid platform privileged uts blkio-weight-device", "is not supported yet", "cgx run --help lists the flags"},
+    RefusedFlag{"ipc log-driver log-opt pid uts", "is not supported yet", "cgx run --help lists the flags"},
 };
 // clang-format on
 

@@ -18,6 +18,8 @@
 #include "cgx/sys/json.h"
 #include "cgx/sys/text.h"
 
+#include "devices.h"
+
 namespace cgx::launcher {
 namespace {
 
@@ -135,6 +137,7 @@ class ConfigWriter {
     CGX_CHECK(process());
     json_.key("root").open_object().key("path").string(p_.root).key("readonly").boolean(o_.readonly).close_object();
     json_.key("hostname").string(o_.hostname.empty() ? p_.id.substr(0, 64) : o_.hostname);
+    if (!o_.domainname.empty()) json_.key("domainname").string(o_.domainname);
     CGX_CHECK(mounts());
     CGX_CHECK(linux_part());
     json_.close_object();
@@ -201,6 +204,7 @@ class ConfigWriter {
     }
     json_.key("noNewPrivileges").boolean(o_.no_new_privileges);
     if (!o_.apparmor.empty()) json_.key("apparmorProfile").string(o_.apparmor);
+    if (o_.oom_score_adj) json_.key("oomScoreAdj").integer(*o_.oom_score_adj);
     if (!o_.label.empty()) json_.key("selinuxLabel").string(o_.label);
     json_.close_object();
     return {};
@@ -248,10 +252,13 @@ class ConfigWriter {
     add("/dev/mqueue", "mqueue", "mqueue", Words{"nosuid", "noexec", "nodev"});
     // The sysfs of the host's network cannot be mounted anew by a user namespace.
     if (o_.network == "host" && (p_.nested || !p_.maps.uids.empty()))
-      add("/sys", "none", "/sys", Words{"rbind", "nosuid", "noexec", "nodev", "rro"});
+      add("/sys", "none", "/sys", Words{"rbind", "nosuid", "noexec", "nodev", o_.privileged ? "rw" : "rro"});
     else
-      add("/sys", "sysfs", "sysfs", Words{"nosuid", "noexec", "nodev", "ro"});
-    add("/sys/fs/cgroup", "cgroup", "cgroup", Words{"nosuid", "noexec", "nodev", "relatime", "ro"});
+      add("/sys", "sysfs", "sysfs", Words{"nosuid", "noexec", "nodev", o_.privileged ? "rw" : "ro"});
+    add("/sys/fs/cgroup",
+        "cgroup",
+        "cgroup",
+        Words{"nosuid", "noexec", "nodev", "relatime", o_.privileged ? "rw" : "ro"});
     for (const std::string& file : p_.host_files) {
       const std::string destination = fmt::format("/etc/{}", file);
       add(destination,
@@ -337,32 +344,33 @@ class ConfigWriter {
   }
 
   Result<> devices() {
+    const std::vector<DeviceNode> nodes = CGX_TRY(device_nodes(o_));
     json_.key("devices").open_array();
-    for (const DevicePath& d : o_.devices) {
-      struct stat st{};
-      const auto refuse_it = [&](int code, std::string what) {
-        Error e{.code = code, .what = std::move(what), .knob = "--device", .value = d.source};
-        return std::unexpected(std::move(e));
-      };
-      if (stat(d.source.c_str(), &st) != 0) return refuse_it(errno, errno_text(errno));
-      const bool block = S_ISBLK(st.st_mode);
-      if (!block && !S_ISCHR(st.st_mode)) return refuse_it(ENODEV, "is no device node");
-      json_.open_object().key("path").string(d.destination).key("type").string(block ? "b" : "c");
-      json_.key("major").number(major(st.st_rdev)).key("minor").number(minor(st.st_rdev));
-      json_.key("fileMode").number(st.st_mode & 0777).key("uid").number(st.st_uid).key("gid").number(st.st_gid);
-      json_.close_object();
+    for (const DeviceNode& node : nodes) {
+      json_.open_object().key("path").string(node.path).key("type").string(S_ISBLK(node.st.st_mode) ? "b" : "c");
+      json_.key("major").number(major(node.st.st_rdev)).key("minor").number(minor(node.st.st_rdev));
+      json_.key("fileMode").number(node.st.st_mode & 0777).key("uid").number(node.st.st_uid);
+      json_.key("gid").number(node.st.st_gid).close_object();
     }
     json_.close_array().key("resources").open_object().key("devices").open_array();
-    json_.open_object().key("allow").boolean(false).key("access").string("rwm").close_object();
-    for (const DevicePath& d : o_.devices) {
-      struct stat st{};
-      if (stat(d.source.c_str(), &st) != 0) return fail_errno(errno, d.source);
-      json_.open_object().key("allow").boolean(true).key("type").string(S_ISBLK(st.st_mode) ? "b" : "c");
-      json_.key("major").number(major(st.st_rdev)).key("minor").number(minor(st.st_rdev));
-      json_.key("access").string(d.access).close_object();
+    json_.open_object().key("allow").boolean(o_.privileged).key("access").string("rwm").close_object();
+    if (!o_.privileged) {
+      for (const DeviceNode& node : nodes)
+        put_device_rule({.type = S_ISBLK(node.st.st_mode) ? 'b' : 'c',
+                         .major = major(node.st.st_rdev),
+                         .minor = minor(node.st.st_rdev),
+                         .access = node.access});
+      for (const DeviceRuleText& rule : o_.device_rules) put_device_rule(rule);
     }
     json_.close_array().close_object();
     return {};
+  }
+
+  void put_device_rule(const DeviceRuleText& rule) {
+    json_.open_object().key("allow").boolean(true).key("type").string(std::string(1, rule.type));
+    if (rule.major) json_.key("major").number(*rule.major);
+    if (rule.minor) json_.key("minor").number(*rule.minor);
+    json_.key("access").string(rule.access).close_object();
   }
 
   Result<> seccomp() {

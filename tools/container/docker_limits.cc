@@ -9,6 +9,8 @@
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/hierarchy.h"
+#include "cgx/model/convert.h"
 #include "cgx/sys/text.h"
 
 #include "options.h"
@@ -25,7 +27,7 @@ struct DockerLimit {
   std::string_view before;
   std::string_view none;
 };
-constexpr std::array<DockerLimit, 14> docker_rows{{{"memory", "memory.max", {}, "0"},
+constexpr std::array<DockerLimit, 15> docker_rows{{{"memory", "memory.max", {}, "0"},
                                                    {"memory-swap", "memory.memsw.limit_in_bytes", {}, "0"},
                                                    {"memory-reservation", "memory.soft_limit_in_bytes", {}, "0"},
                                                    {"memory-swappiness", "memory.swappiness", {}, "-1"},
@@ -35,6 +37,7 @@ constexpr std::array<DockerLimit, 14> docker_rows{{{"memory", "memory.max", {}, 
                                                    {"cpuset-mems", "cpuset.mems", {}, {}},
                                                    {"pids-limit", "pids.max", {}, {}},
                                                    {"blkio-weight", "io.weight", {}, "0"},
+                                                   {"blkio-weight-device", "io.weight", {}, {}},
                                                    {"device-read-bps", "io.max", "rbps=", {}},
                                                    {"device-write-bps", "io.max", "wbps=", {}},
                                                    {"device-read-iops", "io.max", "riops=", {}},
@@ -63,9 +66,26 @@ std::unexpected<Error> bad_limit(std::string_view flag,
                                .fault = Fault::usage});
 }
 
+// Weights of v1 are 10 to 1000; on v2 they become 1 to 10000, as the OCI's runtimes have it.
+Result<std::string> weight_text(const DockerLimit& row, const std::string& text) {
+  const std::size_t colon = row.option == "blkio-weight" ? std::string::npos : text.rfind(':');
+  const std::size_t number = colon == std::string::npos ? 0 : colon + 1;
+  const auto weight = sys::parse_u64(std::string_view(text).substr(number), 10, 1000);
+  if (!weight || (row.option != "blkio-weight" && (colon == std::string::npos || colon == 0)))
+    return bad_limit(row.option,
+                     text,
+                     row.option == "blkio-weight" ? "is no number from 10 to 1000, or 0 for none"
+                                                  : "is not DISK:NUMBER with a number from 10 to 1000");
+  const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
+  const Hierarchy* io = hierarchies.of(Controller::io);
+  const bool v2 = io != nullptr && io->version() == Version::v2;
+  return text.substr(0, number) + std::to_string(v2 ? blkio_to_io_weight(*weight) : *weight);
+}
+
 Result<std::string> limit_text(const DockerLimit& row, const std::string& text) {
   if (row.option == "oom-kill-disable") return "pause";
   if (row.option == "pids-limit" && (text == "0" || text == "-1")) return "max";
+  if (row.knob == "io.weight") return weight_text(row, text);
   if (row.before.empty()) return text;
   const std::size_t colon = text.rfind(':');
   if (colon == std::string::npos || colon == 0 || colon + 1 == text.size())

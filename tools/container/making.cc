@@ -18,6 +18,7 @@
 #include "cgx/sys/program.h"
 #include "cgx/sys/text.h"
 
+#include "host_files.h"
 #include "remove.h"
 #include "rootless.h"
 #include "tools/signals.h"
@@ -235,6 +236,8 @@ Result<> Making::make_config() {
   const RunOptions& o = plan_.options;
   const int root = first_root_.get();
   parts_.user = CGX_TRY(find_user(root, o.user.empty() ? plan_.image.user : o.user));
+  for (const std::uint32_t gid : CGX_TRY(located(find_groups(root, o.group_add), "", "--group-add")))
+    if (std::ranges::find(parts_.user.groups, gid) == parts_.user.groups.end()) parts_.user.groups.push_back(gid);
   const std::string workdir = workdir_of(o, plan_.image);
   const mode_t mask = umask(022);
   const auto made = container::make_in_root(root, workdir, container::NewKind::directory);
@@ -272,13 +275,8 @@ Result<> Making::make_host_files(int root) {
     auto text = o.network == "host" ? sys::read_path(path) : Result<std::string>(std::string());
     return text ? std::move(*text) : std::string();
   };
-  std::string hosts = o.network == "host" ? of_host("/etc/hosts") : "127.0.0.1\tlocalhost\n::1\tlocalhost\n";
-  if (!hosts.empty() && !hosts.ends_with('\n')) hosts += '\n';
-  // In a line of its own: the first name of a line is the whole one, for which `hostname -f` asks.
-  hosts += fmt::format("127.0.0.1\t{}", host);
-  if (const std::size_t dot = host.find('.'); dot != std::string::npos && dot != 0) hosts += ' ' + host.substr(0, dot);
-  CGX_CHECK(write_new(parts_.data + "/hosts", hosts + '\n', owner, group));
-  CGX_CHECK(write_new(parts_.data + "/resolv.conf", of_host("/etc/resolv.conf"), owner, group));
+  CGX_CHECK(write_new(parts_.data + "/hosts", hosts_text(o, host, of_host("/etc/hosts")), owner, group));
+  CGX_CHECK(write_new(parts_.data + "/resolv.conf", resolv_text(o, of_host("/etc/resolv.conf")), owner, group));
   for (const char* name : {"hosts", "hostname", "resolv.conf"}) {
     const mode_t mask = umask(022);
     const auto there = container::make_in_root(root, fmt::format("/etc/{}", name), container::NewKind::file);

@@ -38,6 +38,35 @@ constexpr std::array<UlimitName, 16> ulimit_names{{{"core", RLIMIT_CORE},
                                                    {"stack", RLIMIT_STACK},
                                                    {"as", RLIMIT_AS}}};
 
+// Of the caller, as a shell would have it; a path that does not begin so stays as it is.
+std::string host_path(std::string_view text) {
+  if (text == "~" || text.starts_with("~/")) {
+    const char* home = std::getenv("HOME");
+    if (home != nullptr && *home == '/') return home + std::string(text.substr(1));
+  }
+  if (text != "." && text != ".." && !text.starts_with("./") && !text.starts_with("../")) return std::string(text);
+  std::error_code error;
+  const auto here = std::filesystem::current_path(error);
+  return error ? std::string(text) : mount_point((here / text).string());
+}
+
+// The fields of a line of CSV, which --mount has: quotes hold commas, and two of them are one.
+std::vector<std::string> csv_fields(std::string_view text) {
+  std::vector<std::string> fields(1);
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '"' && quoted && i + 1 < text.size() && text[i + 1] == '"')
+      fields.back() += text[++i];
+    else if (text[i] == '"' && (quoted || fields.back().empty()))
+      quoted = !quoted;
+    else if (text[i] == ',' && !quoted)
+      fields.emplace_back();
+    else
+      fields.back() += text[i];
+  }
+  return fields;
+}
+
 std::unexpected<Error> bad_mount(std::string_view text, std::string what) { return bad_value(text, std::move(what)); }
 
 }  // namespace
@@ -93,18 +122,25 @@ Result<Bind> parse_volume(std::string_view text) {
   }
   if (parts.size() < 2 || parts.size() > 3 || parts[0].empty() || !parts[1].starts_with('/'))
     return bad_mount(text, "is not SRC:DST or SRC:DST:OPTIONS with absolute paths");
-  if (!parts[0].starts_with('/')) {
+  const std::string source = host_path(parts[0]);
+  if (!source.starts_with('/')) {
     Error e = bad_value(text, "is a volume by name, which is not supported yet").error();
     e.hint = fmt::format("for a directory: -v $PWD/{}:{}", parts[0], parts[1]);
     return std::unexpected(std::move(e));
   }
-  Bind bind{
-      .source = std::string(parts[0]), .destination = std::string(parts[1]), .options = {"rbind"}, .make_source = true};
+  Bind bind{.source = source, .destination = std::string(parts[1]), .options = {"rbind"}, .make_source = true};
   bool propagation = false;
   static constexpr std::array<std::string_view, 4> plain{"ro", "rw", "rro", "idmap"};
   static constexpr std::array<std::string_view, 6> types{"private", "rprivate", "shared", "rshared", "slave", "rslave"};
+  // Of docker's on other systems, or of volumes by name: there is nothing for them to do.
+  static constexpr std::array<std::string_view, 4> idle{"cached", "consistent", "delegated", "nocopy"};
   if (parts.size() == 3)
     for (const std::string_view option : sys::split(parts[2], ',')) {
+      if (std::ranges::find(idle, option) != idle.end()) continue;
+      if (option == "z" || option == "Z") {
+        bind.relabel = true;
+        continue;
+      }
       if (std::ranges::find(types, option) != types.end())
         propagation = true;
       else if (std::ranges::find(plain, option) == plain.end() && !option.starts_with("idmap="))
@@ -118,8 +154,9 @@ Result<Bind> parse_volume(std::string_view text) {
 
 Result<> parse_mount(std::string_view text, RunOptions& into) {
   std::string type = "volume", source, destination, propagation = "rprivate", size, mode;
-  bool readonly = false;
-  for (const std::string_view part : sys::split(text, ',')) {
+  bool readonly = false, recursive = true;
+  for (const std::string& field : csv_fields(text)) {
+    const std::string_view part = field;
     const std::size_t eq = part.find('=');
     const std::string_view key = part.substr(0, eq);
     const std::string value(eq == std::string_view::npos ? std::string_view() : part.substr(eq + 1));
@@ -131,6 +168,10 @@ Result<> parse_mount(std::string_view text, RunOptions& into) {
       destination = value;
     else if (key == "ro" || key == "readonly")
       readonly = value.empty() || value == "true" || value == "1";
+    else if (key == "consistency")
+      continue;
+    else if (key == "bind-nonrecursive")
+      recursive = !value.empty() && value != "true" && value != "1";
     else if (key == "bind-propagation")
       propagation = value;
     else if (key == "tmpfs-size")
@@ -159,10 +200,19 @@ Result<> parse_mount(std::string_view text, RunOptions& into) {
     return std::unexpected(std::move(e));
   }
   if (type != "bind") return bad_mount(text, fmt::format("has the type \"{}\", which is none of bind and tmpfs", type));
+  source = host_path(source);
   if (!source.starts_with('/')) return bad_mount(text, "has no src=/PATH");
-  into.binds.push_back(
-      {.source = source, .destination = destination, .options = {"rbind", readonly ? "rro" : "rw", propagation}});
+  into.binds.push_back({.source = source,
+                        .destination = destination,
+                        .options = {recursive ? "rbind" : "bind", readonly ? "rro" : "rw", propagation}});
   return {};
+}
+
+void set_label(Pairs& labels, std::string_view text) {
+  const std::size_t eq = text.find('=');
+  const std::string_view name = text.substr(0, eq);
+  std::erase_if(labels, [&](const auto& label) { return label.first == name; });
+  labels.emplace_back(name, eq == std::string_view::npos ? std::string_view() : text.substr(eq + 1));
 }
 
 Result<DevicePath> parse_device(std::string_view text) {

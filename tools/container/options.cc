@@ -288,7 +288,7 @@ class OptionReader {
   Result<> take_label(std::string_view flag, const std::string& text) {
     const std::size_t eq = text.find('=');
     if (eq == 0 || text.empty()) return wrong(flag, text, "is not NAME=VALUE");
-    out_.labels.emplace_back(text.substr(0, eq), eq == std::string::npos ? "" : text.substr(eq + 1));
+    set_label(out_.labels, text);
     return {};
   }
   Result<> take_stop_signal(std::string_view flag, const std::string& text) {

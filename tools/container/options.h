@@ -20,11 +20,18 @@ struct Bind {
   std::string source, destination;
   std::vector<std::string> options;  // "ro", "rshared", ...: of a mount of type bind
   bool make_source = false;          // -v makes what is missing, --mount does not
+  bool relabel = false;              // z, Z: labels of SELinux, which are left alone
 };
 
 struct TmpfsMount {
   std::string destination;
   std::vector<std::string> options;
+};
+
+struct DeviceRuleText {
+  char type = 'a';
+  std::optional<std::uint64_t> major, minor;  // none: any
+  std::string access;
 };
 
 struct DevicePath {
@@ -47,12 +54,20 @@ struct RunOptions {
   std::vector<Bind> binds;
   std::vector<TmpfsMount> tmpfs;
   std::vector<DevicePath> devices;
+  std::vector<DeviceRuleText> device_rules;
+  bool privileged = false;
   std::vector<std::string> cap_add, cap_drop;  // upper case without CAP_; ALL
   std::string seccomp = "default";             // default, unconfined, or a file
   std::string apparmor, label;
   bool no_new_privileges = false, system_paths = true;  // masked and read-only paths
   std::vector<container::Rlimit> rlimits;
   Pairs sysctls, labels;
+  std::vector<std::string> group_add;  // names of the image's, and numbers
+  Pairs hosts;                         // name, address
+  std::vector<std::string> dns, dns_search, dns_options;
+  std::string domainname;
+  std::optional<int> oom_score_adj;
+  std::string cidfile;
   std::uint64_t shm_size = 64U << 20U;
   Restart restart = Restart::no;
   std::uint64_t restart_most = 0;
@@ -82,6 +97,8 @@ struct RunOptions {
 
 // A destination without what says nothing: empty parts, `.` and `..`, and a slash at the end.
 [[nodiscard]] std::string mount_point(const std::string& destination);
+// A label anew replaces the one of its name.
+void set_label(Pairs& labels, std::string_view text);
 // One of -v, --mount, --device, --ulimit: for tests.
 [[nodiscard]] Result<Bind> parse_volume(std::string_view text);
 [[nodiscard]] Result<> parse_mount(std::string_view text, RunOptions& into);

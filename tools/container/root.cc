@@ -105,6 +105,15 @@ std::string refused_layer(const LayerPlan& plan, const std::vector<sys::Fd>& top
   return {};
 }
 
+Result<std::uint32_t> group_id(std::string_view group, std::string_view name) {
+  if (is_numeric(name)) return id_of(name, "group");
+  for (const std::string_view line : sys::lines(group)) {
+    const auto fields = fields_of(line, 3);
+    if (!fields.empty() && fields[0] == name && !name.empty()) return id_of(fields[2], "group");
+  }
+  return bad_value(name, "is no group of the container: /etc/group has no such name");
+}
+
 // The kernel answers EINVAL to all that it does not like, and says to its log alone what that was.
 Error no_overlay(const LayerPlan& plan, const std::vector<sys::Fd>& lower, const sys::Fd& upper, const Error& error) {
   const std::string& data = plan.data;
@@ -204,17 +213,8 @@ Result<ImageUser> find_user(std::string_view passwd, std::string_view group, std
   if (colon != std::string_view::npos) {
     const std::string_view wanted = text.substr(colon + 1);
     if (wanted.empty()) return bad_value(text, "is not USER or USER:GROUP");
-    if (is_numeric(wanted)) {
-      user.gid = CGX_TRY(id_of(wanted, "group"));
-      return user;
-    }
-    for (const std::string_view line : sys::lines(group)) {
-      const auto fields = fields_of(line, 3);
-      if (fields.empty() || fields[0] != wanted) continue;
-      user.gid = CGX_TRY(id_of(fields[2], "group"));
-      return user;
-    }
-    return bad_value(wanted, "is no group of the container: /etc/group has no such name");
+    user.gid = CGX_TRY(group_id(group, wanted));
+    return user;
   }
   if (account.empty()) return user;
   for (const std::string_view line : sys::lines(group)) {
@@ -226,6 +226,17 @@ Result<ImageUser> find_user(std::string_view passwd, std::string_view group, std
       user.groups.push_back(static_cast<std::uint32_t>(*gid));
   }
   return user;
+}
+
+Result<std::vector<std::uint32_t>> find_groups(int root, const std::vector<std::string>& names) {
+  std::vector<std::uint32_t> ids;
+  if (names.empty()) return ids;
+  const std::string group = CGX_TRY(account_file(root, "/etc/group"));
+  for (const std::string& name : names) {
+    const std::uint32_t id = CGX_TRY(group_id(group, name));
+    if (std::ranges::find(ids, id) == ids.end()) ids.push_back(id);
+  }
+  return ids;
 }
 
 Result<> make_directories(const std::string& path, unsigned mode) {

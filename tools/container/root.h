@@ -34,6 +34,9 @@ struct ImageUser {
 // The pure part of it.
 [[nodiscard]] Result<ImageUser> find_user(std::string_view passwd, std::string_view group, std::string_view text);
 
+// Groups of the container's /etc/group by name, and any by number; in the order given, each once.
+[[nodiscard]] Result<std::vector<std::uint32_t>> find_groups(int root, const std::vector<std::string>& names);
+
 // mkdir with what is missing above it.
 [[nodiscard]] Result<> make_directories(const std::string& path, unsigned mode);
 

@@ -2,6 +2,7 @@
 // run: checks all that can be checked, starts the monitor, and stays in the foreground of the container.
 #include <array>
 #include <cerrno>
+#include <optional>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -19,6 +20,7 @@
 #include "cgx/change/slice.h"
 #include "cgx/container/resources.h"
 
+#include "cid_file.h"
 #include "commands.h"
 #include "making.h"
 #include "monitor.h"
@@ -125,6 +127,14 @@ Result<int> run(const Call& call) {
   (void)CGX_TRY(command_of(plan.options, plan.image));
   plan.hex_id = CGX_TRY(new_hex_id());
   plan.id = plan.options.name.empty() ? plan.hex_id.substr(0, 12) : plan.options.name;
+  for (const Bind& bind : plan.options.binds)
+    if (bind.relabel && access("/sys/fs/selinux/enforce", F_OK) == 0)
+      fmt::print(stderr,
+                 "cgx: run: warning: --volume: \"{0}\" keeps its labels of SELinux; chcon -Rt container_file_t {0} "
+                 "changes them\n",
+                 bind.source);
+  std::optional<CidFile> cid;
+  if (!plan.options.cidfile.empty()) cid.emplace(CGX_TRY(CidFile::open(plan.options.cidfile, plan.hex_id)));
   std::array<int, 2> ends{};
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) return fail_errno(errno, "socketpair");
   const sys::Fd mine(ends[0]);
@@ -142,6 +152,10 @@ Result<int> run(const Call& call) {
     if (error.group.empty()) error.group = plan.id;
     return std::unexpected(std::move(error));
   }
+  if (cid)
+    if (const auto named = cid->publish(); !named)
+      fmt::print(stderr, "cgx: run: warning: {}: {}\n", plan.id, named.error().text());
+  cid.reset();
   if (plan.options.detach) {
     tool::print(plan.id + "\n");
     return 0;
