@@ -10,6 +10,7 @@
 #include "cgx/container/launch.h"
 
 #include "commands.h"
+#include "own_limits.h"
 #include "rootless.h"
 
 namespace cgx::launcher {
@@ -58,6 +59,7 @@ int run_main(std::span<const std::string_view> words, char** argv) {
   if (row->starts && !call->dry_run) {
     if (auto safe = container::protect_program(argv); !safe) return failed(safe.error(), command->name, call->json);
   }
+  if (row->starts) raise_descriptor_limit();
   if (row->makes && !call->dry_run)
     if (auto entered = enter_own_namespace(); !entered) return failed(entered.error(), command->name, call->json);
   const auto status = row->fn(*call);

@@ -172,6 +172,7 @@ Result<int> run_exec(const Invocation& call) {
   request.pidfd_socket = call.get("pidfd-socket");
   request.foreground_terminal = request.process.terminal && !call.on("detach");
   request.no_new_keyring = call.on("no-new-keyring");
+  request.limits_before = call.limits_before;
   std::optional<Hierarchies> hierarchies;
   std::unique_ptr<Cgroup> group;
   if (!container.state.group.empty()) {

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "cgx/container/spec.h"
 #include "cgx/sys/result.h"
 
 namespace cgx::oci {
@@ -70,6 +71,7 @@ struct Invocation {
   std::vector<std::string> words;
   const Log* log = nullptr;
   bool help = false;
+  std::vector<container::Rlimit> limits_before;  // of a caller that has raised its own
 
   [[nodiscard]] bool on(std::string_view flag) const;
   [[nodiscard]] bool has(std::string_view flag) const;

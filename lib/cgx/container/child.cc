@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cgx/container/child.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -241,9 +242,13 @@ Result<> ContainerProcess::limits() {
 
 Result<> ContainerProcess::label() { return set_labels(plan_.proc, process_); }
 
-// Nothing survives execve(2) but what the program is given; signals are as it expects them.
+// Nothing survives execve(2) but what the program is given; signals are as it expects them. The limit of descriptors is
+// the last: with a low one nothing more could be opened.
 Result<> ContainerProcess::settle() {
   CGX_CHECK(close_at_exec(plan_.passed.first_closed));
+  for (const Rlimit& before : plan_.limits_before)
+    if (std::ranges::find(process_.rlimits, before.resource, &Rlimit::resource) == process_.rlimits.end())
+      CGX_CHECK(set_rlimits(0, {before}));
   sigset_t none;
   sigemptyset(&none);
   (void)signal(SIGPIPE, SIG_DFL);

@@ -26,7 +26,8 @@ struct ChildPlan {
   bool become_root = false;       // of that namespace
   bool limits_by_parent = false;  // who has the rights to raise them
   int console_socket = -1;
-  std::string keyring;  // empty: the caller's
+  std::string keyring;                // empty: the caller's
+  std::vector<Rlimit> limits_before;  // see LaunchRequest
   bool confirm = false;
   int start_fifo = -1;
   std::function<std::string(std::string_view, pid_t)> state_json;

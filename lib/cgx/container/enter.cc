@@ -145,6 +145,7 @@ class Enter {
     child_.limits_by_parent = plan_.intermediate && geteuid() == 0;
     child_.console_socket = console_.get();
     if (!request_.no_new_keyring) child_.keyring = "_ses." + request_.id;
+    child_.limits_before = request_.limits_before;
     child_.confirm = request_.record || pidfd_socket_.valid();
     child_.state_json = request_.state_json;
     child_.trace = request_.trace;

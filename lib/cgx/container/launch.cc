@@ -159,6 +159,7 @@ class Launch {
     child_.limits_by_parent = other_user() && geteuid() == 0;
     child_.console_socket = console_.get();
     if (!request_.no_new_keyring) child_.keyring = "_ses." + request_.id;
+    child_.limits_before = request_.limits_before;
     child_.confirm = request_.record || pidfd_socket_.valid();
     child_.start_fifo = request_.start_fifo;
     child_.state_json = request_.state_json;

@@ -31,6 +31,9 @@ struct LaunchRequest {
   std::string pidfd_socket;               // path of the AF_UNIX socket that gets a pidfd of the process; empty: none
   int preserve_fds = 0;                   // descriptors 3.. (besides LISTEN_FDS) that the program gets
   bool no_new_keyring = false;
+  // Limits that the caller has raised for itself, as they were before: the program has them where the specification
+  // names no other ones.
+  std::vector<Rlimit> limits_before;
   // `create`: the child waits before its last stages until somebody opens this fifo (O_PATH) for reading. -1: it goes
   // on. Who has opened it reads up to the end: nothing where the program has been executed, else the text of the error.
   int start_fifo = -1;
@@ -78,6 +81,7 @@ struct EnterRequest {
   std::string pidfd_socket;
   int preserve_fds = 0;
   bool no_new_keyring = false;
+  std::vector<Rlimit> limits_before;                                          // as in LaunchRequest
   std::function<std::string(std::string_view status, pid_t pid)> state_json;  // for an agent of seccomp notifications
   std::function<Result<>(pid_t pid)> record;                                  // as in LaunchRequest
   std::function<void(std::string_view what)> trace;                           // as in LaunchRequest
