@@ -72,7 +72,7 @@ inline constexpr std::array container_rows{
         .details = "Thaws the group of the container.",
         .example = "cgx container unpause web", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
     Command{.name = "container wait", .words = "CONTAINER...", .doc = "wait for the end of containers",
-        .details = "Returns when all have ended, and prints the exit status of each, a line each.",
+        .details = "Returns when all have ended, and prints the exit status of each, a line each. The status of one that run -d --rm has removed is kept for five minutes.",
         .example = "cgx container wait web", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
     Command{.name = "container exec", .words = "CONTAINER CMD [ARG...]", .doc = "run a further command in a container",
         .details = "Runs CMD in the namespaces, the group and with the rights of a container that runs. Options stop at CONTAINER. The exit status is as that of cgx run.",

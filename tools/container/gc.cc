@@ -14,6 +14,7 @@
 #include "cgx/sys/text.h"
 
 #include "commands.h"
+#include "ended.h"
 #include "gc_exec.h"
 #include "layer.h"
 #include "making.h"
@@ -34,6 +35,7 @@ class Collector {
     layers_without_record(store);
     unpacked_by_half();
     if (!call_.dry_run) (void)remove_left_group({});
+    if (!call_.dry_run) forget_endings(run_root_);
     for (const std::string& name : left_by_exec(call_.dry_run)) tell(fmt::format("{}group {}", would(), name));
     if (call_.json) {
       sys::JsonWriter json;

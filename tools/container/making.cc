@@ -18,6 +18,7 @@
 #include "cgx/sys/program.h"
 #include "cgx/sys/text.h"
 
+#include "ended.h"
 #include "host_files.h"
 #include "own_limits.h"
 #include "remove.h"
@@ -129,6 +130,7 @@ Result<> Making::prepare() {
 }
 
 Result<> Making::make_record() {
+  forget_ending(plan_.run_root, plan_.id);
   const RunOptions& o = plan_.options;
   record_.id = plan_.id;
   record_.image = o.image;
@@ -384,7 +386,11 @@ void Making::finish() {
   (void)oci::end_processes(known->state);
   (void)oci::remove_groups(known->state);
   (void)remove_left_group(known->state);
-  if (record_.remove) (void)remove_container(std::move(*known), true);
+  if (!record_.remove) return;
+  // Who has started it in the background may ask for its status behind this.
+  if (const auto ending = read_ending(known->entry); ending && plan_.options.detach)
+    (void)keep_ending(plan_.run_root, plan_.id, *ending);
+  (void)remove_container(std::move(*known), true);
 }
 
 }  // namespace cgx::launcher

@@ -15,6 +15,7 @@
 #include "cgx/sys/text.h"
 
 #include "commands.h"
+#include "ended.h"
 #include "making.h"
 #include "relay.h"
 #include "remove.h"
@@ -165,7 +166,19 @@ Result<int> wait(const Call& call) {
   sys::JsonWriter json;
   json.open_object().key("containers").open_array();
   const int status = for_each_name(call, [&](const std::string& name) -> Result<> {
-    Known known = CGX_TRY(find(name));
+    const auto tell = [&](const std::string& id, int status) {
+      if (call.json)
+        json.open_object().key("name").string(id).key("status").integer(status).close_object();
+      else
+        tool::print(fmt::format("{}\n", status));
+    };
+    auto found = find(name);
+    if (!found) {
+      const auto kept = found.error().code == ENOENT ? kept_ending(CGX_TRY(run_root()), name) : std::nullopt;
+      if (!kept) return std::unexpected(std::move(found).error());
+      return tell(name, kept->status), Result<>();
+    }
+    const Known known = std::move(*found);
     std::optional<int> ended;
     const sys::Fd process = open_monitor(known);
     const auto monitor = connect_in(known.entry.directory());
@@ -180,17 +193,16 @@ Result<int> wait(const Call& call) {
       // It had ended before, or its monitor was killed.
       if (const auto init = oci::open_init(known.state)) (void)CGX_TRY(ended_within(*init, -1));
       if (process.valid()) (void)CGX_TRY(ended_within(process, 10'000));
-      const auto ending = read_ending(known.entry);
+      auto ending = read_ending(known.entry);
+      if (!ending)
+        if (auto kept = kept_ending(CGX_TRY(run_root()), known.record.id)) ending = *std::move(kept);
       if (!ending) {
         Error e{.code = ECHILD, .what = "ended, and nobody saw how: its monitor was killed", .group = known.record.id};
         return std::unexpected(std::move(e));
       }
       ended = ending->status;
     }
-    if (call.json)
-      json.open_object().key("name").string(known.record.id).key("status").integer(*ended).close_object();
-    else
-      tool::print(fmt::format("{}\n", *ended));
+    tell(known.record.id, *ended);
     return {};
   });
   if (call.json) tool::print(json.close_array().close_object().take() + "\n");
