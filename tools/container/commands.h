@@ -28,6 +28,9 @@ Result<int> update(const Call&);
 Result<int> prune(const Call&);
 Result<int> gc(const Call&);
 
+// Closes what the caller has left open: a monitor would keep it open for as long as its container runs.
+void close_others();
+
 // Calls `change` for each name; errors are told of one by one, and the status is 1 where there was one.
 template <class F>
 int for_each_name(const Call& call, F change) {

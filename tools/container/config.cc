@@ -384,9 +384,7 @@ class ConfigWriter {
       e.fault = Fault::usage;
       return std::unexpected(std::move(e));
     };
-    const auto text = sys::read_path(o_.seccomp);
-    if (!text) return refuse_it(fmt::format("cannot be read: {}", errno_text(text.error().code)));
-    const auto rules = container::read_seccomp(*text, capabilities_of(o_));
+    const auto rules = container::read_seccomp(o_.seccomp_text, capabilities_of(o_));
     if (!rules) return refuse_it(rules.error().text());
     put_seccomp(json_, *rules);
     return {};

@@ -21,9 +21,10 @@ struct Row {
   Result<int> (*fn)(const Call&);
   bool starts = false;  // programs of containers: is to be safe from being written to by them
   bool makes = false;   // files with other owners than the caller: without root, in a user namespace
+  bool reads = false;   // files that its words name, /dev/fd/N among them: it closes the caller's descriptors itself
 };
 constexpr Row rows[] = {
-    {"run", run, true, true},
+    {"run", run, true, true, true},
     {"container ls", ls},
     {"container inspect", inspect},
     {"container stop", stop},
@@ -54,6 +55,7 @@ int run_main(std::span<const std::string_view> words, char** argv) {
     if (r.name == words[0]) row = &r;
   const tool::Command* command = tool::find_command(words[0]);
   if (row == nullptr || command == nullptr) return 2;
+  if (!row->reads) close_others();
   const auto call = tool::parse_call(*command, words.subspan(1));
   if (!call) return failed(call.error(), command->name, false);
   if (row->starts && !call->dry_run) {
@@ -67,12 +69,13 @@ int run_main(std::span<const std::string_view> words, char** argv) {
 }
 
 }  // namespace
+
+void close_others() { (void)close_range(STDERR_FILENO + 1, ~0U, 0); }
+
 }  // namespace cgx::launcher
 
 int main(int argc, char** argv) {
   cgx::container::recall_program(argv);
-  // What the caller has left open is nobody's here: a monitor would keep it open for as long as its container runs.
-  (void)close_range(STDERR_FILENO + 1, ~0U, 0);
   (void)signal(SIGPIPE, SIG_IGN);
   std::vector<std::string_view> words;
   for (int i = 1; i < argc; ++i) words.emplace_back(argv[i]);

@@ -230,11 +230,20 @@ class OptionReader {
     if (name == "no-new-privileges" && value == "false") return out_.no_new_privileges = false, Result<>();
     if (value.empty())
       return wrong(flag, text, "is not seccomp=, apparmor=, label=, systempaths=unconfined or no-new-privileges");
-    if (name == "seccomp") return out_.seccomp = value, Result<>();
+    if (name == "seccomp") return take_seccomp(flag, value);
     if (name == "apparmor") return out_.apparmor = value == "unconfined" ? "" : value, Result<>();
     if (name == "label") return out_.label = value == "disable" ? "" : value, Result<>();
     if (name == "systempaths" && value == "unconfined") return out_.system_paths = false, Result<>();
     return wrong(flag, text, "is not seccomp=, apparmor=, label=, systempaths=unconfined or no-new-privileges");
+  }
+  // At once: it may be a descriptor of the caller's (`<(...)` of a shell), which is closed behind this.
+  Result<> take_seccomp(std::string_view flag, const std::string& name) {
+    out_.seccomp = name;
+    out_.seccomp_text.clear();
+    if (name == "default" || name == "unconfined") return {};
+    auto text = sys::read_path(name);
+    if (!text) return wrong(flag, "seccomp=" + name, fmt::format("cannot be read: {}", errno_text(text.error().code)));
+    return out_.seccomp_text = std::move(*text), Result<>();
   }
   Result<> take_ulimit(std::string_view flag, const std::string& text) {
     auto limit = parse_ulimit(text);

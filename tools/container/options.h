@@ -58,6 +58,7 @@ struct RunOptions {
   bool privileged = false;
   std::vector<std::string> cap_add, cap_drop;  // upper case without CAP_; ALL
   std::string seccomp = "default";             // default, unconfined, or a file
+  std::string seccomp_text;                    // what is in the file
   std::string apparmor, label;
   bool no_new_privileges = false, system_paths = true;  // masked and read-only paths
   std::vector<container::Rlimit> rlimits;

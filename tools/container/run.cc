@@ -118,6 +118,7 @@ Result<int> show_steps(const Call& call, const RunOptions& o, const std::string&
 Result<int> run(const Call& call) {
   MonitorPlan plan;
   plan.options = CGX_TRY(run_options(call));
+  close_others();
   plan.run_root = CGX_TRY(run_root());
   plan.data_root = CGX_TRY(data_root());
   if (call.dry_run) return show_steps(call, plan.options, plan.data_root);
