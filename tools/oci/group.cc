@@ -19,6 +19,7 @@
 #include "cgx/container/tracking_group.h"
 #include "cgx/sys/program.h"
 #include "cgx/sys/text.h"
+#include "cgx/sys/xattr.h"
 
 #include "container.h"
 
@@ -60,6 +61,51 @@ std::vector<Base> missing_groups(const Hierarchies& hierarchies, const std::stri
            name = parent_of(name))
         missing.push_back({.hierarchy = h.label(), .group = std::string(name)});
   return missing;
+}
+
+// Groups above a container's that were made for it carry a note: the last container below them takes them away, which
+// need not be the one that made them.
+constexpr const char* made_note = "above-container";
+
+std::vector<const Hierarchy*> with_groups_of_containers(const Hierarchies& hierarchies) {
+  std::vector<const Hierarchy*> all;
+  for (const Hierarchy& h : hierarchies.all()) all.push_back(&h);
+  for (const Hierarchy& h : hierarchies.named())
+    if (h.mount().name == "systemd") all.push_back(&h);
+  return all;
+}
+
+void note_made(const Hierarchies& hierarchies, const State& state) {
+  const auto note = [](const Hierarchy& h, const std::string& group) {
+    const auto root = h.root();
+    const auto dir = root ? sys::open_beneath(*root, group, O_RDONLY | O_DIRECTORY) : Result<sys::Fd>(sys::Fd());
+    // Where there are no notes, who has made it takes it away, as long as it is the last.
+    if (dir && dir->valid()) (void)sys::set_note(dir->get(), made_note, "1");
+  };
+  for (const Hierarchy* h : with_groups_of_containers(hierarchies)) {
+    for (const Base& made : state.made)
+      if (made.hierarchy == h->label() && made.group != state.group) note(*h, made.group);
+    if (h->mount().name != "systemd") continue;
+    for (const std::string& made : state.tracking_made)
+      if (made != state.group) note(*h, made);
+  }
+}
+
+// As far as nothing is in them.
+Result<> remove_noted(const Hierarchies& hierarchies, const State& state) {
+  TreeLock lock;
+  CGX_CHECK(lock.take(hierarchies, TreeLock::How::alone));
+  for (const Hierarchy* h : with_groups_of_containers(hierarchies)) {
+    const auto root = h->root();
+    if (!root) return std::unexpected(root.error());
+    for (std::string_view name = parent_of(state.group); !name.empty(); name = parent_of(name)) {
+      const auto dir = sys::open_beneath(*root, name, O_RDONLY | O_DIRECTORY);
+      if (!dir && dir.error().code == ENOENT) continue;
+      const auto note = dir ? sys::get_note(dir->get(), made_note) : std::unexpected(dir.error());
+      if (!note || !*note || unlinkat(*root, std::string(name).c_str(), AT_REMOVEDIR) != 0) break;
+    }
+  }
+  return {};
 }
 
 // Takes away what was made and is empty now: of groups above the container's, others may have come to make use.
@@ -228,6 +274,7 @@ Result<> GroupMaker::make_there(State& state, const std::function<Result<>()>& s
       transaction_.reset();
       return tracked;
     }
+    note_made(*hierarchies_, state);
     for (const std::string& note : transaction_->notes()) call_.log->debug(note);
     group_ = std::make_unique<Cgroup>(*hierarchies_, desired_.group);
     const auto opened = group_->require();
@@ -299,7 +346,8 @@ Result<> remove_groups(const State& state) {
   container::remove_empty_tracking_groups(hierarchies, state.tracking_made);
   // Not begun yet, or gone already.
   if (state.group_made && CGX_TRY(is_there(group))) CGX_CHECK(remove_group(group, Below::remove));
-  return remove_made(hierarchies, state);
+  CGX_CHECK(remove_made(hierarchies, state));
+  return remove_noted(hierarchies, state);
 }
 
 }  // namespace cgx::oci
