@@ -19,6 +19,7 @@
 #include "cgx/change/slice.h"
 #include "cgx/sys/program.h"
 
+#include "exec_note.h"
 #include "exec_rules.h"
 #include "groups.h"
 #include "isolation.h"
@@ -292,6 +293,8 @@ class Exec {
       (void)transaction_.undo();  // what it would tell of is why this failed
       return opened;
     }
+    // Without a note, which there need not be for who has no rights, `cgx gc` leaves the group alone.
+    if (fresh_) (void)note_maker(transaction_.group(desired_.group));
     transaction_.commit();
     print_notes(call_, transaction_.notes());
     remove_ = !keep_ && (remove_ || call_.on("rm") || transaction_.made(desired_.group));

@@ -36,7 +36,7 @@ class Collector {
     unpacked_by_half();
     if (!call_.dry_run) (void)remove_left_group({});
     if (!call_.dry_run) forget_endings(run_root_);
-    for (const std::string& name : left_by_exec(call_.dry_run)) tell(fmt::format("{}group {}", would(), name));
+    groups_of_exec();
     if (call_.json) {
       sys::JsonWriter json;
       json.open_object().key("removed").open_array();
@@ -129,6 +129,19 @@ class Collector {
       check(done, name);
       if (done) tell(fmt::format("{}layer {}/{}", would(), path, name));
     }
+  }
+
+  void groups_of_exec() {
+    const auto left = left_by_exec(call_.dry_run);
+    if (!left) {
+      status_ = tool::report(left.error(), "gc", call_.json);
+      return;
+    }
+    for (const std::string& name : left->removed) tell(fmt::format("{}group {}", would(), name));
+    for (const Error& error : left->failures) status_ = tool::report(error, "gc", call_.json);
+    if (call_.json) return;
+    for (const std::string& name : left->kept)
+      fmt::print(stderr, "cgx: gc: note: group {0} stays: nothing on it says who made it (cgx delete {0})\n", name);
   }
 
   void unpacked_by_half() {

@@ -5,10 +5,18 @@
 #include <string>
 #include <vector>
 
+#include "cgx/sys/result.h"
+
 namespace cgx::launcher {
 
-// Removes the fresh groups of `cgx exec` whose maker is gone and that are empty, and answers their names. Where
-// `dry_run`, it removes nothing.
-[[nodiscard]] std::vector<std::string> left_by_exec(bool dry_run);
+struct LeftByExec {
+  std::vector<std::string> removed;
+  std::vector<std::string> kept;  // empty ones with such a name, of which nothing says who made them
+  std::vector<Error> failures;    // groups that could not be looked at or removed
+};
+
+// Removes the fresh groups of `cgx exec` that are empty and whose maker, by the note on them, is gone. Where `dry_run`,
+// it removes nothing. An error: the groups cannot be listed.
+[[nodiscard]] Result<LeftByExec> left_by_exec(bool dry_run);
 
 }  // namespace cgx::launcher

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "exec_note.h"
+
+#include <cerrno>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/sys/fd.h"
+#include "cgx/sys/text.h"
+#include "cgx/sys/xattr.h"
+
+namespace cgx::tool {
+namespace {
+
+constexpr const char* note_key = "exec";
+
+// In ticks since the boot; ENOENT: there is no such process.
+Result<std::uint64_t> start_of(std::uint64_t pid) {
+  const std::string text = CGX_TRY(sys::read_path(fmt::format("/proc/{}/stat", pid)));
+  // The name of the program, which may hold anything, ends with the last parenthesis; field 22 is the 20th behind it.
+  const std::size_t name = text.rfind(')');
+  const auto fields = sys::words(std::string_view(text).substr(name == std::string::npos ? text.size() : name + 1));
+  if (fields.size() < 20) return fail(EPROTO, "/proc/PID/stat is too short");
+  return sys::parse_u64(fields[19]);
+}
+
+Result<std::uint64_t> pid_namespace() {
+  struct stat st{};
+  if (stat("/proc/self/ns/pid", &st) != 0) return fail_errno(errno, "/proc/self/ns/pid");
+  return static_cast<std::uint64_t>(st.st_ino);
+}
+
+}  // namespace
+
+Result<> note_maker(const Cgroup& group) {
+  const auto pid = static_cast<std::uint64_t>(getpid());
+  const std::string text = fmt::format("{} {} {}", pid, CGX_TRY(start_of(pid)), CGX_TRY(pid_namespace()));
+  for (const Hierarchy* h : group.present()) CGX_CHECK(sys::set_note(CGX_TRY(group.dir(*h)), note_key, text));
+  return {};
+}
+
+Maker maker_of(const Cgroup& group) {
+  for (const Hierarchy* h : group.present()) {
+    const auto dir = group.dir(*h);
+    const auto note = dir ? sys::get_note(*dir, note_key) : std::unexpected(dir.error());
+    if (!note || !*note) continue;
+    const auto words = sys::words(**note);
+    if (words.size() != 3) return Maker::unknown;
+    const auto pid = sys::parse_u64(words[0], 1, 0x7fffffff), start = sys::parse_u64(words[1]),
+               space = sys::parse_u64(words[2]);
+    const auto here = pid_namespace();
+    if (!pid || !start || !space || !here || *space != *here) return Maker::unknown;
+    const auto now = start_of(*pid);
+    if (!now && now.error().code != ENOENT && now.error().code != ESRCH) return Maker::unknown;
+    return now && *now == *start ? Maker::lives : Maker::gone;
+  }
+  return Maker::none;
+}
+
+}  // namespace cgx::tool

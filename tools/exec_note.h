@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// The note on a group that `cgx exec` has made for one command: the process that removes it at the end. A name of a
+// group is nobody's proof, and a number of a process is given again.
+#pragma once
+
+#include <cstdint>
+
+#include "cgx/cgroupfs/cgroup.h"
+
+namespace cgx::tool {
+
+enum class Maker : std::uint8_t {
+  none,     // no note: another program's group, or an older cgx's
+  unknown,  // of another pid namespace, or /proc does not show it
+  lives,
+  gone,
+};
+
+// Says that this process is the maker. EOPNOTSUPP: there are no notes for who has no rights, on v1.
+[[nodiscard]] Result<> note_maker(const Cgroup& group);
+[[nodiscard]] Maker maker_of(const Cgroup& group);
+
+}  // namespace cgx::tool
