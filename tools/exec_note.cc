@@ -38,8 +38,9 @@ Result<std::uint64_t> pid_namespace() {
 Result<> note_maker(const Cgroup& group) {
   const auto pid = static_cast<std::uint64_t>(getpid());
   const std::string text = fmt::format("{} {} {}", pid, CGX_TRY(start_of(pid)), CGX_TRY(pid_namespace()));
-  for (const Hierarchy* h : group.present()) CGX_CHECK(sys::set_note(CGX_TRY(group.dir(*h)), note_key, text));
-  return {};
+  // One is enough: who looks for it looks everywhere.
+  if (group.present().empty()) return fail(ENOENT, "there is no such group");
+  return sys::set_note(CGX_TRY(group.dir(*group.present().front())), note_key, text);
 }
 
 Maker maker_of(const Cgroup& group) {

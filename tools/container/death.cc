@@ -31,7 +31,10 @@ std::int64_t usec_of(const container::json::Value& time) {
 }
 
 // The last decision since then that has killed `first`, or all of a group that it was in; empty: none.
-std::string last_kill(const container::json::Value& decisions, const Cgroup& group, std::int64_t since, pid_t first) {
+std::string last_kill(const container::json::Value& decisions,
+                      const std::string& group,
+                      std::int64_t since,
+                      pid_t first) {
   using container::json::fill;
   std::string found;
   for (const auto decision : decisions) {
@@ -41,7 +44,7 @@ std::string last_kill(const container::json::Value& decisions, const Cgroup& gro
         !fill(result, decision["result"]) || !fill(event, decision["event"]))
       continue;
     if (action.starts_with("kill") && result == "done" && usec_of(decision["time"]) >= since &&
-        (victim == 0 || victim == first) && lies_in(group.name(), whose))
+        (victim == 0 || victim == first) && lies_in(group, whose))
       found = fmt::format("{} of cgxd, for {} of {}", action, event, whose);
   }
   return found;
@@ -76,10 +79,19 @@ std::string policy_of_death(const Cgroup& group, std::string_view started, pid_t
     const auto text = sys::run_program(*helper, std::vector<std::string>{"history", "system", "json", "50", ""}, -1);
     const auto tree = text ? container::json::parse(*text) : std::unexpected(text.error());
     if (!tree) return {};
-    std::string found = last_kill(container::json::Value(*tree, 0)["decisions"], group, *since, first);
+    std::string found = last_kill(container::json::Value(*tree, 0)["decisions"], name_from_root(group), *since, first);
     if (!found.empty() || !patient) return found;
   }
   return {};
+}
+
+std::string name_from_root(const Cgroup& group) {
+  const Hierarchies& all = group.hierarchies();
+  const Hierarchy* h = all.of(Controller::memory) != nullptr ? all.of(Controller::memory) : all.unified();
+  if (h == nullptr) return group.name();
+  const std::string path = h->path(group.name());
+  const std::string& top = h->mount_point();
+  return path.size() > top.size() + 1 && path.starts_with(top + "/") ? path.substr(top.size() + 1) : group.name();
 }
 
 std::string plain_reason(const Ending& e) {

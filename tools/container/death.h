@@ -25,4 +25,7 @@ void explain_death(const Cgroup& group, const Counters& before, Ending& ending);
 // `why`, of all that was filled in.
 [[nodiscard]] std::string plain_reason(const Ending& ending);
 
+// The name that everybody else has for it: a container of a container counts its own from its caller's group.
+[[nodiscard]] std::string name_from_root(const Cgroup& group);
+
 }  // namespace cgx::launcher

@@ -101,7 +101,7 @@ void write_known(sys::JsonWriter& json, const Known& known, std::int64_t now) {
   write_optional(json.key("ended"), known.ending && !runs(known) ? known.ending->ended : "");
   write_status(json, known, now);
   write_death(json, known);
-  write_optional(json.key("group"), known.state.group);
+  write_optional(json.key("group"), group_of(known));
   write_optional(json.key("systemd_scope"), known.state.systemd_scope);
   write_limits(json, known);
   json.key("network").string(r.network);

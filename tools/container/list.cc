@@ -43,7 +43,7 @@ std::string listed_json(const std::vector<Known>& containers, std::int64_t now) 
     json.key("status").string(container::status_word(known.status)).key("monitored").boolean(known.monitored);
     json.key("text").string(status_text(known, now));
     write_process(json, known);
-    write_optional(json.key("group"), known.state.group);
+    write_optional(json.key("group"), group_of(known));
     write_labels(json, r.labels);
     json.close_object();
   }

@@ -9,6 +9,8 @@
 
 #include <fmt/format.h>
 
+#include "death.h"
+
 namespace cgx::launcher {
 
 Result<Known> find_exactly(const std::string& name, Store::How how) {
@@ -29,6 +31,12 @@ Result<> needs_group(const Known& known, std::string_view verb) {
           .what = fmt::format("container {} has no cgroup, without which there is no {}", known.record.id, verb),
           .hint = "cgx doctor says why none could be made"};
   return std::unexpected(std::move(e));
+}
+
+std::string group_of(const Known& known) {
+  if (known.state.group.empty() || known.state.bases.empty()) return known.state.group;
+  const auto hierarchies = container::hierarchies_of(known.state);
+  return hierarchies ? name_from_root(Cgroup(*hierarchies, known.state.group)) : known.state.group;
 }
 
 std::int64_t now_usec() {

@@ -28,6 +28,9 @@ namespace cgx::launcher {
 
 [[nodiscard]] std::int64_t now_usec();
 
+// Its group by the name that everybody else has for it; empty: it has none.
+[[nodiscard]] std::string group_of(const Known& known);
+
 // A string, or null where it is empty.
 void write_optional(sys::JsonWriter& json, std::string_view text);
 // The members `pid` and `exit_status`, of which one at most is no null.
