@@ -2,6 +2,7 @@
 // cgx-image: makes the layers of an image layout on disk usable as lower directories of overlayfs, in a program of its
 // own because of libarchive and libcrypto.
 //   cgx-image unpack [FLAG...] STORE LAYOUT[:TAG][@DIGEST]   prints a JSON object
+//   cgx-image show [FLAG...] LAYOUT[:TAG][@DIGEST]           the same without layers: nothing is unpacked
 //   cgx-image clean STORE                                    prints the paths that it removed
 //   cgx-image prune STORE [DIFFID...]                        removes all layers but these, prints their DiffIDs
 #include <atomic>
@@ -38,6 +39,7 @@ struct ImageOptions {
 
 constexpr std::string_view image_usage =
     "usage: cgx-image unpack [FLAG...] STORE LAYOUT[:TAG][@sha256:DIGEST]\n"
+    "       cgx-image show [FLAG...] LAYOUT[:TAG][@sha256:DIGEST]\n"
     "       cgx-image clean STORE\n"
     "       cgx-image prune STORE [DIFFID...]\n"
     "\n"
@@ -110,6 +112,17 @@ Result<> unpack(const ImageOptions& o) {
   return {};
 }
 
+Result<> show(const ImageOptions& o) {
+  CGX_CHECK(expect_words(o, 1, 1));
+  const auto reference = CGX_TRY(cgx::image::parse_reference(o.words[0]));
+  const auto layout = CGX_TRY(cgx::image::Layout::open(reference.directory));
+  cgx::image::Unpacked shown;
+  shown.image = CGX_TRY(layout.resolve(reference, o.platform));
+  shown.foreign = cgx::image::platform_rank(shown.image.config.platform, o.platform) == 0;
+  print(cgx::image::image_json(shown) + "\n");
+  return {};
+}
+
 Result<> clean(const ImageOptions& o) {
   CGX_CHECK(expect_words(o, 1, 1));
   auto store = CGX_TRY(cgx::image::Store::open(o.words[0]));
@@ -129,6 +142,7 @@ Result<> prune(const ImageOptions& o) {
 
 Result<> run_image(const ImageOptions& o) {
   if (o.command == "unpack") return unpack(o);
+  if (o.command == "show") return show(o);
   if (o.command == "clean") return clean(o);
   if (o.command == "prune") return prune(o);
   if (o.command == "help") return print(image_usage), Result<>();

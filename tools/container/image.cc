@@ -77,13 +77,9 @@ Result<sys::Fd> share_store(const std::string& data) {
   return file;
 }
 
-Result<Image> layout_image(const std::string& name, const std::string& layout, const std::string& data) {
-  const std::string helper = CGX_TRY(sys::helper_path("cgx-image"));
-  sys::Fd in_use = CGX_TRY(share_store(data));
-  std::vector<std::string> words{"unpack"};
-  if (in_user_namespace()) words.emplace_back("--userxattr");
-  words.insert(words.end(), {data, layout});
-  auto text = sys::run_program(helper, words, -1);
+// What cgx-image prints.
+Result<Image> ask_helper(const std::string& name, const std::vector<std::string>& words) {
+  auto text = sys::run_program(CGX_TRY(sys::helper_path("cgx-image")), words, -1);
   if (!text) {
     // It begins its line as every part of cgx does.
     Error e = std::move(text).error();
@@ -92,7 +88,15 @@ Result<Image> layout_image(const std::string& name, const std::string& layout, c
     e.value = name;
     return std::unexpected(std::move(e));
   }
-  Image image = CGX_TRY(located(parse_unpacked(name, *text), "", {}, name));
+  return located(parse_unpacked(name, *text), "", {}, name);
+}
+
+Result<Image> layout_image(const std::string& name, const std::string& layout, const std::string& data) {
+  sys::Fd in_use = CGX_TRY(share_store(data));
+  std::vector<std::string> words{"unpack"};
+  if (in_user_namespace()) words.emplace_back("--userxattr");
+  words.insert(words.end(), {data, layout});
+  Image image = CGX_TRY(ask_helper(name, words));
   image.in_use = std::move(in_use);
   return image;
 }
@@ -106,6 +110,10 @@ Result<Image> open_image(const std::string& name, const std::string& data) {
                   ENOTSUP,
                   "is the name of an image; pulling images is not supported yet",
                   "dir:PATH is a directory, oci:LAYOUT:TAG an image in a directory as skopeo and umoci write it");
+}
+
+Result<Image> look_at_image(const std::string& name) {
+  return name.starts_with("oci:") ? ask_helper(name, {"show", name.substr(4)}) : open_image(name, "");
 }
 
 }  // namespace cgx::launcher

@@ -22,5 +22,7 @@ struct Image {
 // `dir:PATH` or `oci:LAYOUT[:TAG]`. Unpacks layers that `data` does not have yet, once for all that ask for them.
 // ENOENT: there is no such image; ENOTSUP: a name that would have to be pulled.
 [[nodiscard]] Result<Image> open_image(const std::string& name, const std::string& data);
+// The same without unpacking anything: of an image in a layout there are no layers.
+[[nodiscard]] Result<Image> look_at_image(const std::string& name);
 
 }  // namespace cgx::launcher

@@ -16,12 +16,10 @@
 
 #include <fmt/format.h>
 
-#include "cgx/change/plan.h"
-#include "cgx/change/slice.h"
-#include "cgx/container/resources.h"
-
+#include "check.h"
 #include "cid_file.h"
 #include "commands.h"
+#include "dry_run.h"
 #include "making.h"
 #include "monitor.h"
 #include "relay.h"
@@ -39,80 +37,6 @@ Result<std::string> new_hex_id() {
   return digits;
 }
 
-std::string spaced(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
-  return text;
-}
-
-// The steps in their order, as they would be made.
-Result<int> show_steps(const Call& call, const RunOptions& o, const std::string& data) {
-  std::string text;
-  const std::string id = o.name.empty() ? "NAME" : o.name;
-  const bool layout = o.image.starts_with("oci:");
-  text += fmt::format("image: {}{}\n",
-                      o.image,
-                      layout ? fmt::format(", its layers unpacked below {}/layers where they are missing", data) : "");
-  Image image{.name = o.image};
-  if (!layout) image = CGX_TRY(open_image(o.image, data));
-  text += fmt::format("record: {}/{}/run.json\n", CGX_TRY(run_root()), id);
-  text += fmt::format(
-      "layers: overlay of {} below {}/containers/{}/upper\n", layout ? "those" : spaced(image.layers), data, id);
-  for (const Bind& b : o.binds) {
-    struct stat st{};
-    if (b.make_source && stat(b.source.c_str(), &st) != 0) text += fmt::format("volumes: mkdir {}\n", b.source);
-  }
-  Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
-  Desired desired;
-  const std::string path = CGX_TRY(group_path(o, id));
-  const container::Placement place = CGX_TRY(container::placements_of(path, id, hierarchies)).front();
-  if (!place.bases.empty()) hierarchies = hierarchies.nested(place.bases);
-  desired.group = place.group;
-  desired.limits = o.limits;
-  desired.force = o.force;
-  desired.existing = Existing::refuse;
-  for (const Controller c : {Controller::cpu, Controller::memory, Controller::io, Controller::pids})
-    desired.need.add(c);
-  if (path.find(':') != std::string::npos)
-    text += fmt::format("cgroup: the scope cgx-{}.scope of systemd, in {}\n", id, path.substr(0, path.find(':')));
-  else if (!path.empty())
-    text += "cgroup: " + std::string(CGX_TRY(Plan::make(hierarchies, desired)).text());
-  else
-    text += "cgroup: a group below this process' own, where there are the rights\n";
-  std::string namespaces = "pid ipc uts mount";
-  if (o.cgroupns == "private") namespaces += " cgroup";
-  if (o.network == "none") namespaces += " network";
-  if (o.network.starts_with("container:")) namespaces += fmt::format(", the network of {}", o.network.substr(10));
-  if (o.userns == "auto" || geteuid() != 0 || in_user_namespace()) namespaces += " user";
-  text += fmt::format("namespaces: {}\n", namespaces);
-  for (const char* path : {"/proc",
-                           "/dev",
-                           "/dev/pts",
-                           "/dev/shm",
-                           "/dev/mqueue",
-                           "/sys",
-                           "/sys/fs/cgroup",
-                           "/etc/hosts",
-                           "/etc/hostname",
-                           "/etc/resolv.conf"})
-    text += fmt::format("mount: {}\n", path);
-  for (const TmpfsMount& m : o.tmpfs) text += fmt::format("mount: {} (tmpfs)\n", m.destination);
-  for (const Bind& b : o.binds) text += fmt::format("mount: {} ({})\n", b.destination, b.source);
-  text += fmt::format("pivot_root: into it{}\n", o.readonly ? ", read-only" : "");
-  std::string names;
-  const std::uint64_t kept = capabilities_of(o);
-  for (int i = 0; !container::capability_name(i).empty(); ++i)
-    if ((kept >> static_cast<unsigned>(i) & 1U) != 0) names += fmt::format(" {}", container::capability_name(i));
-  text += fmt::format("capabilities:{}\n", names.empty() ? " none" : names);
-  text += fmt::format("seccomp: {}\n", o.seccomp);
-  if (layout && o.command.empty() && !o.entrypoint)
-    text += "exec: what the image says\n";
-  else
-    text += fmt::format("exec: {}\n", spaced(CGX_TRY(command_of(o, image))));
-  tool::print_steps(call, text);
-  return 0;
-}
-
 }  // namespace
 
 Result<int> run(const Call& call) {
@@ -121,11 +45,12 @@ Result<int> run(const Call& call) {
   close_others();
   plan.run_root = CGX_TRY(run_root());
   plan.data_root = CGX_TRY(data_root());
-  if (call.dry_run) return show_steps(call, plan.options, plan.data_root);
+  if (call.dry_run) return show_run(call, plan.options, plan.data_root);
   plan.image = CGX_TRY(open_image(plan.options.image, plan.data_root));
   if (!plan.image.warning.empty() && !call.json)
     fmt::print(stderr, "cgx: run: warning: {}: {}\n", plan.image.name, plan.image.warning);
   (void)CGX_TRY(command_of(plan.options, plan.image));
+  (void)CGX_TRY(check_request(plan.options, plan.image));
   plan.hex_id = CGX_TRY(new_hex_id());
   plan.id = plan.options.name.empty() ? plan.hex_id.substr(0, 12) : plan.options.name;
   for (const Bind& bind : plan.options.binds)
