@@ -61,6 +61,8 @@ groups:
       - {when: {memory: some, stall: 150ms, window: 1s}, do: [{freeze: {group: batch, for: 10s}}]}
   batch:
     devices: {rules: ["allow c 1:3 r", "deny b 8:0 rwm"]}
+  slurm/job:
+    adopt: true
   web/api:
     memory: {max: 512M, oom: kill}
 rules:

@@ -25,6 +25,7 @@ Record sample() {
   web.limits.push_back({.key = "memory.max", .knob = "memory.max", .wanted = "5000", .before = "", .reads = "4096"});
   web.limits.push_back({.key = "devices", .knob = "devices", .wanted = "deny a\nallow c 1:3 rwm"});
   web.limits.push_back({.key = "raw.a\\b", .knob = "a\\b", .raw = true, .wanted = "\t\\-", .before = "\\-"});
+  web.adopted = {{"cpu,cpuacct", 4712}, {"uni\tfied", 4713}};
   Record record;
   record.groups = {{.name = "a", .source = "-", .named = false}, web};
   record.unfinished = {"/etc/x\ty"};

@@ -40,7 +40,7 @@ class StructurePlanner {
     CGX_CHECK(check_only());
     bool found = false;
     // Where limits alone change, the hierarchies that they live in are enough, if the group is there.
-    const bool homes_only = desired_.existing == Existing::require && !desired_.owner && !homes_.empty();
+    const bool homes_only = made_before() && !desired_.owner && !homes_.empty();
     const auto at_home = [&](const Hierarchy& h) { return std::ranges::find(homes_, &h) != homes_.end(); };
     for (const bool home : {true, false}) {
       if (!home && homes_only && found) break;
@@ -56,13 +56,17 @@ class StructurePlanner {
                                        .hint = "cgx set changes its limits; --exist-ok takes it as it is"});
       }
     }
-    if (!found && desired_.existing == Existing::require) CGX_CHECK(Cgroup(hierarchies_, desired_.group).require());
+    if (!found && made_before()) CGX_CHECK(Cgroup(hierarchies_, desired_.group).require());
     for (const Hierarchy& h : hierarchies_.all())
       if (wanted(h) && (!homes_only || at_home(h))) CGX_CHECK(plan_in(h));
     return {};
   }
 
  private:
+  [[nodiscard]] bool made_before() const {
+    return desired_.existing == Existing::require || desired_.existing == Existing::follow;
+  }
+
   // A unit's group is systemd's, but for those files of a slice made for cgx that systemd never writes.
   Result<> leave_to_systemd() const {
     const auto unit = systemd_unit_of(hierarchies_, desired_.group);
@@ -165,14 +169,16 @@ class StructurePlanner {
       const bool last = group == desired_.group;
       const bool there = last ? std::ranges::find(there_, &h) != there_.end() : exists(h, group);
       // `set` on a group that is missing in this hierarchy alone: made only where a limit lives there.
-      if (!there && desired_.existing == Existing::require && std::ranges::find(homes_, &h) == homes_.end()) return {};
+      if (!there && made_before() && std::ranges::find(homes_, &h) == homes_.end()) return {};
+      if (!there && desired_.existing == Existing::follow)
+        return std::unexpected(Error{
+            .code = ENOENT, .what = fmt::format("is not in the {} hierarchy", h.label()), .group = desired_.group});
       if (!there)
         steps_.push_back({.verb = Verb::create,
                           .hierarchy = &h,
                           .group = std::string(group),
                           .tolerant = !last || desired_.existing != Existing::refuse});
-      if (fills && (!there || desired_.existing != Existing::require))
-        CGX_CHECK(fill_cpuset(h, group, there, cpus, mems));
+      if (fills && (!there || !made_before())) CGX_CHECK(fill_cpuset(h, group, there, cpus, mems));
       if (last && desired_.owner) plan_owner(h);
       if (!last && h.version() == Version::v2) CGX_CHECK(plan_enable(h, group));
     }

@@ -36,7 +36,8 @@ struct Owner {
 enum class Existing : std::uint8_t {
   refuse,   // the group must be new
   allow,    // made where it is missing
-  require,  // it must be there
+  require,  // it must be there; made in hierarchies where a limit lives and it is missing
+  follow,   // it must be there, and is never made in a hierarchy where it is missing
 };
 
 struct Desired {

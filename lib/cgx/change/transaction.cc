@@ -159,7 +159,7 @@ Result<Plan> Transaction::plan_values(const Desired& desired) {
 }
 
 Result<Plan> Transaction::plan_structure(const Desired& desired) {
-  if (desired.existing != Existing::require)
+  if (desired.existing != Existing::require && desired.existing != Existing::follow)
     CGX_CHECK(lock_.take(*hierarchies_, TreeLock::How::alone));
   else if (relies_on_v2(*hierarchies_, desired))
     CGX_CHECK(lock_.take(*hierarchies_, TreeLock::How::shared));

@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/policy/adopted.h"
 #include "cgx/policy/difference.h"
 #include "cgx/policy/record.h"
 #include "cgx/sys/json.h"
@@ -112,14 +113,37 @@ bool leave_out(std::vector<Source>& sources, const Error& error) {
   return false;
 }
 
+// The adopted groups that an error stops: the one that it names, or those below it, as where the group above cannot
+// give them a controller. None where it names a group of the policies' own.
+std::vector<std::string> stopped(const Difference& d, const Error& error) {
+  std::vector<std::string> names;
+  for (const Desired& desired : d.set.groups) {
+    const bool adopted = std::ranges::find(d.adopted, desired.group) != d.adopted.end();
+    if (desired.group == error.group && !adopted) return {};
+    if (adopted && !error.group.empty() &&
+        (desired.group == error.group || desired.group.starts_with(error.group + '/')))
+      names.push_back(desired.group);
+  }
+  return names;
+}
+
+// Whether the group's owner has removed it, or made it anew, since it was compared.
+bool moved_on(const Hierarchies& hierarchies, const Difference& d, const std::string& name) {
+  const ManagedGroup* compared = d.after.find(name);
+  return compared == nullptr || compared->adopted != found_in(hierarchies, name);
+}
+
+// `stuck`: groups that are left as they are; those that stop this attempt are added.
 Result<Applied> attempt(const Hierarchies& hierarchies,
                         std::span<const Source> sources,
                         const ApplyOptions& options,
-                        Stuck* stuck = nullptr) {
+                        Stuck& stuck) {
   const RecordFile file = CGX_TRY(RecordFile::open(options.state_dir));
-  Difference d =
-      CGX_TRY(difference(hierarchies, sources, options, CGX_TRY(file.read()), stuck != nullptr ? *stuck : Stuck{}));
-  Applied applied{.changes = std::move(d.changes), .notes = std::move(d.notes), .stays = std::move(d.stays)};
+  Difference d = CGX_TRY(difference(hierarchies, sources, options, CGX_TRY(file.read()), stuck));
+  Applied applied{.changes = std::move(d.changes),
+                  .notes = std::move(d.notes),
+                  .stays = std::move(d.stays),
+                  .unset = std::move(d.unset)};
   for (const std::string& source : d.after.unfinished)
     applied.notes.push_back(
         fmt::format("an apply of {} was ended by force; apply it again to finish or undo it", source));
@@ -147,8 +171,10 @@ Result<Applied> attempt(const Hierarchies& hierarchies,
     if (!transaction.left_behind())
       if (const auto back = file.write(d.before); !back)
         done.error().hint += (done.error().hint.empty() ? "" : "; ") + back.error().text();
-    if (stuck != nullptr && std::ranges::find(d.set.removals, done.error().group) != d.set.removals.end())
-      stuck->emplace(done.error().group, done.error().what);
+    if (options.lenient && std::ranges::find(d.set.removals, done.error().group) != d.set.removals.end())
+      stuck.emplace(done.error().group, done.error().what);
+    for (const std::string& name : stopped(d, done.error()))
+      if (options.lenient || moved_on(hierarchies, d, name)) stuck.emplace(name, without_group(done.error()).text());
     if (done.error().hint.starts_with("--force"))
       done.error().hint = fmt::format("cgx set {} --force lowers it all the same", done.error().group);
     return std::unexpected(std::move(done.error()));
@@ -205,17 +231,21 @@ Result<std::string> PolicyPlan::steps(const Hierarchies& hierarchies) const {
 
 namespace {
 
-// Each failure names a group that does not go, which stays in the next attempt: an owner who makes groups meanwhile
-// stops the removal of his own group, and nothing else.
+// Each failure names a group that does not go, or an adopted one that cannot be set, which stays in the next attempt:
+// an owner who makes or removes groups meanwhile stops what is done about his own group, and nothing else. Where all or
+// nothing is wanted, only an adopted group that went away is no failure: it is not there to be set, as before it came.
 Result<Applied> without_stuck(const Hierarchies& hierarchies,
                               std::span<const Source> sources,
                               const ApplyOptions& options) {
-  if (!options.lenient) return attempt(hierarchies, sources, options);
+  constexpr int most_gone = 16;
   Stuck stuck;
-  for (;;) {
+  for (int gone = 0;;) {
     const std::size_t known = stuck.size();
-    auto done = attempt(hierarchies, sources, options, &stuck);
+    auto done = attempt(hierarchies, sources, options, stuck);
     if (done || stuck.size() == known) return done;
+    if (options.lenient) continue;
+    if (++gone > most_gone) return done;
+    stuck.clear();
   }
 }
 

@@ -2,7 +2,8 @@
 // Policies carried out: the difference between what sources name and what is there, as a plan that can be printed, and
 // its application as one transaction. What a policy managed and no longer names goes: a group that was made for it is
 // removed, and its processes move to the nearest group above that stays; a limit goes back to what it was before. What
-// no policy managed is never touched. What is managed is recorded in the state directory (record.h).
+// no policy managed is never touched. An adopted group is somebody else's: it is set while it is there, in the
+// hierarchies where it is, and never made or removed. What is managed is recorded in the state directory (record.h).
 //
 // Rules, on_oom, on_pressure and `oom: pause` are the daemon's: nothing here looks at them.
 #pragma once
@@ -28,8 +29,8 @@ struct Source {
 
 struct ApplyOptions {
   std::string state_dir = "/run/cgx";
-  bool keep = false;                        // what is no longer named stays, and stays managed
-  bool lenient = false;                     // a group that cannot go stays, and stays managed; all else is applied
+  bool keep = false;     // what is no longer named stays, and stays managed
+  bool lenient = false;  // a group that cannot go, or an adopted one that cannot be set, stays; all else is applied
   const std::atomic<bool>* stop = nullptr;  // once true, apply() takes all back and answers EINTR
 };
 
@@ -81,7 +82,8 @@ class PolicyPlan {
 struct Applied {
   std::vector<Change> changes;
   std::vector<std::string> notes;  // what the kernel rounded, what a conversion loses, what could not be put back
-  std::vector<std::string> stays;  // lenient: the groups that cannot go yet, and why
+  std::vector<std::string> stays;  // lenient: the groups that cannot go yet or, adopted, cannot be set, and why
+  std::vector<std::string> unset;  // the adopted ones among them
 };
 // All or nothing over all sources. A second call for the same sources makes no write. The record says what is about to
 // be done before it is done: where the process is killed, the next call goes on from there. Waits for another apply()

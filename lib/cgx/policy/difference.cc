@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "cgx/cgroupfs/tasks.h"
+#include "cgx/policy/adopted.h"
 #include "cgx/policy/group_difference.h"
 
 namespace cgx::policy {
@@ -34,10 +35,21 @@ class Differ {
 
   Result<Difference> run() {
     CGX_CHECK(collect());
+    CGX_CHECK(check_adopted());
     add_above();
     CGX_CHECK(find_leftovers());
     GroupDiffer groups(hierarchies_, options_);
-    for (const auto& [name, wanted] : wanted_) add(CGX_TRY(groups.run(name, wanted, recorded(name))), wanted);
+    for (const auto& [name, wanted] : wanted_) {
+      const bool adopted = is_adopted(name, wanted);
+      if (adopted && passed_over(name, wanted)) continue;
+      auto found = groups.run(name, wanted, recorded(name));
+      if (!found && adopted && options_.lenient) {
+        leave(name, without_group(found.error()).text());
+        continue;
+      }
+      add(CGX_TRY(std::move(found)), wanted);
+      if (adopted) d_.adopted.push_back(name);
+    }
     for (const std::string& name : leaving_) d_.changes.push_back({Sign::remove, name, {}, {}, {}});
     std::ranges::reverse(leaving_);  // children before parents
     d_.set.removals = std::move(leaving_);
@@ -75,12 +87,57 @@ class Differ {
     return {};
   }
 
+  // A group that cgx made below somebody else's would keep its owner from removing that.
+  Result<> check_adopted() const {
+    for (const auto& [name, wanted] : wanted_) {
+      if (wanted.policy->adopt) continue;
+      for (std::string_view above = parent_of(name); !above.empty(); above = parent_of(above)) {
+        const auto named = wanted_.find(above);
+        const ManagedGroup* old = recorded(above);
+        const bool adopted = named != wanted_.end() ? named->second.policy->adopt
+                                                    : old != nullptr && !old->adopted.empty() && !given(old->source);
+        if (!adopted) continue;
+        Problem at{.place = wanted.policy->place, .what = below_adopted(name, above)};
+        return std::unexpected(
+            Error{.code = EINVAL, .what = at.text(), .hint = std::string(adopt_too), .fault = Fault::usage});
+      }
+    }
+    return {};
+  }
+
+  // Also one that no policy names any more.
+  bool is_adopted(const std::string& name, const WantedGroup& wanted) const {
+    if (wanted.policy != nullptr) return wanted.policy->adopt;
+    const ManagedGroup* old = recorded(name);
+    return !wanted.recorded && old != nullptr && !old->adopted.empty();
+  }
+
+  // Whether there is nothing to do about an adopted group: its owner has not made it, or it could not be set.
+  bool passed_over(const std::string& name, const WantedGroup& wanted) {
+    if (Cgroup(hierarchies_, name).present().empty()) {
+      if (wanted.policy != nullptr) d_.notes.push_back(fmt::format("{}: adopted, not there: nothing to do", name));
+      return true;
+    }
+    const auto stuck = stuck_.find(name);
+    if (stuck == stuck_.end()) return false;
+    leave(name, stuck->second);
+    return true;
+  }
+
+  void leave(const std::string& name, std::string_view why) {
+    d_.stays.push_back(fmt::format("{} is adopted, and stays as its owner has it: {}", name, why));
+    d_.unset.push_back(name);
+    if (const ManagedGroup* old = recorded(name)) d_.after.groups.push_back(*old);
+  }
+
   // Groups above those named that are made for them, and those that were.
   void add_above() {
     std::vector<std::pair<std::string, std::string>> found;
-    for (const auto& [name, wanted] : wanted_)
+    for (const auto& [name, wanted] : wanted_) {
+      if (wanted.policy->adopt) continue;  // its owner makes them
       for (std::string_view above = parent_of(name); !above.empty(); above = parent_of(above))
         found.emplace_back(above, wanted.source);
+    }
     for (auto& [name, source] : found) {
       if (wanted_.contains(name)) continue;
       const ManagedGroup* old = recorded(name);
@@ -98,7 +155,7 @@ class Differ {
       if (!given(old.source) || wanted_.contains(old.name)) continue;
       const Cgroup group(hierarchies_, old.name);
       if (group.present().empty()) continue;  // gone already
-      if (old.inode != 0 && old.inode != inode_of(hierarchies_, old.name)) {
+      if (old.adopted.empty() && old.inode != 0 && old.inode != inode_of(hierarchies_, old.name)) {
         d_.notes.push_back(
             fmt::format("{} was removed and made again by somebody else, and is left to them", old.name));
         continue;
@@ -184,10 +241,13 @@ class Differ {
     for (const std::string& source : d_.before.unfinished)
       if (!given(source)) d_.after.unfinished.push_back(source);
     d_.intent = d_.after;
-    for (ManagedGroup& g : d_.intent.groups)
-      if (const ManagedGroup* old = recorded(g.name))
-        for (const ManagedLimit& l : old->limits)
-          if (g.find(l.knob) == nullptr) g.limits.push_back(l);
+    for (ManagedGroup& g : d_.intent.groups) {
+      const ManagedGroup* old = recorded(g.name);
+      if (old == nullptr) continue;
+      const ManagedGroup had = old->adopted.empty() ? *old : still_there(hierarchies_, *old);
+      for (const ManagedLimit& l : had.limits)
+        if (g.find(l.knob) == nullptr) g.limits.push_back(l);
+    }
     for (const ManagedGroup& old : d_.before.groups)
       if (d_.after.find(old.name) == nullptr) {
         d_.intent.groups.push_back(old);

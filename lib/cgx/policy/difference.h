@@ -24,10 +24,12 @@ struct Difference {
   Record intent;  // while it is carried out: all that may have to be taken back or finished
   Record after;
   std::vector<std::string> notes;
-  std::vector<std::string> stays;  // groups that cannot go, and why
+  std::vector<std::string> stays;    // groups that cannot go or, adopted, cannot be set, and why
+  std::vector<std::string> unset;    // the adopted ones among them
+  std::vector<std::string> adopted;  // groups of others among those of `set`
 };
 
-// Groups that have been found unable to go, and why.
+// Groups that have been found unable to go or, adopted, to be set, and why.
 using Stuck = std::map<std::string, std::string, std::less<>>;
 
 [[nodiscard]] Result<Difference> difference(const Hierarchies& hierarchies,
@@ -35,6 +37,9 @@ using Stuck = std::map<std::string, std::string, std::less<>>;
                                             const ApplyOptions& options,
                                             Record record,
                                             const Stuck& stuck = {});
+
+// For sentences that name the group already.
+[[nodiscard]] Error without_group(Error error);
 
 // The inode number of the group's directory in cgroup2, or in the first hierarchy; 0: it is not there.
 [[nodiscard]] std::uint64_t inode_of(const Hierarchies& hierarchies, std::string_view group);

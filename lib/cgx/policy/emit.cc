@@ -221,6 +221,7 @@ Node group_node(const GroupPolicy& g) {
   put_text(out, "description", g.description);
   if (g.best_effort) put(out, "best_effort", scalar("true"));
   if (g.lossy != Lossy::tell) put(out, "lossy", scalar(g.lossy == Lossy::allow ? "allow" : "refuse"));
+  if (g.adopt) put(out, "adopt", scalar("true"));
   put_text(out, "owner", g.owner_text);
   put_limits(out, g.limits);
   if (g.oom == OomMode::pause) {

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "cgx/change/capture.h"
+#include "cgx/policy/adopted.h"
 #include "cgx/policy/difference.h"
 #include "cgx/sys/text.h"
 
@@ -60,6 +61,7 @@ class One {
         flows_(flows),
         wanted_(wanted),
         old_(old),
+        adopts_(wanted.policy != nullptr && wanted.policy->adopt),
         here_(hierarchies, name),
         there_(!here_.present().empty()) {}
 
@@ -81,14 +83,21 @@ class One {
   void begin() {
     const std::string& name = here_.name();
     const std::uint64_t inode = there_ ? inode_of(hierarchies_, name) : 0;
-    if (old_ != nullptr && there_ && old_->inode != 0 && old_->inode != inode) old_ = nullptr;  // another of that name
+    if (old_ != nullptr && !old_->adopted.empty())
+      old_ = &of_adopted_.emplace(still_there(hierarchies_, *old_));
+    else if (old_ != nullptr && there_ && old_->inode != 0 && old_->inode != inode)
+      old_ = nullptr;  // another of that name
     g_.desired.group = name;
-    g_.desired.existing = Existing::allow;
+    g_.desired.existing = adopts_ || !wanted_.recorded ? Existing::follow : Existing::allow;
     g_.managed = {.name = name, .source = wanted_.source, .named = wanted_.policy != nullptr, .inode = inode};
     std::string& made = g_.managed.made;
     made = !there_ ? "*" : old_ != nullptr ? old_->made : "-";
     added_ = !there_;
-    if (!there_ || !wanted_.recorded) return;
+    if (adopts_) {
+      made = "-";
+      g_.managed.adopted = found_in(hierarchies_, name);
+    }
+    if (!there_ || !wanted_.recorded || adopts_) return;
     for (const Hierarchy& h : hierarchies_.all()) {
       if (std::ranges::find(here_.present(), &h) != here_.present().end()) continue;
       added_ = true;
@@ -112,6 +121,7 @@ class One {
                                      .fault = Fault::usage});
       Pending pending{p.limit, p.key, shown_value(p.limit)};
       ManagedLimit m{.key = p.key, .knob = key_of(p.limit), .raw = raw, .wanted = wanted_text(p.limit)};
+      if (adopts_ && (p.left || is_elsewhere(m))) continue;
       const ManagedLimit* was = old_ != nullptr ? old_->find(m.knob) : nullptr;
       if (was != nullptr) {
         m.before = was->before;
@@ -133,6 +143,20 @@ class One {
     return {};
   }
 
+  // An adopted group is set in the hierarchies that its owner has made it in.
+  bool is_elsewhere(const ManagedLimit& m) {
+    const Hierarchy* h = files_of(hierarchies_, m).hierarchy;
+    if (h == nullptr || here_.dir(*h)) return false;  // what is wrong is told by the plan
+    g_.notes.push_back(
+        fmt::format("{}: {} is left out: the group is not in the {} hierarchy", here_.name(), m.key, h->label()));
+    return true;
+  }
+
+  bool left_to_owner(const ManagedLimit& was) const {
+    return adopts_ && std::ranges::any_of(wanted_.policy->limits,
+                                          [&](const PolicyLimit& p) { return p.left && key_of(p.limit) == was.knob; });
+  }
+
   // `50%` is a share of the period; 100 ms is the kernel's.
   static void with_period(Value& value) {
     if (auto* quota = std::get_if<sys::Quota>(&value); quota != nullptr && quota->period == 0) quota->period = 100'000;
@@ -147,8 +171,9 @@ class One {
   // What is to be put back one day; none where that is what a new group has, or where the same file was managed under
   // another name.
   std::optional<std::string> before_of(const Limit& l, const ManagedLimit& m) const {
-    if (old_ != nullptr &&
-        std::ranges::any_of(old_->limits, [&](const ManagedLimit& other) { return share_a_file(other, m); }))
+    if (old_ != nullptr && std::ranges::any_of(old_->limits, [&](const ManagedLimit& other) {
+          return share_a_file(hierarchies_, other, m);
+        }))
       return {};
     if (l.knob == nullptr) return current_text(here_, l);
     // What is read of an idle group's weight is not what it had.
@@ -157,40 +182,15 @@ class One {
         current_text(here_, {find_knob("cpu.idle"), {}, {}, {}}) == "1")
       return {};
     auto now = current_text(here_, l);
-    if (now)
+    if (now && !adopts_)  // what its owner has given it is not the kernel's to change
       if (const auto initial = initial_value_in(here_, *l.knob); initial && exact(*l.knob, *initial) == *now) return {};
     return now;
-  }
-
-  // The files of a limit, and where they are.
-  struct Files {
-    const Hierarchy* hierarchy = nullptr;
-    std::vector<std::string_view> names;
-  };
-  Files files_of(const ManagedLimit& l) const {
-    if (l.raw) {
-      const auto c = controller_of_file(l.knob);
-      return {c ? hierarchies_.of(*c) : nullptr, {l.knob}};
-    }
-    const Knob* knob = find_knob(l.knob);
-    const auto home = knob != nullptr ? home_of(hierarchies_, *knob) : Result<Home>(fail(ENOENT, ""));
-    if (!home) return {};
-    Files files{home->hierarchy, {}};
-    for (const std::string_view name : home->backing->files)
-      if (!name.empty()) files.names.push_back(name);
-    return files;
-  }
-  bool share_a_file(const ManagedLimit& a, const ManagedLimit& b) const {
-    const Files left = files_of(a);
-    const Files right = files_of(b);
-    return left.hierarchy != nullptr && left.hierarchy == right.hierarchy &&
-           std::ranges::find_first_of(left.names, right.names) != left.names.end();
   }
 
   // Limits that are managed and no longer named go back.
   void dropped_limits() {
     for (const ManagedLimit& was : old_->limits) {
-      if (g_.managed.find(was.knob) != nullptr) continue;
+      if (g_.managed.find(was.knob) != nullptr || left_to_owner(was)) continue;
       if (options_.keep) {
         g_.managed.limits.push_back(was);
         continue;
@@ -219,7 +219,8 @@ class One {
   }
 
   bool set_by_another(const ManagedLimit& was) const {
-    return std::ranges::any_of(g_.managed.limits, [&](const ManagedLimit& l) { return share_a_file(l, was); });
+    return std::ranges::any_of(g_.managed.limits,
+                               [&](const ManagedLimit& l) { return share_a_file(hierarchies_, l, was); });
   }
 
   // What a new group would have: of its parent's, what that is about to get.
@@ -372,6 +373,8 @@ class One {
   SetFlow& flows_;
   const WantedGroup& wanted_;
   const ManagedGroup* old_;
+  const bool adopts_;                       // a policy, now
+  std::optional<ManagedGroup> of_adopted_;  // what `old_` is then
   const Cgroup here_;
   const bool there_;
   bool added_ = false;

@@ -59,12 +59,13 @@ constexpr std::array file_rows{
 constexpr std::array group_rows{
     Field{"description", Takes::text,     "for people"},
     Field{"raw",         Takes::files,    "any other files of the kernel, written as they are"},
+    Field{"adopt",       Takes::boolean,  "somebody else makes and removes the group; its limits are set while it is there, in the hierarchies where it is", {}, false, true},
     Field{"owner",       Takes::owner,    "who may change the group and make others below it"},
     Field{"on_oom",      Takes::actions,  "what is done when memory runs out, in this order, until there is some"},
     Field{"on_pressure", Takes::pressure, "what is done when processes wait for memory, CPUs or disks"},
     Field{"best_effort", Takes::boolean,  "leave out what this host cannot do, with a warning, in place of an error"},
     Field{"lossy",       Takes::word,     "what to do with a value that this host holds in another form only: take it and tell, take it, or make it an error", "tell|allow|refuse"},
-    Field{"children",    Takes::groups,   "groups below this one, by name"},
+    Field{"children",    Takes::groups,   "groups below this one, by name", {}, false, true},
 };
 
 constexpr std::array memory_rows{

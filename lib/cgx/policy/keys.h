@@ -65,6 +65,7 @@ struct Field {
   std::string_view doc;
   std::string_view words{};  // of Takes::word: "tell|allow|refuse"
   bool required = false;
+  bool single = false;  // of one group, and not of defaults
 };
 
 struct ActionRow {

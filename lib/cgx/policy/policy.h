@@ -39,6 +39,7 @@ struct PolicyLimit {
   Limit limit;
   std::string key;  // "memory.max"; "raw.cpu.uclamp.min"
   Place place;
+  bool left = false;  // the group's owner keeps another value: neither written nor put back
 };
 
 // Bytes that the kernel keeps of a command's name (TASK_COMM_LEN).
@@ -125,6 +126,7 @@ struct GroupPolicy {
   std::vector<Action> on_oom;
   std::vector<PressureRule> on_pressure;
   bool best_effort = false;
+  bool adopt = false;  // somebody else makes and removes the group: only its limits are set, where it is
   Lossy lossy = Lossy::tell;
 };
 

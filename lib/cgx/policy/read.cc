@@ -182,11 +182,14 @@ std::optional<std::string> Reader::group(const Node& node) {
   return {};
 }
 
-void Reader::only(const Node& map, std::span<const Field> fields, const std::vector<std::string_view>& more) {
+void Reader::only(const Node& map,
+                  std::span<const Field> fields,
+                  const std::vector<std::string_view>& more,
+                  std::string_view later) {
   std::vector<std::string_view> known = more;
   for (const Field& f : fields) known.push_back(f.name);
   for (const Entry& e : map.entries) {
-    if (std::ranges::find(known, e.key) != known.end()) continue;
+    if (std::ranges::find(known, e.key) != known.end() || (!later.empty() && e.key == later)) continue;
     const Step step = in(e);
     const std::string_view near = sys::nearest(e.key, known);
     std::string what = "is not a key that belongs here";

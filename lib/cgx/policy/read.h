@@ -58,8 +58,12 @@ class Reader {
   [[nodiscard]] std::optional<std::uint64_t> size(const Node& node);  // above 0, not max
   [[nodiscard]] std::optional<Amount> amount(const Node& node, unsigned most_percent);
   [[nodiscard]] std::optional<std::string> group(const Node& node);  // a name as parse_group_name() answers it
-  // Entries of a map that no row and no word of `more` has are unknown; required ones are missing.
-  void only(const Node& map, std::span<const Field> fields, const std::vector<std::string_view>& more = {});
+  // Entries of a map that no row and no word of `more` has are unknown; required ones are missing. Of `later`, a key of
+  // a later version of the format, the caller tells.
+  void only(const Node& map,
+            std::span<const Field> fields,
+            const std::vector<std::string_view>& more = {},
+            std::string_view later = {});
 
   // Users and groups of users of this host, by name or number; EINVAL for what is no name, ENOENT for one that is not
   // there.

@@ -10,6 +10,9 @@
 namespace cgx::policy {
 namespace {
 
+// Of a later version of the format.
+constexpr std::string_view match_key = "match";
+
 // What a group, or the defaults, say; what they do not say is not there.
 struct Draft {
   std::vector<PolicyLimit> limits;  // without memory.oom where it is `pause`
@@ -21,6 +24,7 @@ struct Draft {
   std::optional<std::vector<Action>> on_oom;
   std::optional<std::vector<PressureRule>> on_pressure;
   std::optional<bool> best_effort;
+  std::optional<bool> adopt;
   std::optional<Lossy> lossy;
 };
 
@@ -31,7 +35,9 @@ class GroupsReader {
   void defaults(const Entry& entry) {
     const auto step = reader_.in(entry);
     if (!reader_.map(entry.value)) return;
-    if (const Entry* e = entry.value.find("children"); e != nullptr) {
+    for (const Field& f : group_fields()) {
+      const Entry* e = f.single ? entry.value.find(f.name) : nullptr;
+      if (e == nullptr) continue;
       const auto inner = reader_.in(*e);
       reader_.wrong("belongs to a group, not to defaults");
     }
@@ -75,7 +81,11 @@ class GroupsReader {
     Draft draft;
     std::vector<std::string_view> more;
     for (const Section& s : sections()) more.push_back(s.name);
-    reader_.only(node, group_fields(), more);
+    reader_.only(node, group_fields(), more, match_key);
+    if (const Entry* e = node.find(match_key)) {
+      const auto step = reader_.in(*e);
+      reader_.wrong("is not supported: a policy adopts groups by their names");
+    }
     // First, since it decides what is a warning.
     if (const Entry* e = node.find("best_effort")) {
       const auto step = reader_.in(*e);
@@ -99,6 +109,7 @@ class GroupsReader {
     if (e.key == "description") draft.description = reader_.text(e.value);
     if (e.key == "raw") read_raw(reader_, e.value, draft.limits);
     if (e.key == "owner") owner(e.value, draft);
+    if (e.key == "adopt") draft.adopt = reader_.boolean(e.value);
     if (e.key == "on_oom") draft.on_oom = read_actions(reader_, e.value, best_effort_);
     if (e.key == "on_pressure") draft.on_pressure = read_pressure(reader_, e.value, best_effort_);
     if (e.key == "lossy")
@@ -168,9 +179,13 @@ class GroupsReader {
         to = *theirs;
     };
     group.limits = std::move(draft.limits);
+    group.adopt = draft.adopt.value_or(false);
+    if (group.adopt && draft.owner_text) reader_.wrong("adopt and owner exclude each other: the group has its owner");
     pick(draft.description, defaults_.description, group.description);
-    pick(draft.owner_text, defaults_.owner_text, group.owner_text);
-    if (draft.owner || defaults_.owner) group.owner = draft.owner ? draft.owner : defaults_.owner;
+    if (!group.adopt) {
+      pick(draft.owner_text, defaults_.owner_text, group.owner_text);
+      if (draft.owner || defaults_.owner) group.owner = draft.owner ? draft.owner : defaults_.owner;
+    }
     pick(draft.oom, defaults_.oom, group.oom);
     if (group.oom == OomMode::pause) pick(draft.pause_max, defaults_.pause_max, group.pause_max);
     pick(draft.on_oom, defaults_.on_oom, group.on_oom);

@@ -4,6 +4,7 @@
 //   boot ID
 //   unfinished SOURCE
 //   group NAME SOURCE named|implied MADE INODE OWNER OWNER_BEFORE
+//   adopted HIERARCHY INODE                           where that group of somebody else was found
 //   limit KEY KNOB knob|raw WANTED BEFORE READS       of the group above
 //   end CHECKSUM
 #include "cgx/policy/record.h"
@@ -118,7 +119,11 @@ class Parser {
     } else if (f[0] == "group" && f.size() == 8) {
       const auto inode = sys::parse_u64(f[5]);
       if (!inode || f[1].empty() || (f[3] != "named" && f[3] != "implied")) return corrupt(number, "is no group");
-      record_.groups.push_back({field(1), field(2), f[3] == "named", field(4), *inode, field(6), field(7), {}});
+      record_.groups.push_back({field(1), field(2), f[3] == "named", field(4), *inode, field(6), field(7), {}, {}});
+    } else if (f[0] == "adopted" && f.size() == 3 && !record_.groups.empty()) {
+      const auto inode = sys::parse_u64(f[2]);
+      if (!inode || f[1].empty()) return corrupt(number, "is no place of a group");
+      record_.groups.back().adopted.push_back({field(1), *inode});
     } else if (f[0] == "limit" && f.size() == 7 && !record_.groups.empty()) {
       if (f[3] != "knob" && f[3] != "raw") return corrupt(number, "is no limit");
       record_.groups.back().limits.push_back(
@@ -181,6 +186,7 @@ std::string Record::text() const {
                        g.inode,
                        g.owner,
                        g.owner_before);
+    for (const AdoptedIn& at : g.adopted) out += fmt::format("adopted\t{}\t{}\n", escaped(at.hierarchy), at.inode);
     for (const ManagedLimit& l : g.limits)
       out += fmt::format("limit\t{}\t{}\t{}\t{}\t{}\t{}\n",
                          escaped(l.key),

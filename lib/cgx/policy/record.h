@@ -24,6 +24,13 @@ struct ManagedLimit {
   bool operator==(const ManagedLimit&) const = default;
 };
 
+// A directory of an adopted group, so that another one of that name is not taken for it.
+struct AdoptedIn {
+  std::string hierarchy;  // its label
+  std::uint64_t inode = 0;
+  bool operator==(const AdoptedIn&) const = default;
+};
+
 struct ManagedGroup {
   std::string name;
   std::string source;        // the absolute path of the FILE or DIR that was applied, "-" for stdin
@@ -33,6 +40,7 @@ struct ManagedGroup {
   std::string owner;         // UID:GID that is managed; empty: none
   std::string owner_before;  // UID:GID
   std::vector<ManagedLimit> limits;
+  std::vector<AdoptedIn> adopted;  // where it was found; empty: not adopted
   [[nodiscard]] const ManagedLimit* find(std::string_view knob) const;
   bool operator==(const ManagedGroup&) const = default;
 };

@@ -176,7 +176,7 @@ void group(Json& out, bool defaults) {
   out.close_array().key("additionalProperties").boolean(false).key("properties").open_object();
   limit_sections(out, true);
   for (const Field& f : group_fields())
-    if (!defaults || f.name != "children") described(out, f.name, f.doc, [&] { field_value(out, f); });
+    if (!defaults || !f.single) described(out, f.name, f.doc, [&] { field_value(out, f); });
   out.close_object().close_object();
 }
 

@@ -84,6 +84,11 @@ std::string short_text(const Knob& knob, const Value& value) {
   return line;
 }
 
+Error without_group(Error error) {
+  error.group.clear();
+  return error;
+}
+
 std::uint64_t inode_of(const Hierarchies& hierarchies, std::string_view group) {
   struct stat st{};
   for (const Hierarchy* h :

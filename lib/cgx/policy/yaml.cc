@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <tuple>
 #include <unordered_map>
+#include <unordered_set>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -13,6 +14,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/policy/adopted.h"
 #include "cgx/policy/read.h"
 #include "cgx/sys/fd.h"
 
@@ -145,7 +147,10 @@ class Loader {
         if (const auto* s = std::get_if<Set>(&a.what)) check(s->group, a.place, at);
       }
     };
+    for (const GroupPolicy& g : loaded_.policies.groups)
+      if (g.adopt) adopted_.insert(g.name);
     for (const GroupPolicy& g : loaded_.policies.groups) {
+      if (!g.adopt) below(g);
       raises(g);
       actions(g.on_oom, g.path + ".on_oom");
       for (std::size_t i = 0; i < g.on_pressure.size(); ++i)
@@ -154,7 +159,33 @@ class Loader {
     for (const Rule& r : loaded_.policies.rules) {
       const auto name = r.target.find('%') == std::string::npos ? parse_group_name(r.target).value_or("") : "";
       check(name, r.place, "rules");
+      if (!r.target.empty()) placed(r);
     }
+  }
+
+  // The adopted group that `name` is, or is below; empty: none.
+  std::string_view adopted(std::string_view name) const {
+    while (!name.empty() && !adopted_.contains(name)) name = parent_of(name);
+    return name;
+  }
+
+  void below(const GroupPolicy& g) {
+    if (const std::string_view above = adopted(parent_of(g.name)); !above.empty())
+      loaded_.problems.push_back({g.place, g.path, below_adopted(g.name, above), std::string(adopt_too), false});
+  }
+
+  // A rule makes the group that it puts processes into.
+  void placed(const Rule& r) {
+    std::string_view name = r.target;
+    if (const std::size_t letter = name.find('%'); letter != std::string_view::npos)
+      name = name.substr(0, name.rfind('/', letter) == std::string_view::npos ? 0 : name.rfind('/', letter));
+    const std::string group = parse_group_name(name).value_or("");
+    if (const std::string_view found = adopted(group); !found.empty())
+      loaded_.problems.push_back({r.place,
+                                  "rules",
+                                  fmt::format("{} is adopted: which processes are in it is its owner's to say", found),
+                                  {},
+                                  false});
   }
 
   // A limit that is to grow has to have room to.
@@ -186,6 +217,7 @@ class Loader {
   Loaded loaded_;
   bool unread_ = false;  // a file that there is
   std::unordered_map<std::string, Place> seen_;
+  std::unordered_set<std::string_view> adopted_;  // names of groups of `loaded_`
 };
 
 }  // namespace
