@@ -316,6 +316,9 @@ void Daemon::tell_status() {
   else
     text = fmt::format(
         "policies refused, {} groups as before: {}", keeper_.policies().groups.size(), keeper_.problems().front());
+  const auto world = shared_.get();
+  if (const auto waiting = std::ranges::count(world->groups, true, &ManagedGroup::waits); waiting != 0)
+    text += fmt::format("; {} adopted and not there", waiting);
   if (memory_) text += fmt::format("; {} watched", memory_->watched().size());
   if (server_) text += fmt::format("; metrics on {}", server_->address());
   std::replace(text.begin(), text.end(), '\n', ' ');

@@ -17,14 +17,28 @@ constexpr std::chrono::milliseconds trees_settling{200};
 }  // namespace
 
 void Daemon::put_right() {
-  const auto changes = keeper_.put_right();
-  if (!changes) {
-    log_->error("groups differ from their policies, and cannot be put right: " + changes.error().text());
+  const bool came = keeper_.adopted_came();
+  const auto repairs = keeper_.put_right();
+  if (!repairs) {
+    log_->error("groups differ from their policies, and cannot be put right: " + repairs.error().text());
     return;
   }
-  if (changes->empty()) return;
-  bool made = false;
-  for (const policy::Change& change : *changes) {
+  for (const std::string& text : repairs->stays) log_->warning(text);
+  for (const policy::Change& change : repairs->adopted)
+    log_->info(
+        fmt::format("{} is there, and its {} is set from {} to {}", change.group, change.key, change.from, change.to),
+        {{"group", change.group}, {"knob", change.key}});
+  for (const policy::Change& change : repairs->left)
+    log_->warning(
+        fmt::format("{} {} was put back to {} by its owner twice within a short time, and is left so: the policy "
+                    "says {}",
+                    change.group,
+                    change.key,
+                    change.from,
+                    change.to),
+        {{"group", change.group}, {"knob", change.key}});
+  bool made = came;
+  for (const policy::Change& change : repairs->changes) {
     made = made || change.sign == policy::Change::Sign::add;
     log_->warning(change.key.empty() ? fmt::format("{} was removed behind the policy's back; made again", change.group)
                                      : fmt::format("{} {} was changed behind the policy's back; put back from {} to {}",
@@ -34,10 +48,13 @@ void Daemon::put_right() {
                                                    change.to),
                   {{"group", change.group}, {"knob", change.key}});
   }
-  drifts_ += changes->size();
+  drifts_ += repairs->changes.size();
+  metrics_->drifted(repairs->changes.size());
+  if (repairs->changes.empty() && repairs->adopted.empty() && repairs->left.empty() && !came) return;
   // systemd has put back what the memory thread had in files of its own.
   if (made || slices_) hand_out();
   picture();
+  if (came) tell_status();
 }
 
 void Daemon::picture() {
@@ -52,6 +69,8 @@ void Daemon::picture() {
                          .oom = group.oom == policy::OomMode::pause   ? "pause"
                                 : group.oom == policy::OomMode::group ? "group"
                                                                       : "kernel"};
+    managed.waits = group.adopt && Cgroup(hierarchies_, group.name).present().empty();
+    managed.left = keeper_.left_to_owner(group);
     if (slices_) managed.unit = slices_->unit_of(group.name);
     const auto [first, last] = keeper_.warnings().equal_range(group.name);
     for (auto warning = first; warning != last; ++warning) managed.warnings.push_back(warning->second);
@@ -100,6 +119,8 @@ void Daemon::watch_trees() {
   if (trees) {
     for (const std::string& top : tops)
       if (auto added = trees->add(top, TreeWatch::Depth::below); !added && done) done = std::move(added);
+    for (const std::string& group : keeper_.adopted())
+      if (auto added = trees->await(group); !added && done) done = std::move(added);
     trees_ = std::move(*trees);
     auto ready = loop_.on_io(trees_->fd(), EPOLLIN, [this](std::uint32_t) { trees_changed(); });
     if (ready)
@@ -113,6 +134,8 @@ void Daemon::watch_trees() {
           picture();
         }))
       trees_settled_ = std::move(*timer);
+  // What came between the last look and this watch has told nobody.
+  if (keeper_.adopted_came()) trees_settled_.arm(trees_settling);
   if (!done) log_->warning("groups that come and go are seen late: " + done.error().text());
 }
 
@@ -125,10 +148,12 @@ void Daemon::trees_changed() {
   bool changed = false;
   for (const TreeEvent& event : *events) {
     const bool removed = event.change == TreeEvent::Change::removed;
-    if (!removed && !(event.change == TreeEvent::Change::appeared && event.first)) continue;
-    changed = true;
     const std::string group(event.group);
-    if (!is_managed(group) || !bus_) continue;
+    // An adopted group is set in each hierarchy that its owner makes it in.
+    const bool first = event.first || keeper_.adopted().contains(group);
+    if (!removed && !(event.change == TreeEvent::Change::appeared && first)) continue;
+    changed = true;
+    if (!is_managed(group) || !bus_ || (!removed && !event.first)) continue;
     if (removed)
       bus_->group_removed(group);
     else

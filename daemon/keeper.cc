@@ -42,6 +42,12 @@ bool below(std::string_view file, std::string_view path) {
   return file == path || (file.starts_with(path) && file.substr(path.size()).starts_with('/'));
 }
 
+// The owner's write is seen at the next look only, so two looks in a row have to count.
+std::chrono::microseconds contest_of(const Settings& settings) {
+  return std::max<std::chrono::microseconds>(std::chrono::minutes(1),
+                                             2 * std::chrono::microseconds(settings.drift_check));
+}
+
 std::vector<std::string> paths_of(const Settings& settings) {
   std::vector<std::string> paths;
   if (!settings.policy_dir.empty()) paths.push_back(settings.policy_dir);
@@ -77,7 +83,11 @@ policy::Loaded load_policies(const Settings& settings, const std::string& reques
 }
 
 Keeper::Keeper(const Hierarchies& hierarchies, const StateDir& state, const Settings& settings)
-    : hierarchies_(&hierarchies), state_(&state), settings_(&settings), paths_(paths_of(settings)) {
+    : hierarchies_(&hierarchies),
+      state_(&state),
+      settings_(&settings),
+      paths_(paths_of(settings)),
+      contested_(contest_of(settings)) {
   if (auto text = state.read(requested_file)) requested_ = std::move(*text);
   former_sources_ = lines_of(state.read(sources_file));
   for (std::string& group : lines_of(state.read(changed_file))) changed_.insert(std::move(group));
@@ -123,6 +133,7 @@ bool Keeper::keep_actual(policy::GroupPolicy& group, bool (*which)(const Limit&)
 policy::Policies Keeper::in_force(policy::Policies policies, When when) {
   std::set<std::string> still;
   for (policy::GroupPolicy& group : policies.groups) {
+    for (policy::PolicyLimit& limit : group.limits) limit.left = group.adopt && contested_.left(group.name, limit.key);
     const std::string placed = place(group.name);
     if (changed_.contains(placed) && keep_actual(group, is_memory_limit)) still.insert(placed);
     // On v2 the memory thread has its tripwire in memory.high.
@@ -153,19 +164,55 @@ void Keeper::forget_changes(const policy::Policies& next) {
       const auto same = [&](const policy::PolicyLimit& other) {
         return other.key == limit.key && other.limit.value == limit.limit.value;
       };
-      if (is_memory_limit(limit.limit) && std::none_of(before->limits.begin(), before->limits.end(), same))
-        changed_.erase(place(group.name));
+      if (std::any_of(before->limits.begin(), before->limits.end(), same)) continue;
+      if (is_memory_limit(limit.limit)) changed_.erase(place(group.name));
+      contested_.forget(group.name, limit.key);
     }
   }
+}
+
+// Before the groups are compared: one that comes meanwhile is found by the next look.
+void Keeper::look_at_adopted() {
+  for (auto& [name, known] : adopted_) {
+    std::vector<policy::AdoptedIn> places = policy::found_in(*hierarchies_, name);
+    if (places == known.places) continue;
+    known = {.places = std::move(places)};
+    contested_.forget(name);
+  }
+}
+
+void Keeper::settle_adopted(const std::vector<std::string>& unset) {
+  for (auto& [name, known] : adopted_)
+    known.set = !known.places.empty() && std::find(unset.begin(), unset.end(), name) == unset.end();
+}
+
+bool Keeper::adopted_came() const {
+  return std::any_of(adopted_.begin(), adopted_.end(), [this](const auto& entry) {
+    return policy::found_in(*hierarchies_, entry.first) != entry.second.places;
+  });
+}
+
+std::vector<std::string> Keeper::left_to_owner(const policy::GroupPolicy& group) const {
+  std::vector<std::string> keys;
+  for (const policy::PolicyLimit& limit : group.limits)
+    if (group.adopt && contested_.left(group.name, limit.key)) keys.push_back(limit.key);
+  return keys;
 }
 
 Keeper::Outcome Keeper::take(policy::Loaded loaded, const std::string& requested) {
   Outcome outcome{.problems = loaded.problems};
   const std::set<std::string> changed = changed_;
   const std::map<std::string, std::vector<Limit>> overrides = overrides_;
+  const Contested contested = contested_;
+  std::map<std::string, Adopted> adopted;
   Result<policy::Applied> applied;
   if (loaded.ok()) {
     forget_changes(loaded.policies);
+    for (const policy::GroupPolicy& group : loaded.policies.groups)
+      if (group.adopt) adopted.emplace(group.name, Adopted{policy::found_in(*hierarchies_, group.name)});
+    for (const auto& [name, known] : adopted_)
+      if (const auto now = adopted.find(name); now == adopted.end() || now->second.places != known.places)
+        contested_.forget(name);
     overrides_.clear();
     applied = carry_out(in_force(loaded.policies, When::loading));
     if (!applied) outcome.problems.push_back({.what = applied.error().text(), .hint = applied.error().hint});
@@ -174,6 +221,7 @@ Keeper::Outcome Keeper::take(policy::Loaded loaded, const std::string& requested
   if (!loaded.ok() || !applied) {
     changed_ = changed;
     overrides_ = overrides;
+    contested_ = contested;
     for (const policy::Problem& problem : outcome.problems)
       if (!problem.warning) problems_.push_back(problem.text());
     return outcome;
@@ -181,6 +229,12 @@ Keeper::Outcome Keeper::take(policy::Loaded loaded, const std::string& requested
   outcome.ok = true;
   outcome.changes = std::move(applied->changes);
   outcome.notes = std::move(applied->notes);
+  adopted_ = std::move(adopted);
+  settle_adopted(applied->unset);
+  adopted_names_.clear();
+  for (const auto& [name, known] : adopted_) adopted_names_.insert(name);
+  told_.clear();
+  told_.insert(applied->stays.begin(), applied->stays.end());
   for (std::string& group : applied->stays) outcome.problems.push_back({.what = std::move(group), .warning = true});
   loaded_ = std::move(loaded.policies);
   policies_ = slices_ != nullptr ? Slices::placed(loaded_) : loaded_;
@@ -224,10 +278,29 @@ Result<std::vector<policy::Change>> Keeper::difference(const policy::Policies& w
   return std::vector<policy::Change>(plan.changes().begin(), plan.changes().end());
 }
 
-Result<std::vector<policy::Change>> Keeper::put_right() {
-  const policy::Policies wanted = in_force(loaded_, When::now);
-  if (CGX_TRY(difference(wanted)).empty()) return std::vector<policy::Change>{};
-  return CGX_TRY(carry_out(wanted)).changes;
+Result<Keeper::Repairs> Keeper::put_right(Contested::Time now) {
+  Repairs repairs;
+  look_at_adopted();
+  policy::Policies wanted = in_force(loaded_, When::now);
+  const std::vector<policy::Change> changes = CGX_TRY(difference(wanted));
+  // What has come and needs no limit is set as well.
+  if (changes.empty()) settle_adopted({});
+  if (changes.empty()) return repairs;
+  const auto is_set = [this](const policy::Change& change) {
+    const auto adopted = adopted_.find(change.group);
+    return adopted == adopted_.end() || adopted->second.set;
+  };
+  for (const policy::Change& change : changes)
+    if (adopted_.contains(change.group) && is_set(change) && contested_.put_back(change.group, change.key, now))
+      repairs.left.push_back(change);
+  if (!repairs.left.empty()) wanted = in_force(loaded_, When::now);
+  policy::Applied applied = CGX_TRY(carry_out(wanted));
+  for (policy::Change& change : applied.changes)
+    (is_set(change) ? repairs.changes : repairs.adopted).push_back(std::move(change));
+  settle_adopted(applied.unset);
+  for (std::string& text : applied.stays)
+    if (told_.insert(text).second) repairs.stays.push_back(std::move(text));
+  return repairs;
 }
 
 void Keeper::override_limit(const std::string& group, const Limit& limit) {

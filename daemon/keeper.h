@@ -9,9 +9,11 @@
 #include <string>
 #include <vector>
 
+#include "cgx/policy/adopted.h"
 #include "cgx/policy/apply.h"
 #include "cgx/policy/yaml.h"
 
+#include "daemon/contested.h"
 #include "daemon/settings.h"
 #include "daemon/slices.h"
 #include "daemon/state_dir.h"
@@ -45,8 +47,20 @@ class Keeper {
   // What request() would change.
   [[nodiscard]] Result<std::vector<policy::Change>> plan(const std::string& yaml) const;
 
-  // Compares the groups with what is in force and makes good what differs; answers the differences.
-  [[nodiscard]] Result<std::vector<policy::Change>> put_right();
+  struct Repairs {
+    std::vector<policy::Change> changes;  // what others had changed
+    std::vector<policy::Change> adopted;  // of adopted groups that came since the last look
+    std::vector<policy::Change> left;     // owners of adopted groups want it so (`from`): not changed from now on
+    std::vector<std::string> stays;       // as Applied::stays, each once until the next load
+  };
+  // Compares the groups with what is in force and makes good what differs.
+  [[nodiscard]] Result<Repairs> put_right(Contested::Time now = std::chrono::steady_clock::now());
+
+  // The adopted groups. Whether one of them came, or is another one, since the last load or put_right().
+  [[nodiscard]] const std::set<std::string>& adopted() const { return adopted_names_; }
+  [[nodiscard]] bool adopted_came() const;
+  // The limits of the group that are left as its owner has them.
+  [[nodiscard]] std::vector<std::string> left_to_owner(const policy::GroupPolicy& group) const;
 
   // A limit that somebody asked cgxd to set: it stands over the policy's until the next reload.
   void override_limit(const std::string& group, const Limit& limit);
@@ -75,6 +89,8 @@ class Keeper {
   [[nodiscard]] std::vector<policy::Source> sources(const policy::Policies& policies) const;
   [[nodiscard]] bool keep_actual(policy::GroupPolicy& group, bool (*which)(const Limit&)) const;
   void forget_changes(const policy::Policies& next);
+  void look_at_adopted();
+  void settle_adopted(const std::vector<std::string>& unset);
   [[nodiscard]] Result<std::vector<policy::Change>> difference(const policy::Policies& wanted) const;
   [[nodiscard]] Result<policy::Applied> carry_out(const policy::Policies& policies);
   [[nodiscard]] policy::ApplyOptions options() const;
@@ -90,6 +106,14 @@ class Keeper {
   std::vector<std::string> former_sources_;  // of the last run; what they named and nobody names now goes
   std::map<std::string, std::vector<Limit>> overrides_;
   std::set<std::string> changed_;  // by actions
+  struct Adopted {
+    std::vector<policy::AdoptedIn> places;  // none: it is not there
+    bool set = false;                       // its limits are
+  };
+  std::map<std::string, Adopted> adopted_;
+  std::set<std::string> adopted_names_;
+  Contested contested_;
+  std::set<std::string> told_;  // of what stays
   std::vector<std::string> problems_;
   std::multimap<std::string, std::string> warnings_;
   std::chrono::system_clock::time_point last_reload_;

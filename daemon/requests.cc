@@ -79,17 +79,21 @@ Result<std::string> Daemon::named(const std::string& name) const {
 Result<Answers> Daemon::get_group(const std::string& name) {
   const std::string group = CGX_TRY(named(name));
   const Cgroup cgroup(hierarchies_, group);
-  CGX_CHECK(cgroup.require());
-  Answers answers{{"Name", std::string(shown(group))}, {"Managed", is_managed(group)}};
   const auto world = shared_.get();
   const auto managed = std::ranges::find(world->groups, group, &ManagedGroup::name);
+  const bool waits = managed != world->groups.end() && managed->waits;
+  if (!waits) CGX_CHECK(cgroup.require());
+  Answers answers{{"Name", std::string(shown(group))}, {"Managed", is_managed(group)}};
   if (managed != world->groups.end()) {
     answers.emplace_back("Description", managed->description);
     answers.emplace_back("Source", managed->source);
     answers.emplace_back("Unit", managed->unit);
     answers.emplace_back("Oom", managed->oom);
     answers.emplace_back("Warnings", managed->warnings);
+    answers.emplace_back("Left", managed->left);
+    answers.emplace_back("Waits", waits);
   }
+  if (waits) return answers;
   if (memory_)
     for (const MemoryThread::Watched& watched : memory_->watched())
       if (watched.group == group) {
@@ -250,6 +254,14 @@ Answers Daemon::status() {
   std::vector<std::string> warnings;
   for (const auto& [group, text] : keeper_.warnings()) warnings.push_back(text);
   answers.emplace_back("Warnings", std::move(warnings));
+  std::vector<std::string> waiting;
+  std::vector<std::string> left;
+  for (const ManagedGroup& group : world->groups) {
+    if (group.waits) waiting.push_back(group.name);
+    for (const std::string& key : group.left) left.push_back(fmt::format("{} {}", group.name, key));
+  }
+  answers.emplace_back("Waiting", std::move(waiting));
+  answers.emplace_back("Left", std::move(left));
   return answers;
 }
 

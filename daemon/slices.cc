@@ -73,6 +73,12 @@ Result<> Slices::compare(const policy::GroupPolicy& group, std::vector<Change>& 
                                  .knob = "owner",
                                  .value = group.owner_text,
                                  .hint = "run cgxd with --manager cgroupfs"});
+  if (group.adopt)
+    return std::unexpected(Error{.code = ENOTSUP,
+                                 .what = "is not supported where systemd makes the groups",
+                                 .group = group.name,
+                                 .knob = "adopt",
+                                 .hint = "run cgxd with --manager cgroupfs"});
   const Slice slice = CGX_TRY(slice_of(group.name));
   const Cgroup cgroup(*hierarchies_, slice.group);
   if (cgroup.present().empty() || !is_marked_slice(*hierarchies_, slice.group)) {

@@ -20,6 +20,8 @@ struct ManagedGroup {
   std::string unit;         // systemd's, where it manages the group
   std::string oom;          // "kernel", "pause", "group"
   std::vector<std::string> warnings;  // what best_effort left out
+  bool waits = false;                 // adopted, and its owner has not made it
+  std::vector<std::string> left;      // limits that the owner of an adopted group keeps
 };
 
 struct World {

@@ -138,7 +138,7 @@ void Collector::list_groups(const World& world) {
     kept.emplace(name, std::move(group));
   };
   for (const ManagedGroup& g : world.groups)
-    if (in_scope(options_.scope, g.name, true)) add(g.name, g.unit);
+    if (!g.waits && in_scope(options_.scope, g.name, true)) add(g.name, g.unit);
   for (const std::string& name : world.seen)
     if (in_scope(options_.scope, name, false)) add(name, {});
   const auto now = std::chrono::steady_clock::now();

@@ -35,6 +35,7 @@ constexpr OwnRow own_rows[] = {
     {"cgxd_config_last_reload_successful", "gauge", "1 where the policies in force are those of the files."},
     {"cgxd_config_last_reload_success_timestamp_seconds", "gauge", "When policies were last loaded without a mistake."},
     {"cgxd_drift_repairs_total", "counter", "Limits that somebody else had changed and that were set again."},
+    {"cgxd_left_limits", "gauge", "Limits of adopted groups that their owners have put back, and that are left so."},
     {"cgxd_rule_events_total", "counter", "Processes that started, executed or changed user, seen by rules."},
     {"cgxd_rule_moves_total", "counter", "Processes that rules put into groups.", "result"},
     {"cgxd_rule_events_lost_total", "counter", "Events of processes that the kernel had no room for."},
@@ -105,6 +106,7 @@ OwnMetrics::OwnMetrics() : registry_(std::make_shared<prometheus::Registry>()) {
   rule_lost_ = counter(r, "cgxd_rule_events_lost_total");
   rescans_ = counter(r, "cgxd_rule_rescans_total");
   drift_ = counter(r, "cgxd_drift_repairs_total");
+  left_ = gauge(r, "cgxd_left_limits");
   scrapes_ = counter(r, "cgxd_scrapes_total");
   errors_ = counter(r, "cgxd_scrape_errors_total");
   took_ = gauge(r, "cgxd_scrape_duration_seconds");
@@ -163,7 +165,12 @@ void OwnMetrics::drifted(std::size_t changes) { drift_->Increment(static_cast<do
 
 void OwnMetrics::world(const World& w) {
   std::size_t warnings = 0;
-  for (const ManagedGroup& g : w.groups) warnings += g.warnings.size();
+  std::size_t left = 0;
+  for (const ManagedGroup& g : w.groups) {
+    warnings += g.warnings.size();
+    left += g.left.size();
+  }
+  left_->Set(static_cast<double>(left));
   managed_->Set(static_cast<double>(w.groups.size()));
   warnings_->Set(static_cast<double>(warnings));
   problems_->Set(static_cast<double>(w.problems.size()));

@@ -74,7 +74,7 @@ class OwnMetrics {
   std::map<std::string, Last> last_events_;
   prometheus::Histogram* reaction_;
   prometheus::Counter *silent_, *lost_, *reload_ok_, *reload_failed_, *errors_, *scrapes_;
-  prometheus::Gauge *reload_successful_, *reload_time_, *watched_, *managed_, *warnings_, *problems_;
+  prometheus::Gauge *reload_successful_, *reload_time_, *watched_, *managed_, *warnings_, *problems_, *left_;
   prometheus::Gauge *scraped_, *dropped_, *kept_, *took_;
   prometheus::Counter *rule_events_, *moved_, *not_moved_, *rule_lost_, *rescans_, *drift_;
   std::mutex rules_mutex_;

@@ -283,6 +283,37 @@ TEST_CASE("kernel tree watch: groups below come and go, and one that took anothe
   CHECK(tree->groups().empty());
 }
 
+TEST_CASE("kernel tree watch: a group that is awaited is told of as it and those above it are made") {
+  if (geteuid() != 0) CGX_SKIP("needs root");
+  const TestGroup g;
+  const std::string inner = g.name() + "/a/b";
+  const auto told = [&](TreeWatch& tree, const std::string& group) {
+    const auto events = tree.read();
+    REQUIRE(events.has_value());
+    return std::ranges::count_if(
+        *events, [&](const TreeEvent& e) { return e.group == group && e.change == Change::appeared && e.first; });
+  };
+  auto tree = TreeWatch::open(g.hierarchies());
+  REQUIRE(tree.has_value());
+  g.remove();
+  REQUIRE(tree->await(inner));
+  CHECK(tree->groups().empty());
+  g.make(g.name());
+  CHECK(told(*tree, g.name()) > 0);
+  REQUIRE(tree->await(inner));
+  g.make(g.name() + "/ab");
+  CHECK(told(*tree, g.name() + "/ab") == 0);
+  g.make(g.name() + "/a");
+  CHECK(told(*tree, g.name() + "/a") > 0);
+  REQUIRE(tree->await(inner));
+  for (int round = 0; round < 2; ++round) {
+    g.make(inner);
+    const Cgroup made(g.hierarchies(), inner);
+    CHECK(told(*tree, inner) == static_cast<std::ptrdiff_t>(made.present().size()));
+    REQUIRE(remove_group(made, Below::keep));
+  }
+}
+
 TEST_CASE("kernel tree watch: what an overflow of the queue lost is found again") {
   if (geteuid() != 0) CGX_SKIP("needs root");
   const TestGroup g;

@@ -133,6 +133,33 @@ Result<> TreeWatch::add(const std::string& group, Depth depth) {
   return {};
 }
 
+Result<> TreeWatch::await(const std::string& group) {
+  awaited_.insert(group);
+  for (const Hierarchy& h : hierarchies_->all())
+    for (std::string_view above = parent_of(group);; above = parent_of(above)) {
+      const auto dir = sys::open_beneath(CGX_TRY(h.root()), above, O_PATH | O_DIRECTORY);
+      if (!dir && dir.error().code != ENOENT) return located(Result<>(std::unexpected(dir.error())), shown(above));
+      if (dir) {
+        const std::string path = fmt::format("/proc/self/fd/{}", dir->get());
+        const int wd = CGX_TRY(add_inotify(std::string(above), path, IN_CREATE | IN_DELETE | IN_ONLYDIR));
+        directories_.try_emplace(wd, Directory{&h, std::string(above)});
+      }
+      if (above.empty()) break;
+    }
+  return {};
+}
+
+// The name of the event is part of the awaited one, which stays.
+void TreeWatch::note_made(const std::string& group, std::vector<TreeEvent>& events) const {
+  auto at = awaited_.find(group);
+  if (at == awaited_.end()) {
+    at = awaited_.lower_bound(group + '/');
+    if (at == awaited_.end() || !at->starts_with(group + '/')) return;
+  }
+  events.push_back(
+      {std::chrono::system_clock::now(), std::string_view(*at).substr(0, group.size()), Change::appeared, true});
+}
+
 std::vector<std::string> TreeWatch::groups() const {
   std::vector<std::string> names;
   names.reserve(groups_.size());
@@ -187,6 +214,7 @@ Result<> TreeWatch::look_again(std::vector<TreeEvent>& events) {
     for (const std::string& child : *children)
       CGX_CHECK(enter(*p.hierarchy, child_of(p.group, child), Depth::below, &events));
   }
+  for (const std::string& name : awaited_) note_made(name, events);
   for (auto& [name, group] : groups_) group.written = group.enabled = true;
   return {};
 }
@@ -226,6 +254,8 @@ Result<std::vector<TreeEvent>> TreeWatch::read() {
       const auto known = groups_.find(group);
       if ((e.mask & IN_CREATE) != 0 && (directory.below || known != groups_.end())) {
         CGX_CHECK(enter(h, group, directory.below ? Depth::below : known->second.depth, &events));
+      } else if ((e.mask & IN_CREATE) != 0) {
+        note_made(group, events);
       } else if ((e.mask & IN_DELETE) != 0 && known != groups_.end() && known->second.inodes[h.index()] != 0 &&
                  inode(h, group) != known->second.inodes[h.index()]) {
         // An event of an earlier group of that name finds the present one in its place.

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -42,6 +43,9 @@ class TreeWatch {
   // is known by inode, so that a later group of that name is another one. Takes some 10 us a group and hierarchy.
   // ENOSPC: fs.inotify.max_user_watches is reached.
   [[nodiscard]] Result<> add(const std::string& group, Depth depth);
+  // Tells when `group`, or one of those above it, is made in any hierarchy, by `appeared`; not when that goes. Who is
+  // told of one above calls it again: what is below that one is told of only then.
+  [[nodiscard]] Result<> await(const std::string& group);
   // Those being watched, with those below where asked for.
   [[nodiscard]] std::vector<std::string> groups() const;
 
@@ -72,6 +76,7 @@ class TreeWatch {
   Result<int> add_inotify(const std::string& group, const std::string& path, std::uint32_t mask);
   Result<> watch_above(const Hierarchy& h, const std::string& group);
   Result<bool> enter(const Hierarchy& h, const std::string& group, Depth depth, std::vector<TreeEvent>* events);
+  void note_made(const std::string& group, std::vector<TreeEvent>& events) const;
   void note_write(const Directory& directory, std::string_view file);
   Result<> look_again(std::vector<TreeEvent>& events);
   void leave(const Hierarchy& h, Groups::iterator group, std::vector<TreeEvent>& events);
@@ -81,6 +86,7 @@ class TreeWatch {
   sys::Fd inotify_;
   std::unordered_map<int, Directory> directories_;  // by watch descriptor
   Groups groups_;
+  std::set<std::string, std::less<>> awaited_;
   std::vector<Groups::node_type> left_;  // keeps the names that the last read() told of
 };
 
