@@ -4,11 +4,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <set>
 #include <tuple>
 #include <unordered_map>
-#include <unordered_set>
 
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -174,18 +175,41 @@ class Loader {
       loaded_.problems.push_back({g.place, g.path, below_adopted(g.name, above), std::string(adopt_too), false});
   }
 
-  // A rule makes the group that it puts processes into.
+  // A rule makes the group that it puts processes into. What a template becomes is known only then: what it may become
+  // counts.
   void placed(const Rule& r) {
-    std::string_view name = r.target;
-    if (const std::size_t letter = name.find('%'); letter != std::string_view::npos)
-      name = name.substr(0, name.rfind('/', letter) == std::string_view::npos ? 0 : name.rfind('/', letter));
-    const std::string group = parse_group_name(name).value_or("");
-    if (const std::string_view found = adopted(group); !found.empty())
+    std::vector<std::string> target;
+    for (const std::string_view part : sys::split(r.target, '/'))
+      if (!part.empty()) target.push_back(part_pattern(part));
+    for (const std::string_view name : adopted_) {
+      const auto parts = sys::split(name, '/');
+      const auto fits = [](const std::string& pattern, std::string_view part) {
+        return fnmatch(pattern.c_str(), std::string(part).c_str(), 0) == 0;
+      };
+      if (parts.size() > target.size() ||
+          !std::equal(parts.begin(), parts.end(), target.begin(), [&](auto a, auto& b) { return fits(b, a); }))
+        continue;
       loaded_.problems.push_back({r.place,
                                   "rules",
-                                  fmt::format("{} is adopted: which processes are in it is its owner's to say", found),
+                                  fmt::format("{} is adopted: which processes are in it is its owner's to say", name),
                                   {},
                                   false});
+      return;
+    }
+  }
+
+  // `%u` may be any name, and `%%` is a percent sign; all else stands for itself.
+  static std::string part_pattern(std::string_view part) {
+    std::string pattern;
+    for (std::size_t i = 0; i < part.size(); ++i) {
+      const bool letter = part[i] == '%' && i + 1 < part.size();
+      if (letter) ++i;
+      if (letter && part[i] != '%')
+        pattern += '*';
+      else
+        pattern += {'\\', part[i]};
+    }
+    return pattern;
   }
 
   // A limit that is to grow has to have room to.
@@ -217,7 +241,7 @@ class Loader {
   Loaded loaded_;
   bool unread_ = false;  // a file that there is
   std::unordered_map<std::string, Place> seen_;
-  std::unordered_set<std::string_view> adopted_;  // names of groups of `loaded_`
+  std::set<std::string_view> adopted_;  // names of groups of `loaded_`
 };
 
 }  // namespace
