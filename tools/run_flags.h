@@ -53,6 +53,9 @@ inline constexpr std::array run_options = joined(std::array{
     Option{"tmpfs", 0, "DST[:OPTIONS]", "an empty file system in memory as DST", true},
     Option{"read-only", 0, "", "it cannot write to its root file system"},
     Option{"network", 0, "MODE", "none (if not given): a loopback interface alone; host: the host's; container:NAME: that one's", false, "net"},
+    Option{"pid", 0, "MODE", "private (if not given): it sees its own processes alone; host: the host's; container:NAME: that one's"},
+    Option{"ipc", 0, "MODE", "private (if not given): shared memory of its own; host: the host's, and its /dev/shm; none: no /dev/shm"},
+    Option{"uts", 0, "MODE", "private (if not given): a host name of its own; host: the host's; container:NAME: that one's"},
     Option{"cgroup-parent", 0, "NAME", "its group is below this one (cgx if not given; machine.slice where systemd makes groups)"},
     Option{"cgroupns", 0, "MODE", "private (if not given): groups are named from its own on; host: it sees the host's names"},
     Option{"ip", 0, "ADDRESS", "not supported yet"},
@@ -84,6 +87,8 @@ inline constexpr std::array run_options = joined(std::array{
     Option{"stop-signal", 0, "SIG", "what stop sends (the image's, or TERM, if not given)"},
     Option{"stop-timeout", 0, "SECONDS", "how long stop waits before it kills (10 if not given)"},
     Option{"pull", 0, "missing|always|never", "images of this host are never pulled"},
+    Option{"log-driver", 0, "json-file|local|none", "none: no log is kept"},
+    Option{"log-opt", 0, "NAME=VALUE", "max-size=SIZE and max-file=N: the log, in two files, has N times SIZE at most (20M if not given)", true},
     Option{"platform", 0, "PLATFORM", "that of the host alone, as linux/amd64"},
     Option{"expose", 0, "PORT", "without effect: no port is published", true},
     Option{"no-healthcheck", 0, "", "without effect: nothing watches over health"},
@@ -101,7 +106,6 @@ inline constexpr std::array refused_run_flags{
     RefusedFlag{"isolation", "is not supported: it is of Windows", "leave it out"},
     RefusedFlag{"kernel-memory", "is not supported: kernels since 5.16 refuse it", "--mem counts the memory of the kernel too"},
     RefusedFlag{"cpu-rt-period cpu-rt-runtime", "is not supported: cgx has one flag for both", "--cpu-rt RUNTIME/PERIOD in microseconds"},
-    RefusedFlag{"ipc log-driver log-opt pid uts", "is not supported yet", "cgx run --help lists the flags"},
 };
 // clang-format on
 

@@ -19,8 +19,8 @@
 #include "cgx/container/rootfs.h"
 
 #include "devices.h"
-#include "record.h"
 #include "rootless.h"
+#include "shared.h"
 
 namespace cgx::launcher {
 namespace {
@@ -28,14 +28,6 @@ namespace {
 std::unexpected<Error> refused(std::string_view flag, std::string value, int code, std::string what) {
   Error e{.code = code, .what = std::move(what), .knob = std::string(flag), .value = std::move(value)};
   return std::unexpected(std::move(e));
-}
-
-Result<> check_network(const std::string& network) {
-  if (!network.starts_with("container:")) return {};
-  const auto other = find(network.substr(10));
-  if (!other) return located(Result<>(std::unexpected(other.error())), "", "--network", network);
-  if (CGX_TRY(container::init_lives(other->state))) return {};
-  return refused("--network", network, ESRCH, "is of a container that does not run");
 }
 
 Result<> check_sources(const RunOptions& o) {
@@ -108,7 +100,7 @@ Result<> check_workdir(int root, const std::string& workdir) {
 }  // namespace
 
 Result<ImageUser> check_request(const RunOptions& options, const Image& image) {
-  CGX_CHECK(check_network(options.network));
+  CGX_CHECK(check_shared(options));
   CGX_CHECK(check_sources(options));
   CGX_CHECK(check_tmpfs(options));
   CGX_CHECK(check_rlimits(options));

@@ -136,7 +136,7 @@ class ConfigWriter {
     json_.open_object().key("ociVersion").string("1.3.0");
     CGX_CHECK(process());
     json_.key("root").open_object().key("path").string(p_.root).key("readonly").boolean(o_.readonly).close_object();
-    json_.key("hostname").string(o_.hostname.empty() ? p_.id.substr(0, 64) : o_.hostname);
+    if (o_.uts == "private") json_.key("hostname").string(p_.host);
     if (!o_.domainname.empty()) json_.key("domainname").string(o_.domainname);
     CGX_CHECK(mounts());
     CGX_CHECK(linux_part());
@@ -224,7 +224,7 @@ class ConfigWriter {
 
   [[nodiscard]] std::vector<std::string> environment() const {
     std::vector<std::string> usual{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                                   "HOSTNAME=" + (o_.hostname.empty() ? p_.id : o_.hostname)};
+                                   "HOSTNAME=" + p_.host};
     if (o_.terminal) usual.emplace_back("TERM=xterm");
     // No HOME: whoever executes a program looks it up for its user, which need not be this one.
     return merged(merged(usual, p_.image->env), o_.env);
@@ -245,10 +245,13 @@ class ConfigWriter {
         p_.nested && p_.maps.gids.empty()
             ? Words{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"}
             : Words{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"});
-    add("/dev/shm",
-        "tmpfs",
-        "shm",
-        Words{"nosuid", "noexec", "nodev", "mode=1777", fmt::format("size={}", o_.shm_size)});
+    if (o_.ipc == "host")
+      add("/dev/shm", "bind", "/dev/shm", Words{"rbind", "nosuid", "noexec", "nodev", "rprivate"});
+    else if (o_.ipc != "none")
+      add("/dev/shm",
+          "tmpfs",
+          "shm",
+          Words{"nosuid", "noexec", "nodev", "mode=1777", fmt::format("size={}", o_.shm_size)});
     add("/dev/mqueue", "mqueue", "mqueue", Words{"nosuid", "noexec", "nodev"});
     // The sysfs of the host's network cannot be mounted anew by a user namespace.
     if (o_.network == "host" && (p_.nested || !p_.maps.uids.empty()))
@@ -295,13 +298,13 @@ class ConfigWriter {
       put_maps("gidMappings", p_.maps.gids);
     }
     json_.key("namespaces").open_array();
-    for (const std::string_view type : {"pid", "ipc", "uts", "mount", "cgroup"})
-      if (type != "cgroup" || o_.cgroupns == "private") json_.open_object().key("type").string(type).close_object();
-    if (!p_.maps.uids.empty()) json_.open_object().key("type").string("user").close_object();
-    if (!p_.network_path.empty())
-      json_.open_object().key("type").string("network").key("path").string(p_.network_path).close_object();
-    else if (o_.network == "none")
-      json_.open_object().key("type").string("network").close_object();
+    put_namespace("pid", o_.pid == "private");
+    put_namespace("ipc", o_.ipc != "host");
+    put_namespace("uts", o_.uts == "private");
+    put_namespace("mount", true);
+    put_namespace("cgroup", o_.cgroupns == "private");
+    put_namespace("user", !p_.maps.uids.empty());
+    put_namespace("network", o_.network == "none");
     json_.close_array();
     CGX_CHECK(devices());
     if (!p_.group.empty()) json_.key("cgroupsPath").string(p_.group);
@@ -313,6 +316,15 @@ class ConfigWriter {
     }
     json_.close_object();
     return {};
+  }
+
+  // Neither its own nor another container's: the host's.
+  void put_namespace(std::string_view type, bool own) {
+    const auto shared = p_.shared.paths.find(std::string(type));
+    if (!own && shared == p_.shared.paths.end()) return;
+    json_.open_object().key("type").string(type);
+    if (!own) json_.key("path").string(shared->second);
+    json_.close_object();
   }
 
   void put_maps(std::string_view key, const std::vector<container::IdMapping>& maps) {

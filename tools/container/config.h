@@ -8,6 +8,7 @@
 #include "image.h"
 #include "options.h"
 #include "root.h"
+#include "shared.h"
 
 namespace cgx::launcher {
 
@@ -17,7 +18,8 @@ struct ConfigParts {
   ImageUser user;
   std::string id, root, data;           // root: what hooks are told; data: where hosts and hostname are
   std::string group;                    // linux.cgroupsPath
-  std::string network_path;             // of a network namespace to join
+  Shared shared;                        // namespaces of other containers
+  std::string host;                     // its host name
   std::string init;                     // the program of --init on this host; empty: none
   container::IdMaps maps;               // of a user namespace; empty: none
   std::vector<std::string> host_files;  // of /etc: hosts, hostname, resolv.conf

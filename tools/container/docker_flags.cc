@@ -18,6 +18,8 @@
 namespace cgx::launcher {
 namespace {
 
+constexpr std::uint64_t most_log_bytes = 1ULL << 40U;
+
 std::unexpected<Error> bad_flag(std::string_view flag,
                                 std::string_view value,
                                 std::string what,
@@ -209,6 +211,59 @@ Result<> take_cidfile(RunOptions& o, std::string_view flag, const std::string& t
   return {};
 }
 
+// Docker's own words; private is podman's for what is so without the flag.
+Result<> take_shared(RunOptions& o, std::string_view flag, const std::string& text) {
+  static constexpr std::string_view other = "container:";
+  std::string& mode = flag == "pid" ? o.pid : o.uts;
+  if (text != "private" && text != "host" && (!text.starts_with(other) || text.size() == other.size()))
+    return bad_flag(flag, text, "is not private, host or container:NAME");
+  mode = text;
+  return {};
+}
+
+Result<> take_ipc(RunOptions& o, std::string_view flag, const std::string& text) {
+  if (text.starts_with("container:"))
+    return unsupported(flag,
+                       text,
+                       "is not supported: the /dev/shm of a container is in its mounts, which others cannot have",
+                       "--ipc host for both, or -v DIR:/dev/shm");
+  if (text != "private" && text != "shareable" && text != "host" && text != "none")
+    return bad_flag(flag, text, "is not private, host or none");
+  o.ipc = text == "shareable" ? "private" : text;
+  return {};
+}
+
+// The log has the same form whatever it is called.
+Result<> take_log_driver(RunOptions& o, std::string_view flag, const std::string& text) {
+  if (text != "json-file" && text != "local" && text != "none")
+    return unsupported(flag,
+                       text,
+                       "is not supported: the log is in two files, which cgx container logs reads",
+                       "--log-driver json-file or none; cgx container logs -f NAME | PROGRAM hands it on");
+  o.log_size = text == "none" ? 0 : RunOptions().log_size;
+  return {};
+}
+
+Result<> take_log_opt(RunOptions& o, std::string_view flag, const std::string& text) {
+  const std::size_t eq = text.find('=');
+  const std::string_view name = std::string_view(text).substr(0, eq);
+  const std::string_view value = eq == std::string::npos ? std::string_view() : std::string_view(text).substr(eq + 1);
+  if (name == "max-size") {
+    const auto size = sys::parse_size(value);
+    if (!size || *size == 0 || (*size > most_log_bytes && *size != sys::unlimited))
+      return bad_flag(flag, text, "has no size up to 1 TiB");
+    o.log_max_size = *size == sys::unlimited ? most_log_bytes : *size;
+  } else if (name == "max-file") {
+    const auto files = sys::parse_u64(value, 1, 1000);
+    if (!files) return bad_flag(flag, text, "has no number from 1 to 1000");
+    o.log_max_file = *files;
+  } else if (text != "mode=blocking") {
+    return unsupported(
+        flag, text, "is not supported: the log has max-size, max-file and mode=blocking", "leave it out");
+  }
+  return {};
+}
+
 struct FlagRow {
   std::string_view name;
   Result<> (*take)(RunOptions& into, std::string_view flag, const std::string& text);
@@ -225,11 +280,16 @@ constexpr std::array flag_rows{FlagRow{"add-host", take_add_host},
                                FlagRow{"domainname", take_domainname},
                                FlagRow{"expose", take_expose},
                                FlagRow{"group-add", take_group_add},
+                               FlagRow{"ipc", take_ipc},
                                FlagRow{"label-file", take_label_file},
+                               FlagRow{"log-driver", take_log_driver},
+                               FlagRow{"log-opt", take_log_opt},
                                FlagRow{"oom-score-adj", take_oom_score_adj},
+                               FlagRow{"pid", take_shared},
                                FlagRow{"platform", take_platform},
                                FlagRow{"privileged", take_privileged},
-                               FlagRow{"sig-proxy", take_sig_proxy}};
+                               FlagRow{"sig-proxy", take_sig_proxy},
+                               FlagRow{"uts", take_shared}};
 
 }  // namespace
 
@@ -242,6 +302,13 @@ Result<bool> take_docker_flag(RunOptions& into, std::string_view flag, const std
 
 Result<> finish_docker_flags(RunOptions& o) {
   if (o.attached && o.detach) return bad_flag("attach", "", "contradicts --detach");
+  for (const auto& [flag, text] : {std::pair("hostname", &o.hostname), {"domainname", &o.domainname}})
+    if (o.uts != "private" && !text->empty())
+      return bad_flag(flag, *text, fmt::format("and --uts {} contradict each other", o.uts));
+  if (o.log_max_file && !o.log_max_size) return bad_flag("log-opt", "max-file", "needs max-size");
+  // The same bound of all files together, in the two that the log has.
+  if (o.log_max_size && o.log_size != 0)
+    o.log_size = std::max<std::uint64_t>(*o.log_max_size * o.log_max_file.value_or(1) / 2, 1);
   if (!o.privileged) return {};
   // As Docker has it, but that --cap-drop and a profile that is named still count.
   o.cap_add.emplace_back("ALL");

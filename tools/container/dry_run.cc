@@ -75,7 +75,9 @@ class DryRun {
     parts_.nested = in_user_namespace() || geteuid() != 0;
     parts_.host_files = {"hosts", "hostname", "resolv.conf"};
     if (o_.init) parts_.init = CGX_TRY(sys::helper_path("cgx-init"));
-    if (o_.network.starts_with("container:")) parts_.network_path = "/" + o_.network;  // opened by nobody
+    Record unwritten;
+    parts_.shared = CGX_TRY(choose_shared(o_, CGX_TRY(run_root()), unwritten));
+    parts_.host = CGX_TRY(host_name_of(o_, parts_.id, parts_.shared));
     if (o_.userns == "auto") {
       if (parts_.nested)
         return fail(EPERM, "--userns auto is for root: without it a container is in a user namespace anyway");
@@ -123,14 +125,19 @@ class DryRun {
   }
 
   void namespaces() {
-    std::string names = "pid ipc uts mount";
+    std::string names;
+    if (o_.pid == "private") names += "pid ";
+    if (o_.ipc != "host") names += "ipc ";
+    if (o_.uts == "private") names += "uts ";
+    names += "mount";
     if (spec_.find(container::NamespaceType::cgroup) != nullptr) names += " cgroup";
     if (o_.network == "none") names += " network";
-    if (o_.network.starts_with("container:")) names += fmt::format(", the network of {}", o_.network.substr(10));
     if (o_.userns == "auto" || parts_.nested) names += " user";
+    for (const auto& [what, mode] : {std::pair("network", &o_.network), {"processes", &o_.pid}, {"host name", &o_.uts}})
+      if (mode->starts_with("container:")) names += fmt::format(", the {} of {}", what, mode->substr(10));
     add("namespaces: {}", names);
     if (o_.userns == "auto") add("ids: 0 to 65535 are a range of the host that no other container has");
-    add("hostname: {}", o_.hostname.empty() ? parts_.id : shown_word(o_.hostname));
+    add("hostname: {}", shown_word(parts_.host));
     for (const auto& [name, value] : spec_.linux_.sysctl) add("sysctl: {} = {}", shown_word(name), shown_word(value));
   }
 

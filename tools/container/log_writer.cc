@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "log_writer.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include <fcntl.h>
@@ -13,12 +14,12 @@
 namespace cgx::launcher {
 namespace {
 
-constexpr std::size_t most_log = 10U << 20U;
 constexpr std::size_t most_part = 16U << 10U;
 
 }  // namespace
 
 void LogWriter::add(Stream stream, std::string_view bytes) {
+  if (most_ == 0) return;
   std::string& rest = rest_.at(static_cast<std::size_t>(stream));
   while (!bytes.empty()) {
     const std::size_t end = bytes.find('\n');
@@ -60,21 +61,36 @@ void LogWriter::put(Stream stream, bool full, std::string_view text) {
 }
 
 void LogWriter::flush() {
-  if (pending_.empty()) return;
-  if (file_.valid() && size_ + pending_.size() > most_log && size_ > 0) {
-    (void)rename(path_.c_str(), (path_ + ".1").c_str());
-    file_.reset(-1);
+  for (std::string_view rest = pending_; !rest.empty();) {
+    std::size_t fits = rest.find('\n') + 1;  // at least one entry, of whatever size
+    if (file_.valid() && size_ > 0 && size_ + fits > most_) {
+      (void)rename(path_.c_str(), (path_ + ".1").c_str());
+      file_.reset(-1);
+    }
+    if (!file_.valid()) {
+      file_ = sys::Fd(open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+      struct stat st{};
+      size_ = file_.valid() && fstat(file_.get(), &st) == 0 ? static_cast<std::size_t>(st.st_size) : 0;
+      if (size_ > 0 && size_ + fits > most_) continue;  // of the last run
+    }
+    if (size_ < most_)
+      if (const std::size_t end = rest.substr(0, most_ - size_).rfind('\n'); end != std::string_view::npos)
+        fits = std::max(fits, end + 1);
+    write_entries(rest.substr(0, fits));
+    rest.remove_prefix(fits);
   }
-  if (!file_.valid()) {
-    file_ = sys::Fd(open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
-    struct stat st{};
-    size_ = file_.valid() && fstat(file_.get(), &st) == 0 ? static_cast<std::size_t>(st.st_size) : 0;
-  }
-  if (cut_) pending_.insert(0, 1, '\n');  // of a disk that was full within an entry
-  const ssize_t n = file_.valid() ? write(file_.get(), pending_.data(), pending_.size()) : -1;
-  cut_ = n >= 0 && static_cast<std::size_t>(n) < pending_.size();
-  if (n > 0) size_ += static_cast<std::size_t>(n);
   pending_.clear();
+}
+
+void LogWriter::write_entries(std::string_view entries) {
+  std::string with_end;
+  if (cut_) {  // of a disk that was full within an entry
+    with_end = '\n' + std::string(entries);
+    entries = with_end;
+  }
+  const ssize_t n = file_.valid() ? write(file_.get(), entries.data(), entries.size()) : -1;
+  cut_ = n >= 0 && static_cast<std::size_t>(n) < entries.size();
+  if (n > 0) size_ += static_cast<std::size_t>(n);
 }
 
 }  // namespace cgx::launcher

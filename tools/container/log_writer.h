@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -13,7 +14,8 @@ namespace cgx::launcher {
 class LogWriter {
  public:
   // Nothing is made before there is something to write.
-  explicit LogWriter(std::string path) : path_(std::move(path)) {}
+  // `most`: bytes of a file; 0: nothing is written.
+  LogWriter(std::string path, std::uint64_t most) : path_(std::move(path)), most_(most) {}
   enum class Stream : std::uint8_t { out, err };
   // Whole lines are written at once; the rest waits for its end, up to 16 KiB. A disk that is full costs the entries,
   // not the container.
@@ -23,8 +25,10 @@ class LogWriter {
  private:
   void put(Stream stream, bool full, std::string_view text);
   void flush();
+  void write_entries(std::string_view entries);
 
   std::string path_;
+  std::uint64_t most_;
   std::array<std::string, 2> rest_;
   std::string pending_;
   sys::Fd file_;

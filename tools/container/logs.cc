@@ -228,6 +228,11 @@ Result<int> follow_log(LogShow& show, LogWaiter& waiter, std::int64_t until) {
 Result<int> logs(const Call& call) {
   const WantedLog wanted = CGX_TRY(wanted_log(call));
   const Known known = CGX_TRY(find(call.words[0]));
+  if (known.record.log_size == 0) {
+    Error e{.code = ENOENT, .what = "has no log: it was started with --log-driver none", .group = known.record.id};
+    e.hint = "cgx container attach " + known.record.id + " shows what it writes from now on";
+    return std::unexpected(std::move(e));
+  }
   const std::string& data = known.record.data;
   sys::Fd dir(open(data.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!dir.valid() && errno == ENOENT && !known.monitored) return 0;  // nothing was written

@@ -122,7 +122,9 @@ Result<> Making::prepare() {
   CGX_CHECK(in_stage("record", make_record()));
   CGX_CHECK(in_stage("data", make_data()));
   CGX_CHECK(choose_maps());
-  CGX_CHECK(choose_network());
+  parts_.shared = CGX_TRY(choose_shared(plan_.options, plan_.run_root, record_));
+  CGX_CHECK(in_stage("record", write_record(*entry_, record_)));
+  parts_.host = CGX_TRY(host_name_of(plan_.options, plan_.id, parts_.shared));
   first_root_ = CGX_TRY(in_stage("layers", mount_root()));
   CGX_CHECK(in_stage("volumes", make_sources()));
   CGX_CHECK(in_stage("config", make_config()));
@@ -145,6 +147,7 @@ Result<> Making::make_record() {
   record_.interactive = o.interactive;
   record_.restart = o.restart;
   record_.restart_most = o.restart_most;
+  record_.log_size = o.log_size;
   record_.stop_signal = SIGTERM;
   if (!plan_.image.stop_signal.empty())
     if (const auto signal = tool::parse_signal(plan_.image.stop_signal)) record_.stop_signal = *signal;
@@ -188,36 +191,6 @@ Result<> Making::choose_maps() {
     (void)fcntl(ids_.get(), F_OFD_SETLK, &lock);
   }
   return fail(ENOSPC, "--userns auto: all ranges of ids are taken");
-}
-
-Result<> Making::choose_network() {
-  const std::string& network = plan_.options.network;
-  if (!network.starts_with("container:")) return {};
-  auto other = find(network.substr(10));
-  if (!other)
-    return std::unexpected(located(Result<>(std::unexpected(other.error())), "", "--network", network).error());
-  record_.network = fmt::format("container:{}", other->record.id);
-  record_.network_of = other->record.hex_id;
-  // Nothing can be opened by this path: each launch opens the namespace of the process that runs by then.
-  parts_.network_path = fmt::format("{}/{}/ns/net", plan_.run_root, other->record.id);
-  return write_record(*entry_, record_);
-}
-
-// Invalid: none is joined. The other container may have been started again, and its name may be another container's.
-Result<sys::Fd> Making::open_network() const {
-  if (record_.network_of.empty()) return sys::Fd();
-  const auto not_there = [&](std::string what) {
-    Error e{.code = ESRCH, .what = std::move(what), .knob = "--network", .value = record_.network};
-    return std::unexpected(std::move(e));
-  };
-  const auto other = find(record_.network.substr(10));
-  if (!other && other.error().code != ENOENT) return std::unexpected(other.error());
-  if (!other) return not_there("is of a container that was removed");
-  if (other->record.hex_id != record_.network_of)
-    return not_there("is now the name of another container than the one that was meant");
-  auto network = container::open_in_proc(other->state.pid, other->state.pid_start, "ns/net", O_RDONLY);
-  if (!network && network.error().code == ESRCH) return not_there("is of a container that does not run");
-  return network;
 }
 
 Result<sys::Fd> Making::mount_root() const {
@@ -271,15 +244,14 @@ Result<> Making::make_config() {
 // What a host tells its programs of itself, in /etc of the container.
 Result<> Making::make_host_files(int root) {
   const RunOptions& o = plan_.options;
-  const std::string host = o.hostname.empty() ? plan_.id.substr(0, 64) : o.hostname;
   const uid_t owner = parts_.maps.uids.empty() ? geteuid() : parts_.maps.uids[0].host_id;
   const gid_t group = parts_.maps.gids.empty() ? getegid() : parts_.maps.gids[0].host_id;
-  CGX_CHECK(write_new(parts_.data + "/hostname", host + "\n", owner, group));
+  CGX_CHECK(write_new(parts_.data + "/hostname", parts_.host + "\n", owner, group));
   const auto of_host = [&](const char* path) {
     auto text = o.network == "host" ? sys::read_path(path) : Result<std::string>(std::string());
     return text ? std::move(*text) : std::string();
   };
-  CGX_CHECK(write_new(parts_.data + "/hosts", hosts_text(o, host, of_host("/etc/hosts")), owner, group));
+  CGX_CHECK(write_new(parts_.data + "/hosts", hosts_text(o, parts_.host, of_host("/etc/hosts")), owner, group));
   CGX_CHECK(write_new(parts_.data + "/resolv.conf", resolv_text(o, of_host("/etc/resolv.conf")), owner, group));
   for (const char* name : {"hosts", "hostname", "resolv.conf"}) {
     const mode_t mask = umask(022);
@@ -304,10 +276,7 @@ Result<> Making::make_group() {
 
 Result<container::Launched> Making::launch(const std::function<void()>& streams) {
   container::LaunchRequest request;
-  const sys::Fd network = CGX_TRY(in_stage("network", open_network()));
-  if (network.valid())
-    for (container::Namespace& ns : spec_->linux_.namespaces)
-      if (container::namespace_flag(ns.type) == CLONE_NEWNET) ns.path = fmt::format("/proc/self/fd/{}", network.get());
+  const auto shared = CGX_TRY(in_stage("namespaces", open_shared(record_, *spec_)));
   request.spec = spec_.get();
   request.id = plan_.id;
   request.bundle = state_.bundle;

@@ -64,8 +64,6 @@ class Making {
   [[nodiscard]] Result<> make_data();
   [[nodiscard]] Result<> make_sources() const;
   [[nodiscard]] Result<> choose_maps();
-  [[nodiscard]] Result<> choose_network();
-  [[nodiscard]] Result<sys::Fd> open_network() const;
   [[nodiscard]] Result<> make_config();
   [[nodiscard]] Result<> make_host_files(int root);
   [[nodiscard]] Result<> make_group();

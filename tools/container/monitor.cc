@@ -85,7 +85,7 @@ class Monitor {
   // The program gets the ends of pipes as its standard streams by this process' own, which a child has.
   Result<> launch() {
     const Record& record = making_.record();
-    log_.emplace(record.data + "/log");
+    log_.emplace(record.data + "/log", record.log_size);
     in_.reset(-1);
     out_.reset(-1);
     err_.reset(-1);
@@ -285,6 +285,8 @@ class Monitor {
     siginfo_t info{};
     if (waitid(P_PIDFD, static_cast<id_t>(init_->pidfd.get()), &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0)
       return;
+    // In a pid namespace that is not its own, others of it go on.
+    if (making_.record().pid != "private") making_.kill_all();
     terminal_kept_.reset(-1);
     for (auto [fd, stream] : {std::pair(&out_, LogWriter::Stream::out),
                               std::pair(&err_, LogWriter::Stream::err),

@@ -51,6 +51,10 @@ struct RunOptions {
   std::vector<std::string> env;  // NAME=VALUE
   std::optional<std::string> entrypoint;
   std::string workdir, user, hostname, network = "none", userns = "host", cgroupns = "private";
+  std::string pid = "private", uts = "private";  // private, host, container:NAME
+  std::string ipc = "private";                   // private, host, none
+  std::uint64_t log_size = 10U << 20U;           // of each of the two files; 0: no log
+  std::optional<std::uint64_t> log_max_size, log_max_file;
   std::vector<Bind> binds;
   std::vector<TmpfsMount> tmpfs;
   std::vector<DevicePath> devices;

@@ -77,12 +77,21 @@ std::string record_text(const Record& r) {
       .string(r.network)
       .key("networkOf")
       .string(r.network_of)
+      .key("pidMode")
+      .string(r.pid)
+      .key("pidOf")
+      .string(r.pid_of)
+      .key("utsMode")
+      .string(r.uts)
+      .key("utsOf")
+      .string(r.uts_of)
       .key("remove")
       .boolean(r.remove)
       .key("terminal")
       .boolean(r.terminal);
   json.key("interactive").boolean(r.interactive).key("restart").string(restart_word(r.restart));
   json.key("restartMost").number(r.restart_most).key("restarts").number(r.restarts);
+  json.key("logSize").number(r.log_size);
   json.key("stopSignal").integer(r.stop_signal).key("stopTimeout").number(r.stop_timeout);
   write_pairs(json, "labels", r.labels);
   write_pairs(json, "limits", r.limits);
@@ -105,6 +114,11 @@ Result<Record> parse_record(std::string_view text) {
   CGX_CHECK(fill(r.hex_id, top["hexId"]));
   CGX_CHECK(fill(r.network, top["network"]));
   CGX_CHECK(fill(r.network_of, top["networkOf"]));
+  CGX_CHECK(fill(r.pid, top["pidMode"]));
+  CGX_CHECK(fill(r.pid_of, top["pidOf"]));
+  CGX_CHECK(fill(r.uts, top["utsMode"]));
+  CGX_CHECK(fill(r.uts_of, top["utsOf"]));
+  CGX_CHECK(fill(r.log_size, top["logSize"]));
   CGX_CHECK(fill(r.remove, top["remove"]));
   CGX_CHECK(fill(r.terminal, top["terminal"]));
   CGX_CHECK(fill(r.interactive, top["interactive"]));

@@ -35,12 +35,17 @@ struct Record {
   std::string hex_id;                // 64 digits, of this container alone: a name is given again
   std::string network;               // none, host, container:NAME
   std::string network_of;            // hex_id of that container
-  bool remove = false;               // --rm
+  std::string pid = "private";       // private, host, container:NAME
+  std::string pid_of;                // as network_of
+  std::string uts = "private";       // as pid
+  std::string uts_of;
+  bool remove = false;  // --rm
   bool terminal = false;
   bool interactive = false;
   Restart restart = Restart::no;
-  std::uint64_t restart_most = 0;  // of on-failure; 0: no bound
-  std::uint64_t restarts = 0;      // so far
+  std::uint64_t restart_most = 0;       // of on-failure; 0: no bound
+  std::uint64_t restarts = 0;           // so far
+  std::uint64_t log_size = 10U << 20U;  // of each of its two files; 0: it has no log
   int stop_signal = 15;
   std::uint64_t stop_timeout = 10;  // seconds
   Pairs labels;
