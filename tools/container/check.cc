@@ -17,6 +17,7 @@
 
 #include "cgx/container/root_dir.h"
 #include "cgx/container/rootfs.h"
+#include "cgx/sys/text.h"
 
 #include "devices.h"
 #include "rootless.h"
@@ -73,8 +74,18 @@ bool may_raise_limits() {
 }
 
 Result<> check_rlimits(const RunOptions& o) {
-  if (o.rlimits.empty() || may_raise_limits()) return {};
+  const bool may_raise = o.rlimits.empty() || may_raise_limits();
   for (const container::Rlimit& wanted : o.rlimits) {
+    // Nobody has more descriptors than that.
+    const auto most =
+        wanted.resource == RLIMIT_NOFILE ? sys::read_path("/proc/sys/fs/nr_open") : Result<std::string>(std::string());
+    const auto number = most ? sys::parse_u64(sys::trim(*most)) : std::unexpected(most.error());
+    if (number && wanted.hard > *number)
+      return refused("--ulimit",
+                     wanted.type,
+                     EPERM,
+                     fmt::format("has the hard limit {}, above fs.nr_open, which is {}", wanted.hard, *number));
+    if (may_raise) continue;
     rlimit own{};
     if (getrlimit(static_cast<__rlimit_resource>(wanted.resource), &own) != 0 || wanted.hard <= own.rlim_max) continue;
     return refused("--ulimit",
@@ -86,6 +97,16 @@ Result<> check_rlimits(const RunOptions& o) {
                                own.rlim_max));
   }
   return {};
+}
+
+// Who may read the list of loaded profiles; for others the kernel says it later.
+Result<> check_apparmor(const std::string& profile) {
+  const auto loaded =
+      profile.empty() ? Result<std::string>(std::string()) : sys::read_path("/sys/kernel/security/apparmor/profiles");
+  if (profile.empty() || !loaded) return {};
+  for (const std::string_view line : sys::lines(*loaded))
+    if (line.starts_with(profile + " (")) return {};
+  return refused("--security-opt", "apparmor=" + profile, ENOENT, "is no profile that is loaded");
 }
 
 Result<> check_workdir(int root, const std::string& workdir) {
@@ -104,6 +125,7 @@ Result<ImageUser> check_request(const RunOptions& options, const Image& image) {
   CGX_CHECK(check_sources(options));
   CGX_CHECK(check_tmpfs(options));
   CGX_CHECK(check_rlimits(options));
+  CGX_CHECK(check_apparmor(options.apparmor));
   (void)CGX_TRY(device_nodes(options));
   const std::string user = options.user.empty() ? image.user : options.user;
   // Layers are one tree only when they are mounted.

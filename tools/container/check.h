@@ -9,9 +9,9 @@
 
 namespace cgx::launcher {
 
-// The container whose network is to be joined, sources of mounts, options of tmpfs, rlimits, device nodes; of an image
-// that is a directory the user and the working directory too. Errors name the flag and the value. Answers the user, as
-// far as the image can be asked.
+// The container whose network is to be joined, sources of mounts, options of tmpfs, rlimits, profiles, devices; of an
+// image that is a directory the user and the working directory too. Errors name the flag and the value. Answers the
+// user, as far as the image can be asked.
 [[nodiscard]] Result<ImageUser> check_request(const RunOptions& options, const Image& image);
 
 }  // namespace cgx::launcher
