@@ -13,7 +13,13 @@ namespace cgx::tool {
 // clang-format off
 inline constexpr std::array container_ls_options{
     Option{"all", 'a', "", "also those that have ended"},
-    Option{"quiet", 'q', "", "names alone"}};
+    Option{"quiet", 'q', "", "names alone"},
+    Option{"filter", 'f', "KEY=VALUE", "only those of this id, name, label, status, exited, ancestor, before, since or network", true},
+    Option{"format", 0, "TEMPLATE", "a template of Go for each ({{.Names}} {{.Status}}), table TEMPLATE, or json"},
+    Option{"last", 'n', "N", "the last N that were made, those that have ended too"},
+    Option{"latest", 'l', "", "as --last 1"},
+    Option{"no-trunc", 0, "", "images, commands and ids as long as they are"},
+    Option{"size", 's', "", "not supported"}};
 inline constexpr std::array container_stop_options{Option{"time", 't', "SECONDS", "how long to wait before it is killed (as its run said)"}};
 inline constexpr std::array container_kill_options{Option{"signal", 's', "SIG", "this signal (KILL if not given): a name or a number"}};
 inline constexpr std::array container_rm_options{Option{"force", 'f', "", "kill it first where it runs; one that is not there is no error"}};
@@ -28,10 +34,11 @@ inline constexpr std::array container_attach_options{
     Option{"no-stdin", 0, "", "do not hand on standard input"}};
 inline constexpr std::array container_logs_options{
     Option{"follow", 'f', "", "go on as it writes, until it ends"},
-    Option{"tail", 'n', "N", "the last N lines alone"},
-    Option{"since", 0, "WHEN", "what came after: a time of RFC 3339, or how long ago (10m)"},
+    Option{"tail", 'n', "N", "the last N lines alone (all if not given)"},
+    Option{"since", 0, "WHEN", "what came after: a time of RFC 3339, a day, seconds since 1970, or how long ago (10m, 1h30m)"},
     Option{"until", 0, "WHEN", "what came before"},
-    Option{"timestamps", 't', "", "with the time of each line"}};
+    Option{"timestamps", 't', "", "with the time of each line"},
+    Option{"details", 0, "", "with a blank before each line: there are no options of logs to show"}};
 inline constexpr std::array container_stats_options{
     Option{"no-stream", 0, "", "print once"},
     Option{"interval", 0, "TIME", "print again after each TIME (1s if not given)"}};

@@ -22,6 +22,7 @@
 
 #include "commands.h"
 #include "log_files.h"
+#include "moment.h"
 #include "view.h"
 
 namespace cgx::launcher {
@@ -35,6 +36,7 @@ struct WantedLog {
   std::optional<std::uint64_t> tail;
   bool follow = false;
   bool times = false;
+  bool details = false;
   bool json = false;
 
   [[nodiscard]] bool bounded() const {
@@ -47,19 +49,23 @@ struct WantedLog {
   }
 };
 
-Result<std::int64_t> moment_of(std::string_view text, std::int64_t now) {
-  if (const auto before = sys::parse_time(text))
-    return *before < static_cast<std::uint64_t>(now) ? now - static_cast<std::int64_t>(*before) : 0;
-  if (auto when = parse_rfc3339(text)) return when;
-  return bad_value(text, "is neither a time like 2026-01-31T12:00:00Z nor how long ago, like 10m");
+// All, or a number; a negative one is all, as docker has it.
+Result<std::optional<std::uint64_t>> wanted_lines(std::string_view text) {
+  if (text == "all") return std::nullopt;
+  const auto negative = sys::parse_i64(text, std::numeric_limits<std::int64_t>::min(), -1);
+  if (negative) return std::nullopt;
+  const auto lines = sys::parse_u64(text);
+  if (!lines) return bad_value(text, "is neither all nor a number of lines");
+  return *lines;
 }
 
 Result<WantedLog> wanted_log(const Call& call) {
-  WantedLog wanted{.follow = call.on("follow"), .times = call.on("timestamps"), .json = call.json};
+  WantedLog wanted{
+      .follow = call.on("follow"), .times = call.on("timestamps"), .details = call.on("details"), .json = call.json};
   const std::int64_t now = now_usec();
-  if (call.on("since")) wanted.since = CGX_TRY(located(moment_of(call.get("since"), now), "", "--since"));
-  if (call.on("until")) wanted.until = CGX_TRY(located(moment_of(call.get("until"), now), "", "--until"));
-  if (call.on("tail")) wanted.tail = CGX_TRY(located(sys::parse_u64(call.get("tail")), "", "--tail"));
+  if (call.on("since")) wanted.since = CGX_TRY(located(parse_moment(call.get("since"), now), "", "--since"));
+  if (call.on("until")) wanted.until = CGX_TRY(located(parse_moment(call.get("until"), now), "", "--until"));
+  if (call.on("tail")) wanted.tail = CGX_TRY(located(wanted_lines(call.get("tail")), "", "--tail"));
   return wanted;
 }
 
@@ -81,6 +87,7 @@ class LogPrinter {
     }
     bool& within = within_.at(static_cast<std::size_t>(entry.stream));
     if (wanted_.times && !within) text_.append(entry.time).append(" ");
+    if (wanted_.details && !within) text_ += ' ';  // docker's, behind its options of logs, of which there are none
     text_.append(entry.text);
     within = entry.part == LogPart::part;
     if (!within) text_ += '\n';

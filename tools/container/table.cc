@@ -25,13 +25,13 @@ std::size_t shown_length(std::string_view text) {
 
 bool begins_character(char c) { return (static_cast<unsigned char>(c) & 0xc0U) != 0x80U; }
 
-std::size_t characters(std::string_view text) {
-  return static_cast<std::size_t>(std::ranges::count_if(text, begins_character));
-}
-
 void pad(std::string& line, std::size_t blanks) { line.append(blanks, ' '); }
 
 }  // namespace
+
+std::size_t shown_width(std::string_view text) {
+  return static_cast<std::size_t>(std::ranges::count_if(text, begins_character));
+}
 
 std::string escaped(std::string_view text) {
   std::string out;
@@ -54,7 +54,7 @@ std::string escaped(std::string_view text) {
 }
 
 std::string shortened(std::string_view text, std::size_t columns) {
-  if (characters(text) <= columns) return std::string(text);
+  if (shown_width(text) <= columns) return std::string(text);
   std::size_t at = 0;
   for (std::size_t seen = 0; at < text.size(); ++at)
     if (begins_character(text[at]) && ++seen == columns) break;
@@ -69,11 +69,11 @@ std::string table_text(const std::vector<Column>& columns, const std::vector<Cel
   for (Cells& row : safe)
     for (std::size_t i = 0; i < row.size() && i < widths.size(); ++i) {
       row[i] = escaped(row[i]);
-      widths[i] = std::max(widths[i], characters(row[i]));
+      widths[i] = std::max(widths[i], shown_width(row[i]));
     }
   std::string out;
   const auto add = [&](std::size_t i, std::string_view text) {
-    const std::size_t blanks = widths[i] - characters(text);
+    const std::size_t blanks = widths[i] - shown_width(text);
     if (i > 0) pad(out, 2);
     if (columns[i].align == Column::Align::right) pad(out, blanks);
     out += text;

@@ -11,6 +11,8 @@ namespace cgx::launcher {
 
 // Control characters, those of Unicode too, and bytes that are no UTF-8 as \n, \t, \r and \x1b; `\` as it is.
 [[nodiscard]] std::string escaped(std::string_view text);
+// The characters of an escaped text.
+[[nodiscard]] std::size_t shown_width(std::string_view text);
 // At most `columns` characters of an escaped text, the last one of a longer text being `~`.
 [[nodiscard]] std::string shortened(std::string_view text, std::size_t columns);
 
