@@ -298,7 +298,7 @@ class Exec {
     transaction_.commit();
     print_notes(call_, transaction_.notes());
     remove_ = !keep_ && (remove_ || call_.on("rm") || transaction_.made(desired_.group));
-    const auto below = children_of(Cgroup(hierarchies_, desired_.group));
+    const auto below = children_of(transaction_.group(desired_.group));
     clear_below_ = remove_ && below && below->empty();
     return {};
   }

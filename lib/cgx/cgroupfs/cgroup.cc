@@ -25,22 +25,24 @@ Result<int> Cgroup::dir(const Hierarchy& h) const {
 void Cgroup::forget() {
   for (sys::Fd& fd : dirs_) fd.reset(-1);
   present_.reset();
+  unseen_.reset();
 }
 
 const std::vector<const Hierarchy*>& Cgroup::present() const {
   if (!present_) {
     present_.emplace();
     for (const Hierarchy& h : hierarchies_->all())
-      if (dir(h)) present_->push_back(&h);
+      if (const auto fd = dir(h); fd)
+        present_->push_back(&h);
+      else if (fd.error().code != ENOENT)
+        unseen_ = fd.error();
   }
   return *present_;
 }
 
 Result<> Cgroup::require() const {
   if (present().size() == hierarchies_->all().size()) return {};
-  Error e{.code = ENOENT, .what = "there is no such group"};
-  for (const Hierarchy& h : hierarchies_->all())
-    if (const auto fd = dir(h); !fd && fd.error().code != ENOENT) e = fd.error();
+  Error e = unseen_.value_or(Error{.code = ENOENT, .what = "there is no such group"});
   // In some hierarchies is enough, but not where one cannot be looked into (EMFILE, EACCES): a process that joins the
   // others alone would be outside of limits without a word.
   if (!present().empty() && (e.code == ENOENT || e.code == ENOTDIR)) return {};

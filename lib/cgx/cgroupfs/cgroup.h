@@ -47,6 +47,7 @@ class Cgroup {
   std::string name_;
   mutable std::vector<sys::Fd> dirs_;
   mutable std::optional<std::vector<const Hierarchy*>> present_;
+  mutable std::optional<Error> unseen_;  // why present() could not look into a hierarchy
 };
 
 // A group's files as knob rows see them, with what a change wants laid over.

@@ -95,11 +95,7 @@ std::vector<std::string> mounted_over(const Hierarchy& h, std::string_view mount
 class Walk {
  public:
   Walk(const Hierarchies& hierarchies, Depth depth)
-      : hierarchies_(&hierarchies), depth_(depth), left_(hierarchies.all().size(), unknown) {
-    // Without /proc, or with a text that cannot be read, the mounts are told by their readers (EXDEV).
-    const std::string mountinfo = sys::read_path("/proc/self/mountinfo").value_or("");
-    for (const Hierarchy& h : hierarchies.all()) mounted_.push_back(mounted_over(h, mountinfo));
-  }
+      : hierarchies_(&hierarchies), depth_(depth), left_(hierarchies.all().size(), unknown) {}
 
   Result<std::vector<Listed>> run(const Cgroup& group) {
     CGX_CHECK(group.require());
@@ -113,6 +109,10 @@ class Walk {
       if (!counts) counts = sys::read_path("/proc/cgroups").value_or("");
       left_[h->index()] = most_below(group, *h, *counts);
     }
+    if (mask == 0) return std::move(found_);
+    // Without /proc, or with a text that cannot be read, the mounts are told by their readers (EXDEV).
+    const std::string mountinfo = sys::read_path("/proc/self/mountinfo").value_or("");
+    for (const Hierarchy& h : hierarchies_->all()) mounted_.push_back(mounted_over(h, mountinfo));
     // Not by recursion: others say how deep it goes.
     std::vector<Child> todo;
     CGX_CHECK(visit(group.name(), mask, todo));
