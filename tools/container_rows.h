@@ -20,9 +20,14 @@ inline constexpr std::array container_ls_options{
     Option{"latest", 'l', "", "as --last 1"},
     Option{"no-trunc", 0, "", "images, commands and ids as long as they are"},
     Option{"size", 's', "", "not supported"}};
-inline constexpr std::array container_stop_options{Option{"time", 't', "SECONDS", "how long to wait before it is killed (as its run said)"}};
+inline constexpr std::array container_stop_options{
+    Option{"time", 't', "SECONDS", "how long to wait before it is killed (as its run said)", false, "timeout"},
+    Option{"signal", 's', "SIG", "this signal (as its run said): a name or a number"}};
+inline constexpr std::array container_inspect_options{
+    Option{"format", 'f', "TEMPLATE", "a template of Go for each: {{.State.Pid}}, {{json .Config.Labels}}"}};
 inline constexpr std::array container_kill_options{Option{"signal", 's', "SIG", "this signal (KILL if not given): a name or a number"}};
-inline constexpr std::array container_rm_options{Option{"force", 'f', "", "kill it first where it runs; one that is not there is no error"}};
+inline constexpr std::array container_rm_options{Option{"force", 'f', "", "kill it first where it runs; one that is not there is no error"},
+    Option{"volumes", 'v', "", "accepted; there are no volumes by name to remove"}};
 inline constexpr std::array container_exec_options{
     Option{"detach", 'd', "", "do not wait for its end"},
     Option{"interactive", 'i', "", "hand on standard input"},
@@ -42,7 +47,9 @@ inline constexpr std::array container_logs_options{
 inline constexpr std::array container_stats_options{
     Option{"no-stream", 0, "", "print once"},
     Option{"interval", 0, "TIME", "print again after each TIME (1s if not given)"}};
-inline constexpr std::array container_prune_options{Option{"force", 'f', "", "do not ask"}};
+inline constexpr std::array container_prune_options{
+    Option{"force", 'f', "", "do not ask"},
+    Option{"filter", 0, "KEY=VALUE", "only those made before until=WHEN, with label=NAME[=VALUE], or without: label!=NAME", true}};
 
 inline constexpr std::array container_rows{
     Command{.name = "run", .words = "[LIMITS] IMAGE [CMD [ARG...]]", .doc = "run a command in a container",
@@ -62,9 +69,9 @@ inline constexpr std::array container_rows{
     Command{.name = "container inspect", .words = "CONTAINER...", .doc = "show all that is known of containers",
         .details = "Prints JSON: how it was started, its state, group and limits, and of one that has ended why it died: exit status or signal, the memory limit that killed it "
                    "and whose it is, how often the pids limit refused it a process, what cgxd did to it.",
-        .example = "cgx container inspect web", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
+        .example = "cgx container inspect web\ncgx container inspect -f '{{.State.Pid}}' web", .options = container_inspect_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
     Command{.name = "container stop", .words = "CONTAINER...", .doc = "end containers, and kill them where they do not",
-        .details = "Sends the stop signal and waits; what still runs then is killed. A container that is stopped is not started again by --restart.",
+        .details = "Sends the stop signal and waits; what still runs then is killed. Prints the name of each that has ended, now or before. A container that is stopped is not started again by --restart.",
         .example = "cgx container stop web\ncgx container stop -t 2 web db", .options = container_stop_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
     Command{.name = "container kill", .words = "CONTAINER...", .doc = "send a signal to the first process of containers",
         .details = "Sends the signal to the first process. The kernel drops signals for which that process has no handler, but for KILL and STOP; cgx run --init has one that hands them on.",

@@ -16,12 +16,16 @@
 //     "paths": {"data": "/...", "log": "/...", "layer": "/...", "bundle": "/..."|null, "rootfs": "/..."|null},
 //     "monitor": {"pid": 16|null}}]
 #include <cerrno>
+#include <map>
 
 #include "cgx/sys/json.h"
 
 #include "commands.h"
+#include "filters.h"
+#include "template.h"
 #include "tools/groups.h"
 #include "tools/oci/oci.h"
+#include "tools/signals.h"
 #include "view.h"
 
 namespace cgx::launcher {
@@ -91,7 +95,9 @@ void write_limits(sys::JsonWriter& json, const Known& known) {
   json.close_object();
 }
 
-void write_known(sys::JsonWriter& json, const Known& known, std::int64_t now) {
+using Further = void (*)(sys::JsonWriter& json, const Known& known);
+
+void write_known(sys::JsonWriter& json, const Known& known, std::int64_t now, Further further = nullptr) {
   const Record& r = known.record;
   json.open_object().key("id").string(r.id).key("image").string(r.image);
   write_texts(json, "layers", r.layers);
@@ -119,12 +125,69 @@ void write_known(sys::JsonWriter& json, const Known& known, std::int64_t now) {
     json.integer(r.monitor);
   else
     json.null();
+  json.close_object();
+  if (further != nullptr) further(json, known);
+  json.close_object();
+}
+
+// The members that docker's templates name, beside those above; as far as they are known here.
+void write_docker_state(sys::JsonWriter& json, const Known& known) {
+  const std::string_view state = docker_state(known);
+  const Ending ending = runs(known) ? Ending() : known.ending.value_or(Ending());
+  json.key("State").open_object().key("Status").string(state).key("Running").boolean(runs(known));
+  json.key("Paused").boolean(state == "paused").key("Restarting").boolean(state == "restarting");
+  json.key("Dead").boolean(state == "dead").key("OOMKilled").boolean(ending.oom_kills > 0);
+  json.key("Pid").integer(runs(known) ? known.state.pid : 0).key("ExitCode").integer(ending.status);
+  json.key("Error").string(ending.error).key("StartedAt").string(known.record.started);
+  json.key("FinishedAt").string(ending.ended).close_object();
+}
+
+void write_docker_members(sys::JsonWriter& json, const Known& known) {
+  const Record& r = known.record;
+  json.key("Id")
+      .string(r.hex_id.empty() ? r.id : r.hex_id)
+      .key("Name")
+      .string("/" + r.id)
+      .key("Created")
+      .string(r.created);
+  json.key("Path").string(r.command.empty() ? "" : r.command[0]).key("Args").open_array();
+  for (std::size_t i = 1; i < r.command.size(); ++i) json.string(r.command[i]);
+  json.close_array();
+  write_docker_state(json, known);
+  json.key("Image").string(r.image).key("LogPath").string(r.data + "/log").key("RestartCount").number(r.restarts);
+  json.key("Config").open_object().key("Image").string(r.image).key("Tty").boolean(r.terminal);
+  json.key("OpenStdin").boolean(r.interactive).key("StopSignal").string("SIG" + tool::signal_name(r.stop_signal));
+  json.key("StopTimeout").number(r.stop_timeout);
+  write_texts(json, "Cmd", r.command);
+  std::map<std::string_view, std::string_view> labels;
+  for (const auto& [name, value] : r.labels) labels.insert_or_assign(name, value);
+  json.key("Labels").open_object();
+  for (const auto& [name, value] : labels) json.key(name).string(value);
+  json.close_object().close_object().key("HostConfig").open_object();
+  json.key("AutoRemove").boolean(r.remove).key("NetworkMode").string(r.network).key("RestartPolicy").open_object();
+  json.key("Name").string(restart_word(r.restart)).key("MaximumRetryCount").number(r.restart_most);
   json.close_object().close_object();
+}
+
+Result<int> inspect_by_template(const Call& call) {
+  const std::string_view text = call.get("format");
+  const Template wanted = CGX_TRY(located(Template::parse(text == "json" ? "{{json .}}" : text), "", "--format"));
+  const std::int64_t now = now_usec();
+  return for_each_name(call, [&](const std::string& name) -> Result<> {
+    const Known known = CGX_TRY(find(name));
+    sys::JsonWriter json;
+    write_known(json, known, now, write_docker_members);
+    const auto tree = CGX_TRY(container::json::parse(json.take()));
+    const std::string out = CGX_TRY(located(wanted.run(value_of(container::json::Value(tree, 0))), "", "--format"));
+    tool::print(out + "\n");
+    return {};
+  });
 }
 
 }  // namespace
 
 Result<int> inspect(const Call& call) {
+  if (call.on("format")) return inspect_by_template(call);
   const std::int64_t now = now_usec();
   sys::JsonWriter json;
   json.open_array();

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "commands.h"
+#include "filters.h"
 #include "remove.h"
 #include "view.h"
 
@@ -42,9 +43,10 @@ Result<bool> prune_one(const std::string& name) {
 }  // namespace
 
 Result<int> prune(const Call& call) {
+  const Filters filters = CGX_TRY(Filters::parse(call, prune_filters));
   std::vector<std::string> names;
   for (const Known& known : CGX_TRY(list_containers()).containers)
-    if (!goes_on(known)) names.push_back(known.record.id);
+    if (!goes_on(known) && filters.accept(known)) names.push_back(known.record.id);
   if (!names.empty() && !call.on("force") && isatty(STDIN_FILENO) == 1 && !agreed(names.size())) names.clear();
   int status = 0;
   std::vector<std::string> removed;

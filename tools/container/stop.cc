@@ -104,11 +104,17 @@ Result<std::uint64_t> seconds_of(const Call& call, std::uint64_t otherwise) {
 
 Result<int> stop(const Call& call) {
   (void)CGX_TRY(seconds_of(call, 0));
+  std::optional<int> signal;
+  if (call.on("signal")) signal = CGX_TRY(located(tool::parse_signal(call.get("signal")), "", "--signal"));
   return for_each_name(call, [&](const std::string& name) -> Result<> {
     const Known known = CGX_TRY(find(name));
-    if (known.status == Status::stopped && !known.monitored) return {};  // as it is to be
-    return located(end_it(known, known.record.stop_signal, CGX_TRY(seconds_of(call, known.record.stop_timeout))),
-                   known.record.id);
+    const Record& r = known.record;
+    // What has ended is as it is to be.
+    if (known.status != Status::stopped || known.monitored)
+      CGX_CHECK(
+          located(end_it(known, signal.value_or(r.stop_signal), CGX_TRY(seconds_of(call, r.stop_timeout))), r.id));
+    if (!call.json) tool::print(name + "\n");
+    return {};
   });
 }
 
