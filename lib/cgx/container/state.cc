@@ -270,7 +270,13 @@ Result<bool> process_lives(pid_t pid, std::uint64_t start) {
 Result<sys::Fd> open_process(pid_t pid, std::uint64_t start) {
   if (pid <= 0) return fail_errno(ESRCH, "the process");
   sys::Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-  if (!pidfd.valid()) return fail_errno(errno, fmt::format("process {}", pid));
+  if (!pidfd.valid()) {
+    const int code = errno;
+    // A number that is still that of a session or process group is EINVAL or ENOENT, by the kernel's version.
+    if ((code == EINVAL || code == ENOENT) && !CGX_TRY(process_lives(pid, start)))
+      return fail_errno(ESRCH, fmt::format("process {}", pid));
+    return fail_errno(code, fmt::format("process {}", pid));
+  }
   if (!CGX_TRY(process_lives(pid, start))) return fail_errno(ESRCH, fmt::format("process {}", pid));
   return pidfd;
 }
