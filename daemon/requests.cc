@@ -10,6 +10,7 @@
 
 #include "cgx/cgroupfs/device_node.h"
 #include "cgx/cgroupfs/disk.h"
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/cgroupfs/spared.h"
 #include "cgx/cgroupfs/tasks.h"
 #include "cgx/change/owner.h"
@@ -72,7 +73,7 @@ Result<std::vector<std::string>> Daemon::list_groups() {
 
 Result<std::string> Daemon::named(const std::string& name) const {
   std::string group = CGX_TRY(parse_group_name(name));
-  if (!slices_ || !Cgroup(hierarchies_, group).present().empty()) return group;
+  if (!slices_ || CGX_TRY(is_there(Cgroup(hierarchies_, group)))) return group;
   return keeper_.place(group);
 }
 
@@ -274,14 +275,17 @@ uid_t Daemon::owner_of(const std::string& name) {
   if (!parsed) return static_cast<uid_t>(-1);
   for (std::string_view group = *parsed; !group.empty(); group = parent_of(group)) {
     const Cgroup cgroup(hierarchies_, std::string(group));
+    // What cannot be looked at is nobody's: a group further up may belong to somebody else.
+    const auto there = is_there(cgroup);
+    if (!there) break;
     for (const Hierarchy* const h : cgroup.present()) {
       const auto dir = cgroup.dir(*h);
       struct stat status{};
-      if (!dir || fstat(*dir, &status) != 0) continue;
+      if (!dir || fstat(*dir, &status) != 0) return static_cast<uid_t>(-1);
       if (status.st_uid != 0) return status.st_uid;
     }
     // A group of root's within a delegated subtree is root's alone.
-    if (!cgroup.present().empty()) break;
+    if (*there) break;
   }
   return static_cast<uid_t>(-1);
 }

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/change/slice.h"
 #include "cgx/sys/text.h"
 
@@ -81,7 +82,7 @@ Result<> Slices::compare(const policy::GroupPolicy& group, std::vector<Change>& 
                                  .hint = "run cgxd with --manager cgroupfs"});
   const Slice slice = CGX_TRY(slice_of(group.name));
   const Cgroup cgroup(*hierarchies_, slice.group);
-  if (cgroup.present().empty() || !is_marked_slice(*hierarchies_, slice.group)) {
+  if (!CGX_TRY(is_there(cgroup)) || !is_marked_slice(*hierarchies_, slice.group)) {
     changes.push_back({.sign = Change::Sign::add, .group = group.name});
     return {};
   }

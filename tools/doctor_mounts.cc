@@ -69,7 +69,14 @@ void check_hierarchy(Checks& checks, const Hierarchy& h) {
                       "mount " + h.label(),
                       fmt::format("{} is mounted read only: nothing can be changed", h.dir()),
                       fmt::format("mount -o remount,rw {}", h.dir())});
-  if (h.mount().root != "/")
+  // Relative to this cgroup namespace: it begins below the mount's root.
+  if (h.mount().root.starts_with("/.."))
+    checks.push_back({Level::warn,
+                      "mount " + h.label(),
+                      fmt::format("{} shows more of its hierarchy than this cgroup namespace has", h.dir()),
+                      "the groups of its own processes cannot be named from here: run cgx in the cgroup namespace that "
+                      "the mounts are of, or mount cgroups anew in this one"});
+  else if (h.mount().root != "/")
     checks.push_back({Level::warn,
                       "mount " + h.label(),
                       fmt::format("{} shows only the subtree {} of its hierarchy", h.dir(), h.mount().root),

@@ -12,6 +12,7 @@
 
 #include "cgx/cgroupfs/lock.h"
 #include "cgx/cgroupfs/place.h"
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/cgroupfs/report.h"
 #include "cgx/cgroupfs/spawn.h"
 #include "cgx/change/explain.h"
@@ -153,7 +154,7 @@ class Exec {
     fresh_ = call_.words.empty();
     // Numbered by process: unique among the living of this pid namespace, and one in another retries.
     desired_.group = fresh_ ? fmt::format("cgx-exec-{}", getpid()) : CGX_TRY(parse_group_name(call_.words[0]));
-    if (find_slice()) return {};
+    if (CGX_TRY(find_slice())) return {};
     CGX_CHECK(refuse_unit());
     const bool changes = fresh_ || !desired_.limits.empty() || call_.on("rm");
     desired_.existing = fresh_ ? Existing::refuse : changes ? Existing::allow : Existing::require;
@@ -184,9 +185,9 @@ class Exec {
     unplaced_ = !group;
     if (unplaced_) return {};
     desired_.group = *group;
-    if (find_slice()) return {};
+    if (CGX_TRY(find_slice())) return {};
     desired_.existing = Existing::allow;
-    desired_.only = controllers_above(hierarchies_, desired_.group);
+    desired_.only = CGX_TRY(controllers_above(hierarchies_, desired_.group));
     keep_ = true;
     return refuse_unit();
   }
@@ -218,14 +219,13 @@ class Exec {
   }
 
   // Where systemd makes the groups, NAME may be a slice, by its own name or by that of the group that it was made for.
-  bool find_slice() {
+  Result<bool> find_slice() {
     if (fresh_ || !systemd_is_manager()) return false;
+    const bool there = CGX_TRY(is_there(Cgroup(hierarchies_, desired_.group)));
     if (desired_.group.ends_with(".slice")) {
-      if (!Cgroup(hierarchies_, desired_.group).present().empty())
-        slice_ = desired_.group.substr(desired_.group.rfind('/') + 1);
-    } else if (const auto slice = slice_of(desired_.group); slice &&
-                                                            Cgroup(hierarchies_, desired_.group).present().empty() &&
-                                                            is_marked_slice(hierarchies_, slice->group)) {
+      if (there) slice_ = desired_.group.substr(desired_.group.rfind('/') + 1);
+    } else if (const auto slice = slice_of(desired_.group);
+               slice && !there && is_marked_slice(hierarchies_, slice->group)) {
       slice_ = slice->unit;
     }
     return !slice_.empty();

@@ -5,6 +5,7 @@
 // {"name": string|null,             the group; null for a process
 //  "pid": integer|null, "command": string|null,
 //  "groups": [{"hierarchy": string, "group": string}],
+//  "unnamed": [string],           hierarchies in which the group of the process cannot be named from here
 //  "resources": [{
 //    "resource": string,            "memory", "cpu quota", "io 8:0 rbps", "hugetlb 2MB", ...
 //    "unit": string|null,           "bytes", "cpus", "percent", "bytes/s", "operations/s"
@@ -56,15 +57,29 @@ void put(sys::JsonWriter& json, const Amount& amount) {
 
 void put(sys::JsonWriter& json, const std::string& text) { text.empty() ? json.null() : json.string(text); }
 
+constexpr std::string_view cannot_be_named =
+    "its group cannot be named from here: it is outside of this cgroup namespace, or of what is mounted";
+constexpr std::string_view how_to_name = "run cgx in the cgroup namespace that the mounts are of, mostly the host's";
+
 // Numbers alone are processes where there is one of that number; `/4711` is always a group.
 Result<Target> target_of(const Hierarchies& hierarchies, const std::string& word) {
-  Target t{.hierarchies = &hierarchies, .pid = {}, .name = {}, .places = {}};
+  Target t{.hierarchies = &hierarchies, .pid = {}, .name = {}, .places = {}, .unnamed = {}};
   const auto pid = parse_pid(word);
   if (pid) {
     auto places = places_of(hierarchies, *pid);
     if (places) {
       t.pid = *pid;
       t.places = *std::move(places);
+      for (const Hierarchy* h : CGX_TRY(unnamed_of(hierarchies, *pid))) t.unnamed.push_back(h->label());
+      std::erase_if(t.places, [&](const Place& p) {
+        return std::ranges::find(t.unnamed, p.hierarchy->label()) != t.unnamed.end();
+      });
+      if (t.places.empty() && !t.unnamed.empty())
+        return located(Result<Target>(std::unexpected(Error{
+                           .code = ENOENT, .what = std::string(cannot_be_named), .hint = std::string(how_to_name)})),
+                       "",
+                       "",
+                       word);
       return t;
     }
     if (places.error().code != ESRCH) return std::unexpected(places.error());
@@ -90,6 +105,8 @@ std::string as_json(const Target& t, const std::vector<Resource>& resources) {
   json.key("groups").open_array();
   for (const Place& p : t.places)
     json.open_object().key("hierarchy").string(p.hierarchy->label()).key("group").string(shown(p.group)).close_object();
+  json.close_array().key("unnamed").open_array();
+  for (const std::string& label : t.unnamed) json.string(label);
   json.close_array().key("resources").open_array();
   for (const Resource& r : resources) {
     json.open_object().key("resource").string(r.name).key("unit");
@@ -179,6 +196,12 @@ std::vector<Cgroup> Target::path(Controller controller) const {
 Result<int> run_explain(const Call& call) {
   const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
   const Target target = CGX_TRY(target_of(hierarchies, call.words[0]));
+  if (!target.unnamed.empty()) {
+    std::string labels;
+    for (const std::string& label : target.unnamed) labels += (labels.empty() ? "" : ", ") + label;
+    print_notes(call,
+                {fmt::format("{}: in {} {}; its limits there are left out", call.words[0], labels, cannot_be_named)});
+  }
   std::vector<Resource> resources = explain_cpu(target);
   for (Resource& r : explain_memory(target)) resources.push_back(std::move(r));
   for (Resource& r : explain_others(target)) resources.push_back(std::move(r));

@@ -21,6 +21,7 @@ struct Target {
   std::optional<pid_t> pid;
   std::string name;
   std::vector<Place> places;
+  std::vector<std::string> unnamed;  // hierarchies in which the group of the process cannot be named
 
   // The group in the hierarchy of `controller` and those above it, innermost first, with the root. Empty: in none.
   [[nodiscard]] std::vector<Cgroup> path(Controller controller) const;

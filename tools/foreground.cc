@@ -11,12 +11,13 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
+
+#include "cgx/sys/process.h"
 
 namespace cgx::tool {
 namespace {
@@ -114,7 +115,7 @@ class Waiter {
       if (signal == SIGWINCH && master_ >= 0)
         copy_size(master_);
       else
-        (void)syscall(SYS_pidfd_send_signal, process_.pidfd.get(), signal, nullptr, 0);  // ESRCH: it has just ended
+        (void)sys::signal_process(process_.pidfd.get(), signal);  // ESRCH: it has just ended
     }
   }
 

@@ -14,6 +14,7 @@
 
 #include "cgx/cgroupfs/device_node.h"
 #include "cgx/cgroupfs/disk.h"
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/change/slice.h"
 #include "cgx/sys/text.h"
 
@@ -108,7 +109,9 @@ Result<std::string> existing_name(const Hierarchies& hierarchies, std::string_vi
 }
 
 std::string existing_group(const Hierarchies& hierarchies, std::string name) {
-  if (name.empty() || !systemd_is_manager() || !Cgroup(hierarchies, name).present().empty()) return name;
+  if (name.empty() || !systemd_is_manager()) return name;
+  // Who works on what could not be looked at is told why.
+  if (const auto there = is_there(Cgroup(hierarchies, name)); !there || *there) return name;
   const auto slice = slice_of(name);
   return slice && is_marked_slice(hierarchies, slice->group) ? slice->group : name;
 }

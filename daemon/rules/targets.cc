@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "cgx/cgroupfs/place.h"
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/cgroupfs/tasks.h"
 #include "cgx/change/owner.h"
 #include "cgx/change/plan.h"
@@ -68,7 +69,8 @@ void Targets::forget_all() {
 }
 
 Result<> Targets::make(const std::string& name) {
-  const Desired desired{.group = name, .existing = Existing::allow, .only = controllers_above(*hierarchies_, name)};
+  const Desired desired{
+      .group = name, .existing = Existing::allow, .only = CGX_TRY(controllers_above(*hierarchies_, name))};
   Transaction transaction(*hierarchies_);
   CGX_CHECK(transaction.apply(desired));
   transaction.commit();
@@ -94,7 +96,7 @@ Result<Targets::Target> Targets::open_files(const std::string& name) const {
 
 bool Targets::occupied(const std::string& name) const {
   const Cgroup group(*hierarchies_, name);
-  if (group.present().empty()) return false;
+  if (const auto there = is_there(group); there && !*there) return false;
   const auto inside = populated(group);
   const auto below = children_of(group);
   return !inside || *inside || !below || !below->empty();
@@ -117,8 +119,7 @@ void Targets::sweep(std::chrono::steady_clock::time_point now) {
     }
     // Nobody but this thread moves processes there by rules. Who comes in by other ways makes rmdir fail (EBUSY).
     forget(name);
-    const Cgroup group(*hierarchies_, name);
-    if (group.present().empty() || remove_group(group, Below::keep))
+    if (remove_group(Cgroup(*hierarchies_, name), Below::keep))
       made = made_.erase(made);
     else
       ++made;

@@ -111,7 +111,7 @@ class Collector {
   static Result<bool> has_group(const State& state) {
     if (state.group.empty()) return false;
     const Hierarchies hierarchies = CGX_TRY(container::hierarchies_of(state));
-    return oci::is_there(Cgroup(hierarchies, state.group));
+    return is_there(Cgroup(hierarchies, state.group));
   }
 
   void layers_without_record(Store& store) {

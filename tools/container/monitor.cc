@@ -15,11 +15,12 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
+
+#include "cgx/sys/process.h"
 
 #include "clients.h"
 #include "death.h"
@@ -233,8 +234,7 @@ class Monitor {
   }
 
   void signal_init(int signal) const {
-    if (init_ && signal > 0 && signal < 65)
-      (void)syscall(SYS_pidfd_send_signal, init_->pidfd.get(), signal, nullptr, 0);
+    if (init_ && signal > 0 && signal < 65) (void)sys::signal_process(init_->pidfd.get(), signal);
   }
 
   // The host goes down, or somebody ends this process: as `stop` does.

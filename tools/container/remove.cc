@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/container/tracking_group.h"
 
 #include "layer.h"
@@ -36,7 +37,7 @@ Result<> remove_left_group(const State& state) {
   const Hierarchies hierarchies = CGX_TRY(container::hierarchies_of(state));
   const Cgroup top(hierarchies, std::string(group_top));
   // In a named hierarchy it is the last one's too; with groups below it, it stays.
-  if (top.present().empty()) return container::remove_empty_tracking_groups(hierarchies, {top.name()}), Result<>();
+  if (!CGX_TRY(is_there(top))) return container::remove_empty_tracking_groups(hierarchies, {top.name()}), Result<>();
   const auto used = populated(top);
   const auto below = children_of(top);
   if (!used || *used || !below || !below->empty()) return {};

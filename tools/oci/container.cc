@@ -7,12 +7,12 @@
 #include <poll.h>
 #include <regex.h>
 #include <signal.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
 
 #include "cgx/container/resources.h"
+#include "cgx/sys/process.h"
 #include "cgx/sys/text.h"
 
 namespace cgx::oci {
@@ -56,9 +56,10 @@ Result<sys::Fd> open_init(const State& state) {
 }
 
 Result<> send_signal(const sys::Fd& pidfd, int signal) {
-  if (syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0) == 0) return {};
-  if (errno == ESRCH) return fail(ESRCH, "container not running");
-  return fail_errno(errno, "the container's process");
+  const int code = sys::signal_process(pidfd.get(), signal);
+  if (code == 0) return {};
+  if (code == ESRCH) return fail(ESRCH, "container not running");
+  return fail_errno(code, "the container's process");
 }
 
 Result<> end_processes(const State& state) {

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/cgroupfs/tasks.h"
 #include "cgx/change/plan.h"
 #include "cgx/container/launch.h"
@@ -82,8 +83,6 @@ class GroupMaker {
   std::unique_ptr<Cgroup> group_;
   std::shared_ptr<void> placeholder_;  // keeps a scope of systemd until the container is in it
 };
-// Whether the group is there in some hierarchy; an error where one cannot be looked into (no descriptors).
-[[nodiscard]] Result<bool> is_there(const Cgroup& group);
 // Removes a container's group and the groups that were made above it for it, as far as nobody else uses those.
 [[nodiscard]] Result<> remove_groups(const State& state);
 // Changes limits of a group that systemd made: by its properties, so that it does not take the change back.

@@ -329,13 +329,6 @@ Result<> GroupMaker::undo(const State& state) {
   return made ? remove_groups(state) : Result<>();
 }
 
-Result<bool> is_there(const Cgroup& group) {
-  const auto there = group.require();
-  if (there) return true;
-  if (there.error().code == ENOENT) return false;
-  return std::unexpected(there.error());
-}
-
 Result<> remove_groups(const State& state) {
   if (state.group.empty()) return {};
   const Hierarchies hierarchies = CGX_TRY(container::hierarchies_of(state));

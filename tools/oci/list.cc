@@ -137,7 +137,7 @@ Result<int> run_ps(const Invocation& call) {
   if (!container.state.group.empty()) {
     const Hierarchies hierarchies = CGX_TRY(container::hierarchies_of(container.state));
     const Cgroup group(hierarchies, container.state.group);
-    if (!group.present().empty()) pids = CGX_TRY(tasks_below(group));
+    if (CGX_TRY(is_there(group))) pids = CGX_TRY(tasks_below(group));
   } else if (container.status != Status::stopped) {
     pids.push_back(container.state.pid);
   }

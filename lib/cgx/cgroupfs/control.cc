@@ -100,6 +100,15 @@ const Hierarchy* freezer_of(const Cgroup& group) {
   return unified != nullptr && group.dir(*unified) ? unified : nullptr;
 }
 
+// Where the caller's group cannot be named, the subtree is asked for its members.
+Result<bool> holds_caller(const Cgroup& group, const Hierarchy& h) {
+  for (const Place& place : CGX_TRY(places_of(group.hierarchies(), 0)))
+    if (place.hierarchy == &h && lies_in(place.group, group.name())) return true;
+  const auto unnamed = CGX_TRY(unnamed_of(group.hierarchies(), 0));
+  if (std::ranges::find(unnamed, &h) == unnamed.end()) return false;
+  return std::ranges::binary_search(CGX_TRY(tasks_below(group)), getpid());
+}
+
 bool told_to_freeze(const Cgroup& group, const Hierarchy& h) {
   return trimmed(group, h, h.version() == Version::v1 ? "freezer.self_freezing" : "cgroup.freeze") == "1";
 }
@@ -123,12 +132,11 @@ Result<> freeze(const Cgroup& group, Deadline deadline) {
   if (group.name().empty()) return with_group({.code = EINVAL, .what = "the root cannot be frozen"}, group);
   const Hierarchy* h = freezer_of(group);
   if (h == nullptr) return no_freezer(group);
-  for (const Place& place : CGX_TRY(places_of(group.hierarchies(), 0)))
-    if (place.hierarchy == h && lies_in(place.group, group.name()))
-      return with_group({.code = EINVAL,
-                         .what = "this very process is in it and would stop too",
-                         .hint = "move the shell out first: cgx move / $$"},
-                        group);
+  if (CGX_TRY(holds_caller(group, *h)))
+    return with_group({.code = EINVAL,
+                       .what = "this very process is in it and would stop too",
+                       .hint = "move the shell out first: cgx move / $$"},
+                      group);
   const bool before = told_to_freeze(group, *h);
   const bool v1 = h->version() == Version::v1;
   const auto done = [&]() -> Result<> {

@@ -13,8 +13,10 @@
 
 #include "cgx/cgroupfs/control.h"
 #include "cgx/cgroupfs/place.h"
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/cgroupfs/tasks.h"
 #include "cgx/cgroupfs/walk.h"
+#include "cgx/sys/process.h"
 #include "cgx/sys/text.h"
 
 namespace cgx {
@@ -44,12 +46,14 @@ struct Sent {
   std::vector<sys::Fd> some;  // of the processes signalled, to wait for
 };
 
-// The groups of a process deeper than PATH_MAX are not to be read from /proc (ENAMETOOLONG); those of such a depth are
-// asked for their members instead. The descriptor was taken before: while it can be signalled, the number was its own.
+// The groups of a process deeper than PATH_MAX are not to be read from /proc (ENAMETOOLONG), nor to be named in a
+// cgroup namespace with the host's mounts; then the subtree is asked for its members instead. The descriptor was taken
+// before: while it can be signalled, the number was its own.
 Result<bool> is_inside(const Cgroup& group, pid_t id) {
   const auto places = places_of(group.hierarchies(), id);
-  if (places) return is_member(*places, group);
-  if (places.error().code != ENAMETOOLONG) return false;
+  if (places && is_member(*places, group)) return true;
+  if (!places && places.error().code != ENAMETOOLONG) return false;
+  if (places && CGX_TRY(unnamed_of(group.hierarchies(), id)).empty()) return false;
   return std::ranges::binary_search(CGX_TRY(tasks_below(group)), id);
 }
 
@@ -59,13 +63,21 @@ int signal_member(const Cgroup& group, pid_t id, int signal, Sent& sent) {
   sys::Fd process = open_process(id);
   // EINVAL, ENOENT: a thread of a threaded group, not the first of its process.
   if (!process.valid() && (errno == EINVAL || errno == ENOENT)) process = open_process(process_of(id));
-  const bool by_number = !process.valid() && errno == ENOSYS;  // before 5.3
+  const bool by_number = !process.valid() && errno == ENOSYS;  // before 5.3, or filtered out by seccomp
   if (!process.valid() && !by_number) return errno;
+  const auto start = by_number ? sys::started(id) : Result<std::uint64_t>(0);
+  if (!start) return start.error().code;
   const auto inside = is_inside(group, id);
   if (!inside) return inside.error().code;
   if (!*inside) return ESRCH;
-  const long rc = by_number ? kill(id, signal) : syscall(SYS_pidfd_send_signal, process.get(), signal, nullptr, 0);
-  if (rc != 0) return errno;
+  if (by_number) {
+    // Nothing holds the number: it has to be the same process before and after the look at its groups.
+    const auto now = sys::started(id);
+    if (!now || *now != *start) return ESRCH;
+    if (kill(id, signal) != 0) return errno;
+  } else if (const int code = sys::signal_process(process.get(), signal); code != 0) {
+    return code;
+  }
   ++sent.count;
   if (!by_number && sent.some.size() < 64) sent.some.push_back(std::move(process));
   return 0;
@@ -118,18 +130,17 @@ class Stopper {
   }
 
   // v2 lets frozen processes die; on v1 SIGKILL waits for the thaw, of each group that was told to freeze.
-  void let_die() {
-    if (freezer_ == nullptr || freezer_->version() == Version::v2) return;
+  Result<> let_die() {
+    if (freezer_ == nullptr || freezer_->version() == Version::v2) return {};
     (void)group_.write(*freezer_, "freezer.state", "THAWED");
-    const auto inner = walk(group_, Depth::all);
-    if (!inner) return;
-    for (const Listed& l : *inner) {
+    for (const Listed& l : CGX_TRY(walk(group_, Depth::all))) {
       const Cgroup child(group_.hierarchies(), l.name);
       if (l.in(*freezer_) && told_to_freeze(child, *freezer_)) {
         (void)child.write(*freezer_, "freezer.state", "THAWED");
         if (std::ranges::find(thawed_, l.name) == thawed_.end()) thawed_.push_back(l.name);
       }
     }
+    return {};
   }
 
   // All as it was before. Errors are dropped: the group may be gone.
@@ -158,9 +169,9 @@ class Stopper {
     if (!ids) return false;
     return std::ranges::all_of(*ids, [&](pid_t id) {
       const auto places = places_of(group_.hierarchies(), id);
-      return !places || std::ranges::any_of(*places, [&](const Place& p) {
-        return p.hierarchy == freezer_ && lies_in(p.group, group_.name());
-      });
+      if (!places) return places.error().code == ESRCH;  // it has ended
+      return std::ranges::any_of(
+          *places, [&](const Place& p) { return p.hierarchy == freezer_ && lies_in(p.group, group_.name()); });
     });
   }
 
@@ -212,8 +223,9 @@ Result<> end_all(const Cgroup& group, Stopper& stopper, Deadline deadline, std::
     }
     CGX_CHECK(stopper.stop(deadline));
     const auto sent = signal_once(group, SIGKILL);
-    stopper.let_die();
+    const auto thawed = stopper.let_die();
     if (!sent) return std::unexpected(sent.error());
+    CGX_CHECK(thawed);
     most = std::max(most, sent->count);
     wait_for_ends(sent->some, deadline);
   }
@@ -232,6 +244,7 @@ Result<bool> populated(const Cgroup& group) {
     }
     if (group.name().empty()) return true;  // the root has no cgroup.events
     const auto events = group.read(*h, "cgroup.events");
+    if (!events && !says_absent(events.error())) return std::unexpected(events.error());
     if (events && sys::keyed_u64(*events, "populated") == 1) return true;
   }
   if (v1 == 0) return false;
@@ -242,6 +255,8 @@ Result<bool> populated(const Cgroup& group) {
     for (const Listed& l : groups) {
       if (!l.in(h)) continue;
       const auto text = sys::read_file(CGX_TRY(h.root()), l.name.empty() ? "tasks" : l.name + "/tasks");
+      if (!text && !says_absent(text.error()))
+        return located(Result<bool>(std::unexpected(text.error())), l.name, "tasks");
       if (text && !text->empty()) return true;
     }
   }
@@ -252,7 +267,7 @@ Result<std::size_t> kill_all(const Cgroup& group, int signal, Deadline deadline)
   CGX_CHECK(group.require());
   if (group.name().empty())
     return with_group({.code = EINVAL, .what = "every process of the host is in the root"}, group);
-  if (is_member(CGX_TRY(places_of(group.hierarchies(), 0)), group))
+  if (CGX_TRY(is_inside(group, getpid())))
     return with_group(
         {.code = EINVAL, .what = "this very process is in it", .hint = "move the shell out first: cgx move / $$"},
         group);

@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-#include "cgx/cgroupfs/cgroup.h"
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/sys/fd.h"
 #include "cgx/sys/text.h"
 
@@ -74,6 +74,26 @@ Result<std::vector<Place>> places_of(const Hierarchies& hierarchies, pid_t pid) 
   return parse_places(CGX_TRY(read_places(pid)), hierarchies);
 }
 
+std::vector<const Hierarchy*> parse_unnamed(std::string_view proc_cgroup, const Hierarchies& hierarchies) {
+  const std::vector<Place> places = parse_places(proc_cgroup, hierarchies);
+  std::vector<const Hierarchy*> unnamed;
+  for (const std::string_view line : sys::lines(proc_cgroup)) {
+    const std::size_t first = line.find(':');
+    const std::size_t second = first == std::string_view::npos ? first : line.find(':', first + 1);
+    if (second == std::string_view::npos) continue;
+    for (const Hierarchy& h : hierarchies.all()) {
+      if (!names(line.substr(first + 1, second - first - 1), h)) continue;
+      const auto place = std::ranges::find(places, &h, &Place::hierarchy);
+      if (place == places.end() || place->group == ".." || place->group.starts_with("../")) unnamed.push_back(&h);
+    }
+  }
+  return unnamed;
+}
+
+Result<std::vector<const Hierarchy*>> unnamed_of(const Hierarchies& hierarchies, pid_t pid) {
+  return parse_unnamed(CGX_TRY(read_places(pid)), hierarchies);
+}
+
 std::vector<Base> parse_bases(std::string_view proc_cgroup, const Hierarchies& hierarchies) {
   std::vector<Base> bases;
   for (const auto& list : {hierarchies.all(), hierarchies.named()})
@@ -92,18 +112,18 @@ bool lies_in(std::string_view group, std::string_view top) {
   return group.starts_with(top) && (group.size() == top.size() || group[top.size()] == '/');
 }
 
-std::optional<ControllerSet> controllers_above(const Hierarchies& hierarchies, std::string_view group) {
+Result<std::optional<ControllerSet>> controllers_above(const Hierarchies& hierarchies, std::string_view group) {
   for (std::string_view above = parent_of(group); !above.empty(); above = parent_of(above)) {
     const Cgroup there(hierarchies, std::string(above));
+    if (!CGX_TRY(is_there(there))) continue;
     const auto& present = there.present();
-    if (present.empty()) continue;
-    if (present.size() == hierarchies.all().size()) return {};
+    if (present.size() == hierarchies.all().size()) return std::optional<ControllerSet>();
     ControllerSet set;
     for (const ControllerRow& row : controllers())
       if (std::ranges::find(present, hierarchies.of(row.id)) != present.end()) set.add(row.id);
-    return set;
+    return std::optional(set);
   }
-  return {};
+  return std::optional<ControllerSet>();
 }
 
 }  // namespace cgx

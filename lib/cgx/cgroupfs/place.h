@@ -25,6 +25,11 @@ struct Place {
 // The places of a process or thread; 0 is the caller. ESRCH: there is none of that number.
 [[nodiscard]] Result<std::vector<Place>> places_of(const Hierarchies& hierarchies, pid_t pid);
 
+// Hierarchies in which the process has a group that cannot be named from here: it is not beneath what is mounted, as in
+// a cgroup namespace that has the mounts of the host, or it is outside of this namespace. Errors as above.
+[[nodiscard]] std::vector<const Hierarchy*> parse_unnamed(std::string_view proc_cgroup, const Hierarchies& hierarchies);
+[[nodiscard]] Result<std::vector<const Hierarchy*>> unnamed_of(const Hierarchies& hierarchies, pid_t pid);
+
 // The same as bases for Hierarchies::nested(), of the named hierarchies too. Left out where the process is in the root,
 // and where its group cannot be named: outside of this cgroup namespace, or of what is mounted.
 [[nodiscard]] std::vector<Base> parse_bases(std::string_view proc_cgroup, const Hierarchies& hierarchies);
@@ -35,6 +40,7 @@ struct Place {
 
 // Controllers of the hierarchies that the nearest group above `group` is in, for making it there and nowhere else;
 // nullopt: it is in all of them, or there is none but the root.
-[[nodiscard]] std::optional<ControllerSet> controllers_above(const Hierarchies& hierarchies, std::string_view group);
+[[nodiscard]] Result<std::optional<ControllerSet>> controllers_above(const Hierarchies& hierarchies,
+                                                                     std::string_view group);
 
 }  // namespace cgx

@@ -14,6 +14,7 @@
 #include "cgx/cgroupfs/lock.h"
 #include "cgx/cgroupfs/net_control.h"
 #include "cgx/cgroupfs/place.h"
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/cgroupfs/walk.h"
 #include "cgx/sys/text.h"
 
@@ -186,7 +187,9 @@ Result<> remove_group(const Cgroup& group, Below what) {
     std::vector<std::string> names = CGX_TRY(groups_below(group));
     for (auto name = names.rbegin(); name != names.rend(); ++name)
       CGX_CHECK(remove_group(Cgroup(group.hierarchies(), *name), Below::keep));
-  } else if (const auto children = children_of(group); children && !children->empty()) {
+  } else if (const auto children = children_of(group); !children && !says_absent(children.error())) {
+    return std::unexpected(children.error());
+  } else if (children && !children->empty()) {
     // Asked before the first rmdir, so that nothing is removed in one hierarchy and kept in another.
     return std::unexpected(Error{.code = EBUSY,
                                  .what = occupants(group),

@@ -114,9 +114,12 @@ Result<Desired> Capture::of(const Cgroup& group) const {
       if (std::ranges::find(present, hierarchies_->of(c.id)) != present.end()) found.only->add(c.id);
   }
   const Cgroup parent(*hierarchies_, std::string(parent_of(group.name())));
-  const auto read = [](const Cgroup& g, const Knob& k, const Home& home) -> std::optional<Value> {
+  // A file that is missing or says nothing here has nothing to keep; one that could not be read may have.
+  const auto read = [](const Cgroup& g, const Knob& k, const Home& home) -> Result<std::optional<Value>> {
     auto value = home.backing->decode(k, *home.backing, GroupView(g));
-    return value ? *std::move(value) : std::nullopt;
+    const int code = value ? 0 : value.error().code;
+    if (code == EMFILE || code == ENFILE || code == ENOMEM || code == EIO) return value;
+    return value ? *std::move(value) : std::optional<Value>();
   };
   bool idle = false;
   for (const Row& r : rows_) {
@@ -127,10 +130,10 @@ Result<Desired> Capture::of(const Cgroup& group) const {
       knob = r.converted;
       home.backing = &backing(*knob, home.hierarchy->version());
     }
-    std::optional<Value> now = read(group, *knob, home);
+    std::optional<Value> now = CGX_TRY(read(group, *knob, home));
     if (!now) continue;
     const std::optional<Value> initial =
-        home.backing->initial == parents ? read(parent, *knob, home) : initial_value(*knob, *home.backing);
+        home.backing->initial == parents ? CGX_TRY(read(parent, *knob, home)) : initial_value(*knob, *home.backing);
     if (initial && same_setting(*knob, *now, *initial)) continue;
     if (auto* table = std::get_if<Table>(&*now)) {
       *table = normal(knob->format, *table);

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "cgx/cgroupfs/net_control.h"
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/cgroupfs/tasks.h"
 #include "cgx/change/capture.h"
 #include "cgx/change/explain.h"
@@ -20,10 +21,11 @@
 namespace cgx {
 namespace {
 
-std::vector<pid_t> ids_in(const Cgroup& group, const Hierarchy& h) {
+Result<std::vector<pid_t>> ids_in(const Cgroup& group, const Hierarchy& h) {
   std::vector<pid_t> ids;
   const auto text = group.read(h, "cgroup.procs");
-  if (!text) return ids;
+  if (!text && says_absent(text.error())) return ids;
+  if (!text) return std::unexpected(text.error());
   for (const std::string_view line : sys::lines(*text))
     if (const auto id = sys::parse_u64(line); id && *id != 0) ids.push_back(static_cast<pid_t>(*id));
   return ids;
@@ -38,7 +40,8 @@ std::vector<const Hierarchy*> removal_order(const Cgroup& group) {
 
 Result<> check_below(const Cgroup& group, const std::set<std::string_view>& going) {
   const auto children = children_of(group);
-  if (!children) return {};
+  if (!children && says_absent(children.error())) return {};
+  if (!children) return std::unexpected(children.error());
   std::string names;
   for (const std::string& child : *children)
     if (!going.contains(fmt::format("{}/{}", group.name(), child))) names += (names.empty() ? "" : ", ") + child;
@@ -86,7 +89,7 @@ Result<Plan> Plan::make(const Hierarchies& hierarchies, const ChangeSet& set) {
     CGX_CHECK(check_below(group, going));
     const std::string heir = heir_of(name, going);
     for (const Hierarchy* h : removal_order(group)) {
-      for (const pid_t id : ids_in(group, *h))
+      for (const pid_t id : CGX_TRY(ids_in(group, *h)))
         plan.steps_.push_back({.hierarchy = h, .group = heir, .file = "cgroup.procs", .text = std::to_string(id)});
       plan.steps_.push_back({.verb = Verb::remove, .hierarchy = h, .group = name});
     }
@@ -146,7 +149,7 @@ Result<> Transaction::remove(const std::string& name, const std::string& heir, c
   if (stop_ != nullptr && *stop_) return fail(EINTR, "was interrupted");
   Cgroup& g = group(name);
   g.forget();
-  if (g.present().empty()) return {};  // somebody else was quicker
+  if (!CGX_TRY(is_there(g))) return {};  // somebody else was quicker
   auto removed = std::make_unique<Removed>();
   removed->heir = heir;
   removed->before = CGX_TRY(capture.of(g));
@@ -154,7 +157,11 @@ Result<> Transaction::remove(const std::string& name, const std::string& heir, c
   std::vector<std::string> shaped;
   for (const Hierarchy* h : order) {
     const int dir = CGX_TRY(g.dir(*h));
-    if (h->version() == Version::v2) removed->subtree = g.read(*h, "cgroup.subtree_control").value_or("");
+    if (h->version() == Version::v2) {
+      const auto given = g.read(*h, "cgroup.subtree_control");
+      if (!given && !says_absent(given.error())) return std::unexpected(given.error());
+      if (given) removed->subtree = *given;
+    }
     // Classes and filters on interfaces do not go with the group by themselves: they go after it, by its key.
     if ((h->version() == Version::v2 || h->controllers().has(Controller::net_cls)) && attached_net(dir))
       shaped.push_back(net_key(dir, h->version()));
@@ -187,7 +194,7 @@ Result<> Transaction::move_out(const Cgroup& g, const std::string& heir, Removed
   for (int round = 0; round < 100; ++round) {
     bool found = false;
     for (const Hierarchy* h : g.present())
-      for (const pid_t id : ids_in(g, *h)) {
+      for (const pid_t id : CGX_TRY(ids_in(g, *h))) {
         found = true;
         const auto moved = target.write(*h, "cgroup.procs", std::to_string(id));
         if (moved) {
@@ -227,8 +234,8 @@ void Transaction::make_again(const std::string& name, const Removed& removed, st
   }
   const Cgroup heir(*hierarchies_, removed.heir);
   for (const Removed::Moved& m : removed.moved) {
-    const std::vector<pid_t> there = ids_in(heir, *m.hierarchy);
-    if (std::ranges::find(there, m.pid) == there.end()) continue;  // it ended, or went on by itself
+    const auto there = ids_in(heir, *m.hierarchy);
+    if (there && std::ranges::find(*there, m.pid) == there->end()) continue;  // it ended, or went on by itself
     if (const auto back = g.write(*m.hierarchy, "cgroup.procs", std::to_string(m.pid));
         !back && back.error().code != ESRCH)
       left.push_back(fmt::format("process {} could not be moved back to {}: {}", m.pid, name, back.error().what));

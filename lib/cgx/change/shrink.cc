@@ -10,7 +10,7 @@
 namespace cgx {
 namespace {
 
-std::uint64_t number_in(std::string_view text) {
+std::uint64_t bytes_in(std::string_view text) {
   text = sys::trim(text);
   return sys::parse_size(text).value_or(sys::unlimited);  // --set may give suffixes, which the kernel takes too
 }
@@ -18,9 +18,9 @@ std::uint64_t number_in(std::string_view text) {
 }  // namespace
 
 Result<> shrink_v2(const Cgroup& group, const Step& step) {
-  const std::uint64_t target = number_in(step.text);
+  const std::uint64_t target = bytes_in(step.text);
   const auto current = [&]() -> Result<std::uint64_t> {
-    return number_in(CGX_TRY(group.read(*step.hierarchy, "memory.current")));
+    return bytes_in(CGX_TRY(group.read(*step.hierarchy, "memory.current")));
   };
   if (!group.read(*step.hierarchy, "memory.current")) return {};  // the root has neither: the write will tell
   std::uint64_t now = CGX_TRY(current());
@@ -38,7 +38,7 @@ Result<> shrink_v2(const Cgroup& group, const Step& step) {
       Error{.code = EBUSY,
             .what = fmt::format("is below the {} in use, which cannot be reclaimed{}; the kernel would kill",
                                 sys::format_size(now),
-                                peak ? fmt::format(" (peak {})", sys::format_size(number_in(*peak))) : ""),
+                                peak ? fmt::format(" (peak {})", sys::format_size(bytes_in(*peak))) : ""),
             .group = std::string(shown(group.name())),
             .knob = step.file,
             .value = step.given.empty() ? step.text : step.given,

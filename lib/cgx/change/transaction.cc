@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "cgx/cgroupfs/net_control.h"
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/cgroupfs/tasks.h"
 #include "cgx/change/explain.h"
 #include "cgx/change/plan.h"
@@ -275,6 +276,10 @@ Result<> Transaction::write_value(const Cgroup& g, const Step& step, bool force)
   if (!step.fresh && restore.empty()) {
     const auto before = g.read(*step.hierarchy, step.file);
     // A write-only file has no before; a missing one is explained by the write.
+    // EACCES: it can only be written. Else what cannot be read could not be put back.
+    if (!before && !says_absent(before.error()) && before.error().code != EACCES && before.error().code != EINVAL &&
+        before.error().code != EOPNOTSUPP)
+      return std::unexpected(before.error());
     if (before || step.file.starts_with('@'))
       restore = restoring_writes(step.knob, step.file, step.text, before ? *before : "");
   }
@@ -327,6 +332,7 @@ void Transaction::check_back(const Cgroup& g, const Step& step) {
        step.knob->format != Format::usec && step.knob->format != Format::flag && step.knob->format != Format::hugetlb))
     return;
   if (step.file.starts_with('@') || step.knob->kind == Kind::command) return;
+  if (step.knob->name == "hugetlb.*.max" && step.file.find(".rsvd.") != std::string::npos) return;  // told once
   const auto text = g.read(*step.hierarchy, step.file);
   if (!text) return;
   const std::uint64_t wanted = number_in(step.text);

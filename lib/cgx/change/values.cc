@@ -149,7 +149,7 @@ class ValuePlanner {
       if (alone && !depends(l, b) && b.decode != nullptr && l.knob->format != Format::device_rules &&
           !is_fresh(*home.hierarchy)) {
         const auto now = b.decode(*l.knob, b, view);
-        if (now && *now && in_force(l.knob->format, l.value, **now)) return {};
+        if (now && *now && in_force(l.knob->format, l.value, **now) && reserves(l)) return {};
       }
       files = CGX_TRY(b.encode(*l.knob, b, l.value, view));
       if (depends(l, b) && !is_fresh(*home.hierarchy) && holds(*home.hierarchy, files)) return {};
@@ -182,6 +182,19 @@ class ValuePlanner {
   // text where that limit changes too.
   static bool depends(const Limit& l, const Backing& b) {
     return b.fidelity == Fidelity::lossy && l.knob->kind == Kind::limit;
+  }
+
+  // Huge pages: whether what is reserved has a limit where the value has one, be it another one.
+  bool reserves(const Limit& l) const {
+    const Knob* reserved = l.knob->name == "hugetlb.*.max" ? find_knob("hugetlb.*.rsvd.max") : nullptr;
+    if (reserved == nullptr) return true;
+    const auto now = read_knob(group_, *reserved);
+    const auto* rows = now && *now ? std::get_if<Table>(&**now) : nullptr;
+    if (rows == nullptr) return true;
+    return std::ranges::none_of(std::get<Table>(l.value), [&](const TableRow& r) {
+      const auto at = std::ranges::find(*rows, r.key, &TableRow::key);
+      return at != rows->end() && at->fields[0].second == sys::unlimited && r.fields[0].second != sys::unlimited;
+    });
   }
 
   bool holds(const Hierarchy& h, const std::vector<FileWrite>& files) const {

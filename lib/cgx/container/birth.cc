@@ -17,6 +17,7 @@
 #include "cgx/cgroupfs/place.h"
 #include "cgx/cgroupfs/tasks.h"
 #include "cgx/change/explain.h"
+#include "cgx/sys/process.h"
 
 namespace cgx::container {
 namespace {
@@ -222,7 +223,7 @@ bool Birth::may_try_again() {
 void end_process(const Born& born) {
   if (born.pid <= 0) return;
   if (born.pidfd.valid())
-    (void)syscall(SYS_pidfd_send_signal, born.pidfd.get(), SIGKILL, nullptr, 0);
+    (void)sys::signal_process(born.pidfd.get(), SIGKILL);
   else
     (void)kill(born.pid, SIGKILL);  // a child that nobody has waited for: the number is still its own
   reap(born);

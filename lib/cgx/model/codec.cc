@@ -55,13 +55,15 @@ Writes put_plain(const Knob& knob, const Backing& b, const Value& value, Version
 }
 
 // The user's own number of a many-to-one conversion, kept beside the file as "GIVEN WRITTEN".
-std::optional<std::uint64_t> kept(const Backing& b, const View& view, std::string_view knob, std::uint64_t now) {
+using Kept = Result<std::optional<std::uint64_t>>;
+Kept kept(const Backing& b, const View& view, std::string_view knob, std::uint64_t now) {
   const auto note = view.read(b.controller, fmt::format("@note.{}", knob));
-  if (!note) return {};
+  if (!note && (note.error().code == ENODATA || note.error().code == ENOENT)) return Kept();
+  if (!note) return std::unexpected(note.error());
   const auto parts = sys::words(*note);
-  if (parts.size() != 2 || parts[1] != std::to_string(now)) return {};  // somebody else wrote since
+  if (parts.size() != 2 || parts[1] != std::to_string(now)) return Kept();  // somebody else wrote since
   const auto given = sys::parse_u64(parts[0]);
-  return given ? std::optional(*given) : std::nullopt;
+  return given ? Kept(*given) : Kept();
 }
 
 Writes put_converted(const Backing& b, std::string_view knob, std::uint64_t given, std::uint64_t written) {
@@ -102,7 +104,7 @@ Writes put_shares_as_weight(const Knob& k, const Backing& b, const Value& v, con
 Read get_shares_from_weight(const Knob& k, const Backing& b, const View& view) {
   const std::uint64_t weight = CGX_TRY(read_number(b, view, b.files[0]));
   if (weight == 0) return std::optional<Value>{};  // cpu.idle is on
-  if (const auto given = kept(b, view, k.name, weight)) return Value(*given);
+  if (const auto given = CGX_TRY(kept(b, view, k.name, weight))) return Value(*given);
   return Value(weight_to_shares(weight));
 }
 
@@ -113,7 +115,7 @@ Writes put_weight_as_shares(const Knob& k, const Backing& b, const Value& v, con
 
 Read get_weight_from_shares(const Knob& k, const Backing& b, const View& view) {
   const std::uint64_t shares = CGX_TRY(read_number(b, view, b.files[0]));
-  if (const auto given = kept(b, view, k.name, shares)) return Value(*given);
+  if (const auto given = CGX_TRY(kept(b, view, k.name, shares))) return Value(*given);
   return Value(shares_to_weight(shares));
 }
 

@@ -19,8 +19,12 @@ constexpr std::array<std::string_view, 4> io_keys{"rbps", "wbps", "riops", "wiop
 
 std::string v2_number(std::uint64_t n) { return n == sys::unlimited ? "max" : std::to_string(n); }
 
-bool has_file(const Backing& b, const View& view, std::string_view name) {
-  return view.read(b.controller, name).has_value();
+// EOPNOTSUPP: the file of a policy or a scheduler that is not in use.
+Result<bool> has_file(const Backing& b, const View& view, std::string_view name) {
+  const auto text = view.read(b.controller, name);
+  if (text) return true;
+  if (text.error().code == ENOENT || text.error().code == EOPNOTSUPP) return false;
+  return std::unexpected(text.error());
 }
 
 std::uint64_t number_or(std::string_view text, std::uint64_t otherwise) {
@@ -31,7 +35,7 @@ std::uint64_t number_or(std::string_view text, std::uint64_t otherwise) {
 // io.weight, io.bfq.weight on v2, blkio.weight, blkio.bfq.weight on v1: whichever the kernel has.
 Result<std::string_view> weight_file(const Backing& b, const View& view) {
   for (const std::string_view file : {b.files[0], b.files[1]})
-    if (has_file(b, view, file)) return file;
+    if (CGX_TRY(has_file(b, view, file))) return file;
   return fail(ENOENT, fmt::format("this kernel has neither {} nor {}", b.files[0], b.files[1]));
 }
 
@@ -122,7 +126,8 @@ Writes put_io_weight(const Knob& /*k*/, const Backing& b, const Value& v, const 
 
 Read get_io_weight(const Knob& /*k*/, const Backing& b, const View& view) {
   const auto file = weight_file(b, view);
-  if (!file) return std::optional<Value>{};
+  if (!file && file.error().code == ENOENT) return std::optional<Value>{};
+  if (!file) return std::unexpected(file.error());
   Table table;
   const auto take = [&](const std::string& text) {
     for (const std::string_view line : sys::lines(text)) {
@@ -150,7 +155,7 @@ Writes put_hugetlb(const Knob& /*k*/, const Backing& b, const Value& v, const Vi
   for (const TableRow& r : std::get<Table>(v)) {
     std::string file(b.files[0]);
     file.replace(star, 1, r.key);
-    if (!has_file(b, view, file)) {
+    if (!CGX_TRY(has_file(b, view, file))) {
       std::string sizes;
       for (const std::string& name : view.files(b.controller))
         if (name.ends_with(b.files[0].substr(star + 1)) && name.find("rsvd") == std::string::npos)
@@ -160,7 +165,14 @@ Writes put_hugetlb(const Knob& /*k*/, const Backing& b, const Value& v, const Vi
           fmt::format("this machine has no huge pages of {} (it has {})", r.key, sizes.empty() ? "none" : sizes));
     }
     const std::uint64_t n = r.fields[0].second;
-    writes.push_back({std::move(file), v1 && n == sys::unlimited ? "-1" : v2_number(n)});
+    const std::string text = v1 && n == sys::unlimited ? "-1" : v2_number(n);
+    // With the limit on reservations alone (kernel 5.7) too much is refused by mmap(2); without it a page that is
+    // touched ends the program with SIGBUS.
+    std::string reserved = file;
+    reserved.insert(star + r.key.size(), ".rsvd");
+    const bool reserves = file.find(".rsvd.") == std::string::npos && CGX_TRY(has_file(b, view, reserved));
+    writes.push_back({std::move(file), text});
+    if (reserves) writes.push_back({std::move(reserved), text});
   }
   return writes;
 }
@@ -170,7 +182,10 @@ Read get_hugetlb(const Knob& /*k*/, const Backing& b, const View& view) {
   const std::string_view head = b.files[0].substr(0, star);
   const std::string_view tail = b.files[0].substr(star + 1);
   Table table;
-  for (const std::string& name : view.files(b.controller)) {
+  const std::vector<std::string> names = view.files(b.controller);
+  // Each group has files: a list without any is one that could not be read.
+  if (names.empty()) return fail(EIO, "the files of the group cannot be listed");
+  for (const std::string& name : names) {
     if (!name.starts_with(head) || !name.ends_with(tail) || name.size() <= head.size() + tail.size()) continue;
     const std::string size = name.substr(star, name.size() - head.size() - tail.size());
     if (size.find('.') != std::string::npos) continue;  // hugetlb.2MB.rsvd.max is another knob

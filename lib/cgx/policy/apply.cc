@@ -63,7 +63,7 @@ Result<> note_raw_before(const Hierarchies& hierarchies, Difference& d, const Re
       if (g == record->groups.end()) continue;
       for (ManagedLimit& m : g->limits)
         if (m.raw && !m.before) {
-          m.before = current_text(group, {nullptr, std::string(), std::string(), m.knob});
+          m.before = CGX_TRY(current_text(group, {nullptr, std::string(), std::string(), m.knob}));
           found = found || m.before.has_value();
         }
     }
@@ -97,7 +97,8 @@ void look_again(const Hierarchies& hierarchies, Difference& d, const std::vector
       const Knob* knob = m.raw ? nullptr : find_knob(m.knob);
       if (!may_read_otherwise(m, knob) && !rounded.contains(desired.group)) continue;
       const auto now = current_text(group, {knob, {}, {}, m.raw ? m.knob : std::string()});
-      m.reads = now && *now != m.wanted ? now : std::nullopt;
+      // What could not be read is compared again by the next apply, and written once more.
+      m.reads = now && *now && **now != m.wanted ? *now : std::nullopt;
     }
   }
 }

@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/cgroupfs/tasks.h"
 #include "cgx/policy/adopted.h"
 #include "cgx/policy/group_difference.h"
@@ -154,7 +155,7 @@ class Differ {
     for (const ManagedGroup& old : d_.before.groups) {
       if (!given(old.source) || wanted_.contains(old.name)) continue;
       const Cgroup group(hierarchies_, old.name);
-      if (group.present().empty()) continue;  // gone already
+      if (!CGX_TRY(is_there(group))) continue;  // gone already
       if (old.adopted.empty() && old.inode != 0 && old.inode != inode_of(hierarchies_, old.name)) {
         d_.notes.push_back(
             fmt::format("{} was removed and made again by somebody else, and is left to them", old.name));

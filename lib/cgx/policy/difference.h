@@ -44,7 +44,7 @@ using Stuck = std::map<std::string, std::string, std::less<>>;
 // The inode number of the group's directory in cgroup2, or in the first hierarchy; 0: it is not there.
 [[nodiscard]] std::uint64_t inode_of(const Hierarchies& hierarchies, std::string_view group);
 // What `limit` has now, as the record keeps it; nullopt: nothing.
-[[nodiscard]] std::optional<std::string> current_text(const Cgroup& group, const Limit& limit);
+[[nodiscard]] Result<std::optional<std::string>> current_text(const Cgroup& group, const Limit& limit);
 // Whether a text that was written as it is means what the file says now: numbers and lists have several spellings.
 [[nodiscard]] bool same_raw(std::string_view wanted, std::string_view now);
 // The value that exact() wrote as `text`.

@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/change/capture.h"
 #include "cgx/policy/adopted.h"
 #include "cgx/policy/difference.h"
@@ -62,10 +63,10 @@ class One {
         wanted_(wanted),
         old_(old),
         adopts_(wanted.policy != nullptr && wanted.policy->adopt),
-        here_(hierarchies, name),
-        there_(!here_.present().empty()) {}
+        here_(hierarchies, name) {}
 
   Result<GroupDifference> run() {
+    there_ = CGX_TRY(is_there(here_));
     begin();
     CGX_CHECK(named_limits());
     if (there_ && old_ != nullptr) dropped_limits();
@@ -135,7 +136,7 @@ class One {
         if (m.reads && !raw)
           if (auto value = value_of(*knob, *m.reads)) pending.limit.value = *std::move(value);
       } else if (there_) {
-        m.before = before_of(p.limit, m);
+        m.before = CGX_TRY(before_of(p.limit, m));
       }
       g_.managed.limits.push_back(std::move(m));
       limits_.push_back(std::move(pending));
@@ -170,20 +171,22 @@ class One {
 
   // What is to be put back one day; none where that is what a new group has, or where the same file was managed under
   // another name.
-  std::optional<std::string> before_of(const Limit& l, const ManagedLimit& m) const {
+  Result<std::optional<std::string>> before_of(const Limit& l, const ManagedLimit& m) const {
+    using Text = Result<std::optional<std::string>>;
     if (old_ != nullptr && std::ranges::any_of(old_->limits, [&](const ManagedLimit& other) {
           return share_a_file(hierarchies_, other, m);
         }))
-      return {};
+      return Text();
     if (l.knob == nullptr) return current_text(here_, l);
     // What is read of an idle group's weight is not what it had.
     const bool weight = l.knob->kind == Kind::weight && l.knob->name != "cpu.idle";
     if (weight && home_of(hierarchies_, *l.knob).value_or(Home{}).hierarchy == hierarchies_.of(Controller::cpu) &&
-        current_text(here_, {find_knob("cpu.idle"), {}, {}, {}}) == "1")
-      return {};
-    auto now = current_text(here_, l);
+        CGX_TRY(current_text(here_, {find_knob("cpu.idle"), {}, {}, {}})) == "1")
+      return Text();
+    auto now = CGX_TRY(current_text(here_, l));
     if (now && !adopts_)  // what its owner has given it is not the kernel's to change
-      if (const auto initial = initial_value_in(here_, *l.knob); initial && exact(*l.knob, *initial) == *now) return {};
+      if (const auto initial = initial_value_in(here_, *l.knob); initial && exact(*l.knob, *initial) == *now)
+        return Text();
     return now;
   }
 
@@ -285,7 +288,7 @@ class One {
       if (!CGX_TRY(available(p.limit))) {
         p.changed = true;
       } else if (p.limit.knob == nullptr) {
-        const auto now = current_text(here_, p.limit);
+        const auto now = CGX_TRY(current_text(here_, p.limit));
         p.changed = !now || (p.reads != now && !same_raw(p.limit.given, *now));
       } else {
         probe.limits.push_back(p.limit);
@@ -296,7 +299,7 @@ class One {
       if (p.limit.knob != nullptr && !p.changed)
         p.changed = std::ranges::any_of(plan.steps(), [&](const Step& s) { return s.knob == p.limit.knob; });
       if (!p.changed || added_) continue;
-      const auto now = current_text(here_, p.limit);
+      const auto now = CGX_TRY(current_text(here_, p.limit));
       std::string from = now.value_or("none");
       if (p.limit.knob != nullptr && now)
         if (const auto value = value_of(*p.limit.knob, *now)) from = short_text(*p.limit.knob, *value);
@@ -312,10 +315,13 @@ class One {
       c = CGX_TRY(located(home_of(hierarchies_, *l.knob), here_.name(), "", l.given)).backing->controller;
     const Hierarchy* h = c ? hierarchies_.of(*c) : nullptr;
     if (h == nullptr) return true;  // what is wrong is told by the plan
-    if (!here_.dir(*h)) return false;
+    if (const auto dir = here_.dir(*h); !dir && says_absent(dir.error()))
+      return false;
+    else if (!dir)
+      return located(Result<bool>(std::unexpected(dir.error())), here_.name());
     const std::string_view name = row(*c).v2_name;
     if (h->version() == Version::v1 || name.empty()) return true;
-    if (!given_) given_ = here_.read(*h, "cgroup.controllers").value_or("");
+    if (!given_) given_ = CGX_TRY(here_.read(*h, "cgroup.controllers"));
     const auto words = sys::words(sys::trim(*given_));
     return std::ranges::find(words, name) != words.end();
   }
@@ -376,7 +382,7 @@ class One {
   const bool adopts_;                       // a policy, now
   std::optional<ManagedGroup> of_adopted_;  // what `old_` is then
   const Cgroup here_;
-  const bool there_;
+  bool there_ = false;
   bool added_ = false;
   std::optional<std::string> given_;  // v2: the controllers of the group
   std::vector<Pending> limits_;

@@ -42,8 +42,9 @@ bool kernel_lacks(const Hierarchies& hierarchies, const Home& home, std::string_
     if (!group.dir(h)) continue;
     if (const std::string_view given = row(home.backing->controller).v2_name;
         h.version() == Version::v2 && !given.empty()) {
-      const std::string text = group.read(h, "cgroup.controllers").value_or("");
-      const auto words = sys::words(sys::trim(text));
+      const auto text = group.read(h, "cgroup.controllers");
+      if (!text) return false;
+      const auto words = sys::words(sys::trim(*text));
       if (std::ranges::find(words, given) == words.end()) continue;
     }
     return std::ranges::none_of(home.backing->files, [&](std::string_view file) {

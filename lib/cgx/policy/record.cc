@@ -110,7 +110,11 @@ class Parser {
 
  private:
   Result<> take(std::size_t number, const std::vector<std::string_view>& f) {
-    const auto field = [&](std::size_t i) { return unescaped(f[i]).value_or(""); };
+    // Only the values of limits may be none.
+    const std::size_t texts = f[0] == "limit" ? std::min<std::size_t>(f.size(), 5) : f.size();
+    for (std::size_t i = 1; i < texts; ++i)
+      if (!unescaped(f[i])) return corrupt(number, "has no text in a field");
+    const auto field = [&](std::size_t i) { return *unescaped(f[i]); };
     if (f[0] == "boot" && f.size() == 2) {
       // Nothing of what was made then is left.
       stale_ = f[1] != boot_id();

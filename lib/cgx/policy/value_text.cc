@@ -2,6 +2,7 @@
 // Values as the record keeps them and as plans show them.
 #include <algorithm>
 #include <array>
+#include <cerrno>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -44,15 +45,22 @@ std::optional<Value> value_of(const Knob& knob, std::string_view text) {
   return value;
 }
 
-std::optional<std::string> current_text(const Cgroup& group, const Limit& limit) {
+Result<std::optional<std::string>> current_text(const Cgroup& group, const Limit& limit) {
+  using Text = Result<std::optional<std::string>>;
+  // No such file, or one that cannot be read at all, has no text; what could not be read this once may have.
+  const auto lost = [](const Error& e) {
+    return e.code == EMFILE || e.code == ENFILE || e.code == ENOMEM || e.code == EIO;
+  };
   if (limit.knob != nullptr) {
     const auto now = read_knob(group, *limit.knob);
-    return now && *now ? std::optional(exact(*limit.knob, **now)) : std::nullopt;
+    if (!now && lost(now.error())) return std::unexpected(now.error());
+    return now && *now ? Text(exact(*limit.knob, **now)) : Text();
   }
   const auto c = controller_of_file(limit.file);
-  if (!c) return {};
+  if (!c) return Text();
   const auto text = group.read(*c, limit.file);
-  return text ? std::optional(std::string(sys::trim(*text))) : std::nullopt;
+  if (!text && lost(text.error())) return std::unexpected(text.error());
+  return text ? Text(std::string(sys::trim(*text))) : Text();
 }
 
 bool same_raw(std::string_view wanted, std::string_view now) {

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cgx/cgroupfs/presence.h"
+
+#include <cerrno>
+
+namespace cgx {
+
+Result<bool> is_there(const Cgroup& group) {
+  const auto there = group.require();
+  if (there) return true;
+  if (there.error().code == ENOENT || there.error().code == ENOTDIR) return false;
+  return std::unexpected(there.error());
+}
+
+// ENODEV: the group was removed while its file was open.
+bool says_absent(const Error& error) { return error.code == ENOENT || error.code == ENODEV || error.code == ENODATA; }
+
+}  // namespace cgx

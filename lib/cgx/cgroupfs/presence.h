@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whether a group exists, as an answer that may fail: what could not be looked at is not what is not there.
+#pragma once
+
+#include "cgx/cgroupfs/cgroup.h"
+
+namespace cgx {
+
+// Whether the group is in some hierarchy. An error where one cannot be looked into (EMFILE, ENOMEM, EACCES): then
+// Cgroup::present() may be short of that one.
+[[nodiscard]] Result<bool> is_there(const Cgroup& group);
+
+// Whether a failed read says that there is no such file, group or value, rather than that it could not be read.
+[[nodiscard]] bool says_absent(const Error& error);
+
+}  // namespace cgx

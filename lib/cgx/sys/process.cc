@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cgx/sys/process.h"
+
+#include <cerrno>
+#include <csignal>
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgx/sys/fd.h"
+#include "cgx/sys/text.h"
+
+namespace cgx::sys {
+
+int signal_process(int pidfd, int signal) {
+  if (syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0) == 0) return 0;
+  if (errno != ENOSYS) return errno;
+  const auto info = read_path(fmt::format("/proc/self/fdinfo/{}", pidfd));
+  if (!info) return info.error().code;
+  for (const std::string_view line : lines(*info)) {
+    if (!line.starts_with("Pid:")) continue;
+    // -1: it was waited for, 0: it is of another pid namespace.
+    const auto pid = parse_i64(trim(line.substr(4)), -1, 1 << 22);
+    if (!pid || *pid <= 0) return ESRCH;
+    return kill(static_cast<pid_t>(*pid), signal) == 0 ? 0 : errno;
+  }
+  return ENOSYS;
+}
+
+Result<std::uint64_t> started(pid_t pid) {
+  const auto text = read_path(fmt::format("/proc/{}/stat", pid));
+  if (!text) return fail_errno(text.error().code == ENOENT ? ESRCH : text.error().code, "the process");
+  // proc(5): fields from the third on come after the name in parentheses, which may hold anything.
+  const std::size_t end = text->rfind(')');
+  const auto fields = words(std::string_view(*text).substr(end == std::string::npos ? text->size() : end + 1));
+  if (fields.size() < 20) return fail_errno(ESRCH, "the process");
+  return parse_u64(fields[19]);
+}
+
+}  // namespace cgx::sys

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Signals for one process, and for no other that gets its number later.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include <sys/types.h>
+
+#include "cgx/sys/result.h"
+
+namespace cgx::sys {
+
+// Signals the process of a pidfd, which stays the caller's. Where there is no pidfd_send_signal(2) (before Linux 5.1,
+// or filtered out by seccomp) by its number, as long as that is its own: /proc/self/fdinfo says so until it was waited
+// for. Answers an errno; ESRCH: it has ended.
+[[nodiscard]] int signal_process(int pidfd, int signal);
+
+// When the process began, in clock ticks since the boot: with this a number means one process. ESRCH: there is none.
+[[nodiscard]] Result<std::uint64_t> started(pid_t pid);
+
+}  // namespace cgx::sys
