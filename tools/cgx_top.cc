@@ -247,8 +247,9 @@ struct Ended {
 // Draws until the end. Waits for keys and signals, never longer than to the next reading.
 Result<Ended> watch(
     TopReader& reader, View& view, const Screen& screen, int signals, std::chrono::microseconds interval) {
-  CGX_CHECK(reader.read());
-  // The first rates after a moment, not after the whole interval.
+  // What is in use is known at once, rates after a moment, not after the whole interval.
+  view.take(CGX_TRY(reader.read()));
+  view.draw(screen);
   Clock::time_point next = Clock::now() + std::min<std::chrono::microseconds>(interval, std::chrono::milliseconds(200));
   while (true) {
     if (Clock::now() >= next) {
