@@ -104,7 +104,9 @@ bool ended(const sys::Fd& pidfd) {
 // Makes `id` the member that is watched; false where it has ended already.
 Result<bool> watch_member(Source& s, pid_t id) {
   sys::Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, id, 0)));
-  if (!pidfd.valid()) return errno == ESRCH ? Result<bool>(false) : fail_errno(errno, "pidfd_open");
+  // EINVAL (before Linux 6.9), ENOENT: it has ended, and its number is still that of a session or process group.
+  if (!pidfd.valid() && (errno == ESRCH || errno == EINVAL || errno == ENOENT)) return false;
+  if (!pidfd.valid()) return fail_errno(errno, "pidfd_open");
   if (ended(pidfd)) return false;
   epoll_event e{.events = EPOLLIN, .data = {}};
   if (epoll_ctl(s.fd.get(), EPOLL_CTL_ADD, pidfd.get(), &e) != 0) return fail_errno(errno, "epoll_ctl");
