@@ -103,6 +103,7 @@ MemoryThread::Watched state_of(const Node& node, const Program& program) {
   w.usage = read_number(node.files.usage.get()).value;
   w.limit = read_number(node.files.limit.get()).value;
   w.base_limit = node.base_limit;
+  w.acting = node.paused;
   if (node.version == Version::v1) {
     const OomState oom = read_oom(node);
     w.under_oom = oom.under_oom;

@@ -63,6 +63,7 @@ class MemoryThread {
   struct Watched {
     std::string group, mode;                 // "kernel", "pause", "group"; "observe" without a policy
     bool under_oom = false, paused = false;  // paused: tasks wait for this program
+    bool acting = false;                     // this program knows of the shortage that they wait in
     std::uint64_t oom = 0, oom_kill = 0;     // the kernel's counters; v1 has failcnt in place of oom
     std::uint64_t limit = 0, usage = 0;      // bytes; no limit: sys::unlimited
     std::uint64_t base_limit = 0;            // where a raise is in force: the limit that it began from; else 0

@@ -278,7 +278,7 @@ TEST_CASE("memory: a reload while an action is under way, and none is missed") {
   Daemon d(g.hierarchies(), {.thresholds = false});
   CHECK(d.watch({pausing(g.name(), {exec({"/bin/sleep", "2"}), raise(8 * mib, 64 * mib)})}).empty());
   Eater eater(g, "again", 22);
-  REQUIRE(wait_until([&] { return d.memory().watched().at(0).paused; }));
+  REQUIRE(wait_until([&] { return d.memory().watched().at(0).acting; }));
   auto other = pausing(g.name(), {raise(24 * mib, 128 * mib)});
   for (int i = 0; i < 5; ++i) CHECK(d.watch({other}).empty());
   CHECK(d.memory().watched().at(0).paused);
