@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <ctime>
 #include <span>
@@ -278,6 +279,10 @@ Result<std::int64_t> parse_rfc3339(std::string_view text) {
   parts.tm_year = static_cast<int>(CGX_TRY(number(0, 4, 9999))) - 1900;
   parts.tm_mon = static_cast<int>(CGX_TRY(number(5, 2, 12))) - 1;
   parts.tm_mday = static_cast<int>(CGX_TRY(number(8, 2, 31)));
+  const std::chrono::year_month_day day{std::chrono::year(parts.tm_year + 1900),
+                                        std::chrono::month(static_cast<unsigned>(parts.tm_mon + 1)),
+                                        std::chrono::day(static_cast<unsigned>(parts.tm_mday))};
+  if (!day.ok()) return bad();
   parts.tm_hour = static_cast<int>(CGX_TRY(number(11, 2, 23)));
   parts.tm_min = static_cast<int>(CGX_TRY(number(14, 2, 59)));
   parts.tm_sec = static_cast<int>(CGX_TRY(number(17, 2, 60)));
