@@ -74,7 +74,7 @@ std::string policy_of_death(const Cgroup& group, std::string_view started, pid_t
   const auto helper = sys::helper_path("cgx-bus");
   if (!helper) return {};
   // cgxd is told of the end at the same moment as we are, and its history has it a little later.
-  for (const int pause : {0, 50, 200, 750}) {
+  for (const int pause : {0, 50, 200, 750, 1500}) {
     std::this_thread::sleep_for(std::chrono::milliseconds(pause));
     const auto text = sys::run_program(*helper, std::vector<std::string>{"history", "system", "json", "50", ""}, -1);
     const auto tree = text ? container::json::parse(*text) : std::unexpected(text.error());

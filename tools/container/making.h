@@ -41,7 +41,7 @@ class Making {
   void give_up();
 
   void explain(Ending& ending) const;
-  // Whether cgxd has killed it, by a policy: fills that in. Takes up to a second where nothing else explains the end.
+  // Whether cgxd has killed it, by a policy: fills that in. Takes up to three seconds where nothing else explains it.
   [[nodiscard]] bool ask_policy(Ending& ending) const;
   [[nodiscard]] Result<> write_ending(const Ending& ending);
   void count_restart();

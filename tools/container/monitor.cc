@@ -302,7 +302,7 @@ class Monitor {
     ending_.ended = time_now();
     making_.explain(ending_);
     write_ending();
-    // cgxd may need a second to say so.
+    // cgxd may need a moment to say so, on a slow machine two seconds.
     if (ending_.signal == SIGKILL && !stopping_ && making_.ask_policy(ending_)) write_ending();
     init_.reset();
     kill_at_.reset();
