@@ -275,7 +275,7 @@ uid_t Daemon::owner_of(const std::string& name) {
   if (!parsed) return static_cast<uid_t>(-1);
   for (std::string_view group = *parsed; !group.empty(); group = parent_of(group)) {
     const Cgroup cgroup(hierarchies_, std::string(group));
-    // What cannot be looked at is nobody's: a group further up may belong to somebody else.
+    // If a group cannot be looked at, its owner is unknown, and the owner of a group above may be another user.
     const auto there = is_there(cgroup);
     if (!there) break;
     for (const Hierarchy* const h : cgroup.present()) {

@@ -9,30 +9,20 @@
 
 #include "cgx/sys/text.h"
 
+#include "bad_flag.h"
+
 namespace cgx::tool {
 namespace {
 
 constexpr std::array<std::string_view, 8> all_namespaces{"user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time"};
 
-std::unexpected<Error> bad_option(std::string_view flag,
-                                  std::string_view value,
-                                  std::string what,
-                                  std::string hint = {}) {
-  return std::unexpected(Error{.code = EINVAL,
-                               .what = std::move(what),
-                               .knob = fmt::format("--{}", flag),
-                               .value = std::string(value),
-                               .hint = std::move(hint),
-                               .fault = Fault::usage});
-}
-
 Result<> add_namespaces(std::string_view list, Isolation& out) {
   for (const std::string_view name : sys::split(list, ',')) {
     if (std::ranges::find(all_namespaces, name) == all_namespaces.end())
-      return bad_option("ns",
-                        list,
-                        fmt::format("has \"{}\", which is no namespace", name.substr(0, 40)),
-                        "namespaces are pid, net, ipc, mnt, uts, user, cgroup and time");
+      return bad_flag("ns",
+                      list,
+                      fmt::format("has \"{}\", which is no namespace", name.substr(0, 40)),
+                      "namespaces are pid, net, ipc, mnt, uts, user, cgroup and time");
     if (!out.has(name)) out.namespaces.emplace_back(name);
   }
   return {};
@@ -41,9 +31,9 @@ Result<> add_namespaces(std::string_view list, Isolation& out) {
 Result<> add_bind(std::string_view text, Isolation& out) {
   const auto parts = sys::split(text, ':');
   if (parts.size() < 2 || parts.size() > 3 || (parts.size() == 3 && parts[2] != "ro" && parts[2] != "rw"))
-    return bad_option("bind", text, "is not SRC:DST or SRC:DST:ro");
+    return bad_flag("bind", text, "is not SRC:DST or SRC:DST:ro");
   for (const std::string_view path : {parts[0], parts[1]})
-    if (!path.starts_with('/')) return bad_option("bind", text, "has a path that does not start with /");
+    if (!path.starts_with('/')) return bad_flag("bind", text, "has a path that does not start with /");
   out.binds.push_back({std::string(parts[0]), std::string(parts[1]), parts.size() == 3 && parts[2] == "ro"});
   return {};
 }
@@ -54,14 +44,14 @@ Result<> set_user(std::string_view text, Isolation& out) {
   const auto gid = colon == std::string_view::npos ? uid : sys::parse_u64(text.substr(colon + 1));
   // The highest number is the kernel's word for "as it is".
   if (!uid || !gid || *uid >= UINT32_MAX || *gid >= UINT32_MAX)
-    return bad_option("user", text, "is not UID or UID:GID, in numbers below 4294967295");
+    return bad_flag("user", text, "is not UID or UID:GID, in numbers below 4294967295");
   out.user = {static_cast<std::uint32_t>(*uid), static_cast<std::uint32_t>(*gid)};
   return {};
 }
 
 Result<> take(std::string_view flag, const std::string& text, Isolation& out) {
   const auto absolute = [&]() -> Result<> {
-    if (!text.starts_with('/')) return bad_option(flag, text, "does not start with /");
+    if (!text.starts_with('/')) return bad_flag(flag, text, "does not start with /");
     return {};
   };
   if (flag == "isolate") return add_namespaces("pid,ipc,mnt,uts,cgroup", out);
@@ -75,16 +65,16 @@ Result<> take(std::string_view flag, const std::string& text, Isolation& out) {
     return out.tmpfs.push_back(text), Result<>();
   }
   if (flag == "rootfs") {
-    if (text.empty()) return bad_option(flag, text, "is empty");
+    if (text.empty()) return bad_flag(flag, text, "is empty");
     return out.rootfs = text, Result<>();
   }
   if (flag == "seccomp") {
-    if (text.empty()) return bad_option(flag, text, "is not default, off or a FILE");
+    if (text.empty()) return bad_flag(flag, text, "is not default, off or a FILE");
     return out.seccomp = text == "off" ? "" : text, Result<>();
   }
   if (flag == "hostname") {
-    if (text.empty() || text.size() > 64) return bad_option(flag, text, "is not of 1 to 64 bytes");
-    if (!is_host_word(text)) return bad_option(flag, text, "has a blank or a control character");
+    if (text.empty() || text.size() > 64) return bad_flag(flag, text, "is not of 1 to 64 bytes");
+    if (!is_host_word(text)) return bad_flag(flag, text, "has a blank or a control character");
     CGX_CHECK(add_namespaces("uts", out));
     return out.hostname = text, Result<>();
   }
@@ -97,7 +87,7 @@ Result<> take(std::string_view flag, const std::string& text, Isolation& out) {
     }
     return {};
   }
-  return bad_option(flag, text, "is not known");
+  return bad_flag(flag, text, "is not known");
 }
 
 bool is_about_it(std::string_view option) {

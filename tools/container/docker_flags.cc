@@ -14,29 +14,12 @@
 
 #include "options.h"
 #include "relay.h"
+#include "tools/bad_flag.h"
 
 namespace cgx::launcher {
 namespace {
 
 constexpr std::uint64_t most_log_bytes = 1ULL << 40U;
-
-std::unexpected<Error> bad_flag(std::string_view flag,
-                                std::string_view value,
-                                std::string what,
-                                std::string hint = {}) {
-  return std::unexpected(Error{.code = EINVAL,
-                               .what = std::move(what),
-                               .knob = fmt::format("--{}", flag),
-                               .value = std::string(value),
-                               .hint = std::move(hint),
-                               .fault = Fault::usage});
-}
-
-std::unexpected<Error> unsupported(std::string_view flag, std::string_view value, std::string what, std::string hint) {
-  Error e = bad_flag(flag, value, std::move(what), std::move(hint)).error();
-  e.code = ENOTSUP;
-  return std::unexpected(std::move(e));
-}
 
 Result<> take_attach(RunOptions& o, std::string_view flag, const std::string& text) {
   std::string name;
@@ -49,13 +32,13 @@ Result<> take_attach(RunOptions& o, std::string_view flag, const std::string& te
   else if (name == "stderr")
     o.attached->err = true;
   else
-    return bad_flag(flag, text, "is not stdin, stdout or stderr");
+    return tool::bad_flag(flag, text, "is not stdin, stdout or stderr");
   return {};
 }
 
 Result<> take_detach_keys(RunOptions& o, std::string_view flag, const std::string& text) {
   auto keys = parse_detach_keys(text);
-  if (!keys) return bad_flag(flag, text, keys.error().what);
+  if (!keys) return tool::bad_flag(flag, text, keys.error().what);
   o.detach_keys = std::move(*keys);
   return {};
 }
@@ -67,7 +50,8 @@ Result<> take_sig_proxy(RunOptions& o, std::string_view, const std::string& text
 
 Result<> take_content_trust(RunOptions&, std::string_view flag, const std::string& text) {
   if (text != "false") return {};
-  return unsupported(flag, text, "is not supported: images are directories, which nobody has signed", "leave it out");
+  return tool::unsupported_flag(
+      flag, text, "is not supported: images are directories, which nobody has signed", "leave it out");
 }
 
 bool is_address(const std::string& text) {
@@ -86,50 +70,50 @@ Result<> take_add_host(RunOptions& o, std::string_view flag, const std::string& 
   const std::string name = text.substr(0, at);
   std::string address = at == std::string::npos ? std::string() : text.substr(at + 1);
   if (address == "host-gateway")
-    return unsupported(flag,
-                       text,
-                       "is not supported: there is no network between a container and the host",
-                       "--network host, where the host is localhost");
+    return tool::unsupported_flag(flag,
+                                  text,
+                                  "is not supported: there is no network between a container and the host",
+                                  "--network host, where the host is localhost");
   if (address.starts_with('[') && address.ends_with(']')) address = address.substr(1, address.size() - 2);
-  if (!is_host_word(name) || !is_address(address)) return bad_flag(flag, text, "is not HOST:ADDRESS");
+  if (!is_host_word(name) || !is_address(address)) return tool::bad_flag(flag, text, "is not HOST:ADDRESS");
   o.hosts.emplace_back(name, address);
   return {};
 }
 
 Result<> take_dns(RunOptions& o, std::string_view flag, const std::string& text) {
-  if (!is_address(text)) return bad_flag(flag, text, "is no address");
+  if (!is_address(text)) return tool::bad_flag(flag, text, "is no address");
   o.dns.push_back(text);
   return {};
 }
 
 Result<> take_dns_word(RunOptions& o, std::string_view flag, const std::string& text) {
-  if (!is_host_word(text)) return bad_flag(flag, text, "is not a word of /etc/resolv.conf");
+  if (!is_host_word(text)) return tool::bad_flag(flag, text, "is not a word of /etc/resolv.conf");
   (flag == "dns-search" ? o.dns_search : o.dns_options).push_back(text);
   return {};
 }
 
 Result<> take_domainname(RunOptions& o, std::string_view flag, const std::string& text) {
-  if (!is_host_word(text) || text.size() > 64) return bad_flag(flag, text, "is not a name of 1 to 64 bytes");
+  if (!is_host_word(text) || text.size() > 64) return tool::bad_flag(flag, text, "is not a name of 1 to 64 bytes");
   o.domainname = text;
   return {};
 }
 
 Result<> take_group_add(RunOptions& o, std::string_view flag, const std::string& text) {
-  if (text.empty()) return bad_flag(flag, text, "is no group");
+  if (text.empty()) return tool::bad_flag(flag, text, "is no group");
   o.group_add.push_back(text);
   return {};
 }
 
 Result<> take_oom_score_adj(RunOptions& o, std::string_view flag, const std::string& text) {
   const auto score = sys::parse_i64(text, -1000, 1000);
-  if (!score) return bad_flag(flag, text, "is no number from -1000 to 1000");
+  if (!score) return tool::bad_flag(flag, text, "is no number from -1000 to 1000");
   o.oom_score_adj = static_cast<int>(*score);
   return {};
 }
 
 Result<> take_label_file(RunOptions& o, std::string_view flag, const std::string& text) {
   const auto file = sys::read_path(text);
-  if (!file) return bad_flag(flag, text, fmt::format("cannot be read: {}", errno_text(file.error().code)));
+  if (!file) return tool::bad_flag(flag, text, fmt::format("cannot be read: {}", errno_text(file.error().code)));
   int number = 0;
   for (std::string_view line : sys::lines(*file)) {
     ++number;
@@ -137,14 +121,14 @@ Result<> take_label_file(RunOptions& o, std::string_view flag, const std::string
     if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
     if (line.empty() || line.front() == '#') continue;
     if (line.front() == '=')
-      return bad_flag(flag, text, fmt::format("line {}: \"{}\" is not NAME=VALUE", number, line));
+      return tool::bad_flag(flag, text, fmt::format("line {}: \"{}\" is not NAME=VALUE", number, line));
     set_label(o.labels, line);
   }
   return {};
 }
 
 Result<> take_device_rule(RunOptions& o, std::string_view flag, const std::string& text) {
-  const auto wrong_rule = [&] { return bad_flag(flag, text, "is not TYPE MAJOR:MINOR ACCESS", "'c 189:* rmw'"); };
+  const auto wrong_rule = [&] { return tool::bad_flag(flag, text, "is not TYPE MAJOR:MINOR ACCESS", "'c 189:* rmw'"); };
   const auto words = sys::words(text);
   if (words.size() != 3 || words[0].size() != 1 || std::string_view("abc").find(words[0][0]) == std::string_view::npos)
     return wrong_rule();
@@ -175,7 +159,8 @@ Result<> take_expose(RunOptions&, std::string_view flag, const std::string& text
   const std::size_t dash = ports.find('-');
   const auto first = sys::parse_u64(ports.substr(0, dash), 1, 65535);
   const auto last = dash == std::string_view::npos ? first : sys::parse_u64(ports.substr(dash + 1), 1, 65535);
-  if (!known || !first || !last || *last < *first) return bad_flag(flag, text, "is not PORT[-PORT][/tcp|udp|sctp]");
+  if (!known || !first || !last || *last < *first)
+    return tool::bad_flag(flag, text, "is not PORT[-PORT][/tcp|udp|sctp]");
   return {};
 }
 
@@ -196,7 +181,7 @@ Result<> take_platform(RunOptions&, std::string_view flag, const std::string& te
   auto parts = sys::split(text, '/');
   if (parts.front() == "linux") parts.erase(parts.begin());
   if (parts.size() <= 2 && (parts.empty() || parts[0] == own || parts[0] == std::string_view(host.machine))) return {};
-  return unsupported(
+  return tool::unsupported_flag(
       flag, text, "is not supported: a container runs on the processor of the host", fmt::format("linux/{}", own));
 }
 
@@ -206,7 +191,7 @@ Result<> take_privileged(RunOptions& o, std::string_view, const std::string&) {
 }
 
 Result<> take_cidfile(RunOptions& o, std::string_view flag, const std::string& text) {
-  if (text.empty()) return bad_flag(flag, text, "is no path");
+  if (text.empty()) return tool::bad_flag(flag, text, "is no path");
   o.cidfile = text;
   return {};
 }
@@ -216,19 +201,20 @@ Result<> take_shared(RunOptions& o, std::string_view flag, const std::string& te
   static constexpr std::string_view other = "container:";
   std::string& mode = flag == "pid" ? o.pid : o.uts;
   if (text != "private" && text != "host" && (!text.starts_with(other) || text.size() == other.size()))
-    return bad_flag(flag, text, "is not private, host or container:NAME");
+    return tool::bad_flag(flag, text, "is not private, host or container:NAME");
   mode = text;
   return {};
 }
 
 Result<> take_ipc(RunOptions& o, std::string_view flag, const std::string& text) {
   if (text.starts_with("container:"))
-    return unsupported(flag,
-                       text,
-                       "is not supported: the /dev/shm of a container is in its mounts, which others cannot have",
-                       "--ipc host for both, or -v DIR:/dev/shm");
+    return tool::unsupported_flag(
+        flag,
+        text,
+        "is not supported: the /dev/shm of a container is in its mounts, which others cannot have",
+        "--ipc host for both, or -v DIR:/dev/shm");
   if (text != "private" && text != "shareable" && text != "host" && text != "none")
-    return bad_flag(flag, text, "is not private, host or none");
+    return tool::bad_flag(flag, text, "is not private, host or none");
   o.ipc = text == "shareable" ? "private" : text;
   return {};
 }
@@ -236,10 +222,10 @@ Result<> take_ipc(RunOptions& o, std::string_view flag, const std::string& text)
 // The log has the same form whatever it is called.
 Result<> take_log_driver(RunOptions& o, std::string_view flag, const std::string& text) {
   if (text != "json-file" && text != "local" && text != "none")
-    return unsupported(flag,
-                       text,
-                       "is not supported: the log is in two files, which cgx container logs reads",
-                       "--log-driver json-file or none; cgx container logs -f NAME | PROGRAM hands it on");
+    return tool::unsupported_flag(flag,
+                                  text,
+                                  "is not supported: the log is in two files, which cgx container logs reads",
+                                  "--log-driver json-file or none; cgx container logs -f NAME | PROGRAM hands it on");
   o.log_size = text == "none" ? 0 : RunOptions().log_size;
   return {};
 }
@@ -251,14 +237,14 @@ Result<> take_log_opt(RunOptions& o, std::string_view flag, const std::string& t
   if (name == "max-size") {
     const auto size = sys::parse_size(value);
     if (!size || *size == 0 || (*size > most_log_bytes && *size != sys::unlimited))
-      return bad_flag(flag, text, "has no size up to 1 TiB");
+      return tool::bad_flag(flag, text, "has no size up to 1 TiB");
     o.log_max_size = *size == sys::unlimited ? most_log_bytes : *size;
   } else if (name == "max-file") {
     const auto files = sys::parse_u64(value, 1, 1000);
-    if (!files) return bad_flag(flag, text, "has no number from 1 to 1000");
+    if (!files) return tool::bad_flag(flag, text, "has no number from 1 to 1000");
     o.log_max_file = *files;
   } else if (text != "mode=blocking") {
-    return unsupported(
+    return tool::unsupported_flag(
         flag, text, "is not supported: the log has max-size, max-file and mode=blocking", "leave it out");
   }
   return {};
@@ -301,11 +287,11 @@ Result<bool> take_docker_flag(RunOptions& into, std::string_view flag, const std
 }
 
 Result<> finish_docker_flags(RunOptions& o) {
-  if (o.attached && o.detach) return bad_flag("attach", "", "contradicts --detach");
+  if (o.attached && o.detach) return tool::bad_flag("attach", "", "contradicts --detach");
   for (const auto& [flag, text] : {std::pair("hostname", &o.hostname), {"domainname", &o.domainname}})
     if (o.uts != "private" && !text->empty())
-      return bad_flag(flag, *text, fmt::format("and --uts {} contradict each other", o.uts));
-  if (o.log_max_file && !o.log_max_size) return bad_flag("log-opt", "max-file", "needs max-size");
+      return tool::bad_flag(flag, *text, fmt::format("and --uts {} contradict each other", o.uts));
+  if (o.log_max_file && !o.log_max_size) return tool::bad_flag("log-opt", "max-file", "needs max-size");
   // The same bound of all files together, in the two that the log has.
   if (o.log_max_size && o.log_size != 0)
     o.log_size = std::max<std::uint64_t>(*o.log_max_size * o.log_max_file.value_or(1) / 2, 1);

@@ -14,6 +14,7 @@
 #include "cgx/sys/text.h"
 
 #include "options.h"
+#include "tools/bad_flag.h"
 
 namespace cgx::launcher {
 namespace {
@@ -54,28 +55,16 @@ constexpr std::array<NeededLimit, 4> needed_rows{
      {"memory.memsw.limit_in_bytes", "leaves no memory and swap to start a program"},
      {"pids.max", "leaves no process to start a program"}}};
 
-std::unexpected<Error> bad_limit(std::string_view flag,
-                                 std::string_view value,
-                                 std::string what,
-                                 std::string hint = {}) {
-  return std::unexpected(Error{.code = EINVAL,
-                               .what = std::move(what),
-                               .knob = fmt::format("--{}", flag),
-                               .value = std::string(value),
-                               .hint = std::move(hint),
-                               .fault = Fault::usage});
-}
-
 // Weights of v1 are 10 to 1000; on v2 they become 1 to 10000, as the OCI's runtimes have it.
 Result<std::string> weight_text(const DockerLimit& row, const std::string& text) {
   const std::size_t colon = row.option == "blkio-weight" ? std::string::npos : text.rfind(':');
   const std::size_t number = colon == std::string::npos ? 0 : colon + 1;
   const auto weight = sys::parse_u64(std::string_view(text).substr(number), 10, 1000);
   if (!weight || (row.option != "blkio-weight" && (colon == std::string::npos || colon == 0)))
-    return bad_limit(row.option,
-                     text,
-                     row.option == "blkio-weight" ? "is no number from 10 to 1000, or 0 for none"
-                                                  : "is not DISK:NUMBER with a number from 10 to 1000");
+    return tool::bad_flag(row.option,
+                          text,
+                          row.option == "blkio-weight" ? "is no number from 10 to 1000, or 0 for none"
+                                                       : "is not DISK:NUMBER with a number from 10 to 1000");
   const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
   const Hierarchy* io = hierarchies.of(Controller::io);
   const bool v2 = io != nullptr && io->version() == Version::v2;
@@ -89,7 +78,7 @@ Result<std::string> limit_text(const DockerLimit& row, const std::string& text) 
   if (row.before.empty()) return text;
   const std::size_t colon = text.rfind(':');
   if (colon == std::string::npos || colon == 0 || colon + 1 == text.size())
-    return bad_limit(row.option, text, "is not DISK:NUMBER", "/dev/sda:1M");
+    return tool::bad_flag(row.option, text, "is not DISK:NUMBER", "/dev/sda:1M");
   return fmt::format("{}:{}{}", text.substr(0, colon), row.before, text.substr(colon + 1));
 }
 
@@ -98,13 +87,13 @@ Result<> check_cpu_count(const std::string& text) {
   const auto count = sys::parse_u64(text);
   const long cpus = sysconf(_SC_NPROCESSORS_CONF);
   if (!count || cpus <= 0 || *count <= static_cast<std::uint64_t>(cpus)) return {};
-  return bad_limit("cpu-quota",
-                   text,
-                   fmt::format("is more CPUs than the {} of this host", cpus),
-                   fmt::format("for {} microseconds in each 100000: --cpu-quota {}% or --cpu-quota {}/100000",
-                               *count,
-                               static_cast<double>(*count) / 1000,
-                               *count));
+  return tool::bad_flag("cpu-quota",
+                        text,
+                        fmt::format("is more CPUs than the {} of this host", cpus),
+                        fmt::format("for {} microseconds in each 100000: --cpu-quota {}% or --cpu-quota {}/100000",
+                                    *count,
+                                    static_cast<double>(*count) / 1000,
+                                    *count));
 }
 
 Result<> take_cpu_limits(tool::Call& call, const std::optional<std::string>& period) {
@@ -123,7 +112,7 @@ Result<> take_cpu_limits(tool::Call& call, const std::optional<std::string>& per
     }
   }
   if (counted && (given != nullptr || period))
-    return bad_limit(
+    return tool::bad_flag(
         period ? "cpu-period" : "cpu-quota", period ? *period : given->text, "and --cpus contradict each other");
   if (!period) return given != nullptr ? check_cpu_count(given->text) : Result<>();
   if (given == nullptr)
@@ -131,10 +120,10 @@ Result<> take_cpu_limits(tool::Call& call, const std::optional<std::string>& per
   else if (given->text == "-1" || given->text == "max" || sys::parse_u64(given->text))
     given->text += "/" + *period;
   else
-    return bad_limit("cpu-period",
-                     *period,
-                     fmt::format("and --cpu-quota {} contradict each other", given->text),
-                     "give both in microseconds");
+    return tool::bad_flag("cpu-period",
+                          *period,
+                          fmt::format("and --cpu-quota {} contradict each other", given->text),
+                          "give both in microseconds");
   return {};
 }
 
@@ -142,10 +131,10 @@ Result<> check_not_zero(const LimitFlag& limit) {
   if (limit.knob == nullptr) return {};
   const auto row = std::ranges::find(needed_rows, limit.knob->name, &NeededLimit::knob);
   if (row == needed_rows.end() || sys::parse_size(limit.text).value_or(1) != 0) return {};
-  return bad_limit(limit.knob->flag,
-                   limit.text,
-                   std::string(row->why),
-                   fmt::format("for no limit: --{} max, or leave the flag out", limit.knob->flag));
+  return tool::bad_flag(limit.knob->flag,
+                        limit.text,
+                        std::string(row->why),
+                        fmt::format("for no limit: --{} max, or leave the flag out", limit.knob->flag));
 }
 
 }  // namespace

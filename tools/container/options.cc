@@ -10,6 +10,7 @@
 
 #include "cgx/sys/text.h"
 
+#include "tools/bad_flag.h"
 #include "tools/groups.h"
 #include "tools/isolation.h"
 #include "tools/signals.h"
@@ -17,26 +18,11 @@
 namespace cgx::launcher {
 namespace {
 
-std::unexpected<Error> wrong(std::string_view flag, std::string_view value, std::string what, std::string hint = {}) {
-  return std::unexpected(Error{.code = EINVAL,
-                               .what = std::move(what),
-                               .knob = fmt::format("--{}", flag),
-                               .value = std::string(value),
-                               .hint = std::move(hint),
-                               .fault = Fault::usage});
-}
-
-std::unexpected<Error> not_yet(std::string_view flag, std::string_view value, std::string what, std::string hint = {}) {
-  Error e = wrong(flag, value, std::move(what), std::move(hint)).error();
-  e.code = ENOTSUP;
-  return std::unexpected(std::move(e));
-}
-
 Result<std::string> capability_word(std::string_view flag, std::string_view text) {
   std::string word;
   for (const char c : text) word += static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
   if (word.starts_with("CAP_")) word.erase(0, 4);
-  if (word != "ALL" && container::capability_number(word) < 0) return wrong(flag, text, "is no capability");
+  if (word != "ALL" && container::capability_number(word) < 0) return tool::bad_flag(flag, text, "is no capability");
   return word;
 }
 
@@ -71,7 +57,7 @@ class OptionReader {
 
   Result<RunOptions> finish() {
     if (out_.remove && out_.restart != Restart::no)
-      return wrong("restart", restart_text_, "and --rm contradict each other");
+      return tool::bad_flag("restart", restart_text_, "and --rm contradict each other");
     CGX_CHECK(check_destinations());
     CGX_CHECK(finish_docker_flags(out_));
     return std::move(out_);
@@ -137,7 +123,7 @@ class OptionReader {
 
   Result<> take_name(std::string_view flag, const std::string& text) {
     if (text.size() > 64 || !Store::check_id(text) || !is_letter_or_digit(text.front()))
-      return wrong(
+      return tool::bad_flag(
           flag, text, "is not a name of 1 to 64 letters, digits, _, +, - and . that begins with a letter or a digit");
     out_.name = text;
     return {};
@@ -150,20 +136,20 @@ class OptionReader {
   }
   Result<> take_env_file(std::string_view flag, const std::string& text) {
     const auto file = sys::read_path(text);
-    if (!file) return wrong(flag, text, fmt::format("cannot be read: {}", errno_text(file.error().code)));
+    if (!file) return tool::bad_flag(flag, text, fmt::format("cannot be read: {}", errno_text(file.error().code)));
     const auto variables = parse_env_file(*file);
-    if (!variables) return wrong(flag, text, variables.error().text(), variables.error().hint);
+    if (!variables) return tool::bad_flag(flag, text, variables.error().text(), variables.error().hint);
     out_.env.insert(out_.env.end(), variables->begin(), variables->end());
     return {};
   }
   Result<> take_workdir(std::string_view flag, const std::string& text) {
-    if (!text.starts_with('/')) return wrong(flag, text, "does not start with /");
+    if (!text.starts_with('/')) return tool::bad_flag(flag, text, "does not start with /");
     out_.workdir = text;
     return {};
   }
   Result<> take_user(std::string_view flag, const std::string& text) {
     if (text.empty() || text.starts_with(':') || text.ends_with(':'))
-      return wrong(flag, text, "is not USER or USER:GROUP");
+      return tool::bad_flag(flag, text, "is not USER or USER:GROUP");
     out_.user = text;
     return {};
   }
@@ -180,7 +166,7 @@ class OptionReader {
   Result<> take_tmpfs(std::string_view flag, const std::string& text) {
     const std::size_t colon = text.find(':');
     TmpfsMount m{.destination = text.substr(0, colon), .options = {"nosuid", "nodev", "noexec", "mode=1777"}};
-    if (!m.destination.starts_with('/')) return wrong(flag, text, "does not start with /");
+    if (!m.destination.starts_with('/')) return tool::bad_flag(flag, text, "does not start with /");
     if (colon != std::string::npos)
       for (const std::string_view option : sys::split(std::string_view(text).substr(colon + 1), ','))
         if (!option.empty()) m.options.emplace_back(option);
@@ -190,24 +176,24 @@ class OptionReader {
   Result<> take_network(std::string_view flag, const std::string& text) {
     if (text == "none" || text == "host") return out_.network = text, Result<>();
     if (text.starts_with("container:") && text.size() > 10) return out_.network = text, Result<>();
-    return not_yet(flag, text, "is not supported yet: networks are none, host and container:NAME");
+    return tool::unsupported_flag(flag, text, "is not supported yet: networks are none, host and container:NAME");
   }
   Result<> refuse_network(std::string_view flag, const std::string& text) {
-    return not_yet(flag,
-                   text,
-                   "is not supported yet: there is no network but none, host and container:NAME",
-                   "--network host: what listens on a port listens on the host's");
+    return tool::unsupported_flag(flag,
+                                  text,
+                                  "is not supported yet: there is no network but none, host and container:NAME",
+                                  "--network host: what listens on a port listens on the host's");
   }
   Result<> take_cgroup_parent(std::string_view flag, const std::string& text) {
     const auto name = parse_group_name(text);
-    if (!name) return wrong(flag, text, name.error().what);
-    if (name->empty()) return wrong(flag, text, "is the root");
+    if (!name) return tool::bad_flag(flag, text, name.error().what);
+    if (name->empty()) return tool::bad_flag(flag, text, "is the root");
     out_.cgroup_parent = *name;
     return {};
   }
   Result<> take_hostname(std::string_view flag, const std::string& text) {
-    if (text.empty() || text.size() > 64) return wrong(flag, text, "is not of 1 to 64 bytes");
-    if (!tool::is_host_word(text)) return wrong(flag, text, "has a blank or a control character");
+    if (text.empty() || text.size() > 64) return tool::bad_flag(flag, text, "is not of 1 to 64 bytes");
+    if (!tool::is_host_word(text)) return tool::bad_flag(flag, text, "has a blank or a control character");
     out_.hostname = text;
     return {};
   }
@@ -229,12 +215,14 @@ class OptionReader {
       return out_.no_new_privileges = true, Result<>();
     if (name == "no-new-privileges" && value == "false") return out_.no_new_privileges = false, Result<>();
     if (value.empty())
-      return wrong(flag, text, "is not seccomp=, apparmor=, label=, systempaths=unconfined or no-new-privileges");
+      return tool::bad_flag(
+          flag, text, "is not seccomp=, apparmor=, label=, systempaths=unconfined or no-new-privileges");
     if (name == "seccomp") return take_seccomp(flag, value);
     if (name == "apparmor") return out_.apparmor = value == "unconfined" ? "" : value, Result<>();
     if (name == "label") return out_.label = value == "disable" ? "" : value, Result<>();
     if (name == "systempaths" && value == "unconfined") return out_.system_paths = false, Result<>();
-    return wrong(flag, text, "is not seccomp=, apparmor=, label=, systempaths=unconfined or no-new-privileges");
+    return tool::bad_flag(
+        flag, text, "is not seccomp=, apparmor=, label=, systempaths=unconfined or no-new-privileges");
   }
   // At once: it may be a descriptor of the caller's (`<(...)` of a shell), which is closed behind this.
   Result<> take_seccomp(std::string_view flag, const std::string& name) {
@@ -242,7 +230,8 @@ class OptionReader {
     out_.seccomp_text.clear();
     if (name == "default" || name == "unconfined") return {};
     auto text = sys::read_path(name);
-    if (!text) return wrong(flag, "seccomp=" + name, fmt::format("cannot be read: {}", errno_text(text.error().code)));
+    if (!text)
+      return tool::bad_flag(flag, "seccomp=" + name, fmt::format("cannot be read: {}", errno_text(text.error().code)));
     return out_.seccomp_text = std::move(*text), Result<>();
   }
   Result<> take_ulimit(std::string_view flag, const std::string& text) {
@@ -254,13 +243,13 @@ class OptionReader {
   }
   Result<> take_sysctl(std::string_view flag, const std::string& text) {
     const std::size_t eq = text.find('=');
-    if (eq == std::string::npos || eq == 0) return wrong(flag, text, "is not NAME=VALUE");
+    if (eq == std::string::npos || eq == 0) return tool::bad_flag(flag, text, "is not NAME=VALUE");
     out_.sysctls.emplace_back(text.substr(0, eq), text.substr(eq + 1));
     return {};
   }
   Result<> take_shm_size(std::string_view flag, const std::string& text) {
     const auto size = sys::parse_size(text);
-    if (!size || *size == 0 || *size == sys::unlimited) return wrong(flag, text, "is no size");
+    if (!size || *size == 0 || *size == sys::unlimited) return tool::bad_flag(flag, text, "is no size");
     out_.shm_size = *size;
     return {};
   }
@@ -271,12 +260,12 @@ class OptionReader {
     return {};
   }
   Result<> take_userns(std::string_view flag, const std::string& text) {
-    if (text != "host" && text != "auto") return wrong(flag, text, "is not host or auto");
+    if (text != "host" && text != "auto") return tool::bad_flag(flag, text, "is not host or auto");
     out_.userns = text;
     return {};
   }
   Result<> take_cgroupns(std::string_view flag, const std::string& text) {
-    if (text != "host" && text != "private") return wrong(flag, text, "is not host or private");
+    if (text != "host" && text != "private") return tool::bad_flag(flag, text, "is not host or private");
     out_.cgroupns = text;
     return {};
   }
@@ -287,34 +276,34 @@ class OptionReader {
       word = std::string_view(text).substr(0, colon);
       const auto most = sys::parse_u64(std::string_view(text).substr(colon + 1), 1, 1'000'000'000);
       if (word != "on-failure" || !most)
-        return wrong(flag, text, "is not no, on-failure[:N], always or unless-stopped");
+        return tool::bad_flag(flag, text, "is not no, on-failure[:N], always or unless-stopped");
       out_.restart_most = *most;
     }
     for (const Restart r : {Restart::no, Restart::on_failure, Restart::always, Restart::unless_stopped})
       if (restart_word(r) == word) return out_.restart = r, Result<>();
-    return wrong(flag, text, "is not no, on-failure[:N], always or unless-stopped");
+    return tool::bad_flag(flag, text, "is not no, on-failure[:N], always or unless-stopped");
   }
   Result<> take_label(std::string_view flag, const std::string& text) {
     const std::size_t eq = text.find('=');
-    if (eq == 0 || text.empty()) return wrong(flag, text, "is not NAME=VALUE");
+    if (eq == 0 || text.empty()) return tool::bad_flag(flag, text, "is not NAME=VALUE");
     set_label(out_.labels, text);
     return {};
   }
   Result<> take_stop_signal(std::string_view flag, const std::string& text) {
     const auto signal = tool::parse_signal(text);
-    if (!signal) return wrong(flag, text, "is no signal");
+    if (!signal) return tool::bad_flag(flag, text, "is no signal");
     out_.stop_signal = *signal;
     return {};
   }
   Result<> take_stop_timeout(std::string_view flag, const std::string& text) {
     const auto seconds = sys::parse_u64(text, 0, 86400);
-    if (!seconds) return wrong(flag, text, "is no number of seconds up to 86400");
+    if (!seconds) return tool::bad_flag(flag, text, "is no number of seconds up to 86400");
     out_.stop_timeout = *seconds;
     return {};
   }
   Result<> take_pull(std::string_view flag, const std::string& text) {
     if (text != "missing" && text != "always" && text != "never")
-      return wrong(flag, text, "is not missing, always or never");
+      return tool::bad_flag(flag, text, "is not missing, always or never");
     return {};
   }
 

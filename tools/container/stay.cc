@@ -178,7 +178,7 @@ class Stay {
     for (const char c : text) {
       held_ += c;
       if (held_ == f_.keys) return true;
-      // What is held and is no beginning of the keys goes on, but for the end that may be one.
+      // Held bytes that cannot begin the key sequence are passed on; an end that may begin it is kept back.
       while (!f_.keys.starts_with(held_)) {
         out += held_.front();
         held_.erase(0, 1);

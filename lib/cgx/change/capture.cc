@@ -114,7 +114,7 @@ Result<Desired> Capture::of(const Cgroup& group) const {
       if (std::ranges::find(present, hierarchies_->of(c.id)) != present.end()) found.only->add(c.id);
   }
   const Cgroup parent(*hierarchies_, std::string(parent_of(group.name())));
-  // A file that is missing or says nothing here has nothing to keep; one that could not be read may have.
+  // A missing file has no value to keep. A file that could not be read may have one, so that is an error.
   const auto read = [](const Cgroup& g, const Knob& k, const Home& home) -> Result<std::optional<Value>> {
     auto value = home.backing->decode(k, *home.backing, GroupView(g));
     const int code = value ? 0 : value.error().code;
