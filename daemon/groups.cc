@@ -23,7 +23,7 @@ void Daemon::put_right() {
     log_->error("groups differ from their policies, and cannot be put right: " + repairs.error().text());
     return;
   }
-  for (const std::string& text : repairs->stays) log_->warning(text);
+  for (const policy::Stay& stay : repairs->stays) log_->warning(stay.text, {{"group", stay.why.group}});
   for (const policy::Change& change : repairs->adopted)
     log_->info(
         fmt::format("{} is there, and its {} is set from {} to {}", change.group, change.key, change.from, change.to),

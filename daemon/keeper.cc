@@ -234,8 +234,10 @@ Keeper::Outcome Keeper::take(policy::Loaded loaded, const std::string& requested
   adopted_names_.clear();
   for (const auto& [name, known] : adopted_) adopted_names_.insert(name);
   told_.clear();
-  told_.insert(applied->stays.begin(), applied->stays.end());
-  for (std::string& group : applied->stays) outcome.problems.push_back({.what = std::move(group), .warning = true});
+  for (policy::Stay& stay : applied->stays) {
+    told_.insert(stay.about());
+    outcome.problems.push_back({.what = std::move(stay.text), .warning = true});
+  }
   loaded_ = std::move(loaded.policies);
   policies_ = slices_ != nullptr ? Slices::placed(loaded_) : loaded_;
   warnings_.clear();
@@ -298,8 +300,8 @@ Result<Keeper::Repairs> Keeper::put_right(Contested::Time now) {
   for (policy::Change& change : applied.changes)
     (is_set(change) ? repairs.changes : repairs.adopted).push_back(std::move(change));
   settle_adopted(applied.unset);
-  for (std::string& text : applied.stays)
-    if (told_.insert(text).second) repairs.stays.push_back(std::move(text));
+  for (policy::Stay& stay : applied.stays)
+    if (told_.insert(stay.about()).second) repairs.stays.push_back(std::move(stay));
   return repairs;
 }
 

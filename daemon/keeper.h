@@ -51,7 +51,7 @@ class Keeper {
     std::vector<policy::Change> changes;  // what others had changed
     std::vector<policy::Change> adopted;  // of adopted groups that came since the last look
     std::vector<policy::Change> left;     // owners of adopted groups want it so (`from`): not changed from now on
-    std::vector<std::string> stays;       // as Applied::stays, each once until the next load
+    std::vector<policy::Stay> stays;      // as Applied::stays, each once until the next load
   };
   // Compares the groups with what is in force and makes good what differs.
   [[nodiscard]] Result<Repairs> put_right(Contested::Time now = std::chrono::steady_clock::now());
@@ -113,7 +113,7 @@ class Keeper {
   std::map<std::string, Adopted> adopted_;
   std::set<std::string> adopted_names_;
   Contested contested_;
-  std::set<std::string> told_;  // of what stays
+  std::set<std::tuple<std::string, std::string, int>> told_;  // of what stays
   std::vector<std::string> problems_;
   std::multimap<std::string, std::string> warnings_;
   std::chrono::system_clock::time_point last_reload_;

@@ -186,8 +186,8 @@ Result<policy::Applied> Slices::apply(const policy::Policies& wanted) {
   std::reverse(former.begin(), former.end());  // children before parents
   for (const policy::GroupPolicy& group : wanted.groups) made_[group.name] = keys_of(group);
   for (const std::string& name : former) {
-    if (const auto removed = systemd_->remove(*hierarchies_, name); !removed) {
-      applied.stays.push_back(removed.error().text());
+    if (const auto removed = located(systemd_->remove(*hierarchies_, name), name); !removed) {
+      applied.stays.push_back({.text = removed.error().text(), .why = removed.error()});
       continue;
     }
     applied.changes.push_back({.sign = Change::Sign::remove, .group = name});

@@ -242,7 +242,9 @@ Result<> SystemdManager::remove(const Hierarchies& hierarchies, const std::strin
   const std::string fragment = CGX_TRY(located(text_property(slice.unit, interface_unit, "FragmentPath"), group));
   if (!fragment.empty() && !fragment.starts_with("/run/systemd/")) return {};
   // Stopping a slice would kill what runs in it.
-  if (const auto tasks = tasks_below(Cgroup(hierarchies, slice.group)); tasks && !tasks->empty())
+  const auto tasks = tasks_below(Cgroup(hierarchies, slice.group));
+  if (!tasks && tasks.error().code != ENOENT) return std::unexpected(tasks.error());
+  if (tasks && !tasks->empty())
     return std::unexpected(Error{.code = EBUSY,
                                  .what = fmt::format("has processes in {}, so that it stays", slice.unit),
                                  .group = group,

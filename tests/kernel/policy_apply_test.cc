@@ -251,7 +251,7 @@ TEST_CASE("policy apply: lenient, a group that cannot go stays as it is, is told
   const auto done = host.apply(next);
   REQUIRE(done.has_value());
   REQUIRE(done->stays.size() == 1);
-  CHECK(host.plain(done->stays[0]) ==
+  CHECK(host.plain(done->stays[0].text) ==
         "T/tenant is no longer in /test.yaml, and stays: has groups below it that no policy manages: x");
   CHECK(host.read("b", "pids") == "11");
   CHECK(host.read("tenant", "mem") == "67108864");

@@ -173,9 +173,9 @@ Result<Applied> attempt(const Hierarchies& hierarchies,
       if (const auto back = file.write(d.before); !back)
         done.error().hint += (done.error().hint.empty() ? "" : "; ") + back.error().text();
     if (options.lenient && std::ranges::find(d.set.removals, done.error().group) != d.set.removals.end())
-      stuck.emplace(done.error().group, done.error().what);
+      stuck.emplace(done.error().group, done.error());
     for (const std::string& name : stopped(d, done.error()))
-      if (options.lenient || moved_on(hierarchies, d, name)) stuck.emplace(name, without_group(done.error()).text());
+      if (options.lenient || moved_on(hierarchies, d, name)) stuck.emplace(name, done.error());
     if (done.error().hint.starts_with("--force"))
       done.error().hint = fmt::format("cgx set {} --force lowers it all the same", done.error().group);
     return std::unexpected(std::move(done.error()));

@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "cgx/policy/policy.h"
@@ -79,10 +80,19 @@ class PolicyPlan {
   std::unique_ptr<Difference> difference_;
 };
 
+// A group that is left as it is.
+struct Stay {
+  std::string text;  // the whole sentence
+  Error why;
+
+  // Of two with the same group, knob and code the second tells nothing new: numbers in the text may differ.
+  [[nodiscard]] std::tuple<std::string, std::string, int> about() const { return {why.group, why.knob, why.code}; }
+};
+
 struct Applied {
   std::vector<Change> changes;
   std::vector<std::string> notes;  // what the kernel rounded, what a conversion loses, what could not be put back
-  std::vector<std::string> stays;  // lenient: the groups that cannot go yet or, adopted, cannot be set, and why
+  std::vector<Stay> stays;         // lenient: the groups that cannot go yet or, adopted, cannot be set, and why
   std::vector<std::string> unset;  // the adopted ones among them
 };
 // All or nothing over all sources. A second call for the same sources makes no write. The record says what is about to

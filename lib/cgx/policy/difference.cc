@@ -45,7 +45,7 @@ class Differ {
       if (adopted && passed_over(name, wanted)) continue;
       auto found = groups.run(name, wanted, recorded(name));
       if (!found && adopted && options_.lenient) {
-        leave(name, without_group(found.error()).text());
+        leave(name, found.error());
         continue;
       }
       add(CGX_TRY(std::move(found)), wanted);
@@ -125,8 +125,11 @@ class Differ {
     return true;
   }
 
-  void leave(const std::string& name, std::string_view why) {
-    d_.stays.push_back(fmt::format("{} is adopted, and stays as its owner has it: {}", name, why));
+  void leave(const std::string& name, Error why) {
+    why.group.clear();
+    std::string text = fmt::format("{} is adopted, and stays as its owner has it: {}", name, why.text());
+    why.group = name;
+    d_.stays.push_back({.text = std::move(text), .why = std::move(why)});
     d_.unset.push_back(name);
     if (const ManagedGroup* old = recorded(name)) d_.after.groups.push_back(*old);
   }
@@ -195,7 +198,10 @@ class Differ {
       }
       // What a group that is given away has below it is its owner's to make: that forbids nothing but its removal.
       if (heir.empty() && options_.lenient && (wanted_still(old) || held || stuck != stuck_.end())) {
-        stay(old, stuck != stuck_.end() ? stuck->second : "has groups below it that no policy manages: " + foreign);
+        stay(old,
+             stuck != stuck_.end()
+                 ? stuck->second
+                 : Error{.code = EBUSY, .what = "has groups below it that no policy manages: " + foreign});
         name = std::reverse_iterator(going.erase(std::next(name).base()));
         continue;
       }
@@ -217,8 +223,10 @@ class Differ {
   static bool wanted_still(const ManagedGroup& g) { return g.named || !g.limits.empty() || !g.owner.empty(); }
 
   // It stays as it is until it can go. Another source may name it meanwhile.
-  void stay(const ManagedGroup& old, std::string_view why) {
-    d_.stays.push_back(fmt::format("{} is no longer in {}, and stays: {}", old.name, old.source, why));
+  void stay(const ManagedGroup& old, Error why) {
+    why.group = old.name;
+    std::string text = fmt::format("{} is no longer in {}, and stays: {}", old.name, old.source, why.what);
+    d_.stays.push_back({.text = std::move(text), .why = std::move(why)});
     d_.set.yielding.push_back(old.name);
     d_.after.groups.push_back(old);
     d_.after.groups.back().named = false;

@@ -24,13 +24,13 @@ struct Difference {
   Record intent;  // while it is carried out: all that may have to be taken back or finished
   Record after;
   std::vector<std::string> notes;
-  std::vector<std::string> stays;    // groups that cannot go or, adopted, cannot be set, and why
+  std::vector<Stay> stays;           // groups that cannot go or, adopted, cannot be set, and why
   std::vector<std::string> unset;    // the adopted ones among them
   std::vector<std::string> adopted;  // groups of others among those of `set`
 };
 
 // Groups that have been found unable to go or, adopted, to be set, and why.
-using Stuck = std::map<std::string, std::string, std::less<>>;
+using Stuck = std::map<std::string, Error, std::less<>>;
 
 [[nodiscard]] Result<Difference> difference(const Hierarchies& hierarchies,
                                             std::span<const Source> sources,
