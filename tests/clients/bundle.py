@@ -20,7 +20,7 @@ def entry(destination, kind, source, *options):
     return {"destination": destination, "type": kind, "source": source, "options": list(options)}
 
 
-def configuration():
+def configuration(group=None):
     return {
         "ociVersion": "1.0.2",
         "process": {
@@ -45,7 +45,7 @@ def configuration():
             entry("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid", "noexec", "nodev", "relatime", "ro"),
         ],
         "linux": {
-            "cgroupsPath": os.environ["CGX_CLIENTS_CGROUP"],
+            "cgroupsPath": group or os.environ["CGX_CLIENTS_CGROUP"],
             "resources": {"devices": [{"allow": False, "access": "rwm"}]},
             "namespaces": [{"type": name} for name in ("pid", "network", "ipc", "uts", "mount", "cgroup")],
             "maskedPaths": ["/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
