@@ -145,16 +145,14 @@ TEST_CASE(
     "kernel container filter: descriptors of the caller are passed where it says so, sockets with their environment") {
   CGX_BUSYBOX(root);
   // In a process that has just these: 3 and 4 are a service's sockets, 5 is preserved, 6 is a leak.
-  const auto output = [&](int preserve, bool listening) {
+  const auto output = [&](int preserve, const char* listening, bool with_pid = true) {
     cgx::test::Streams streams;
     const pid_t pid = fork();
     if (pid == 0) {
       (void)close_range(3, ~0U, 0);
       for (int i = 0; i < 4; ++i) (void)open("/dev/null", O_RDONLY);  // NOLINT: without O_CLOEXEC
-      if (listening) {
-        (void)setenv("LISTEN_FDS", "2", 1);
-        (void)setenv("LISTEN_PID", std::to_string(getpid()).c_str(), 1);
-      }
+      if (listening != nullptr) (void)setenv("LISTEN_FDS", listening, 1);
+      if (listening != nullptr && with_pid) (void)setenv("LISTEN_PID", std::to_string(getpid()).c_str(), 1);
       const Spec spec =
           spec_for(root.path(),
                    "for f in 3 4 5 6 7; do [ -e /proc/$$/fd/$f ] && echo -n $f,; done; echo $LISTEN_FDS:$LISTEN_PID");
@@ -171,9 +169,12 @@ TEST_CASE(
     CHECK(status == 0);
     return streams.text();
   };
-  CHECK(output(0, false) == ":\n");
-  CHECK(output(2, false) == "3,4,:\n");
-  CHECK(output(1, true) == "3,4,5,2:1\n");
+  CHECK(output(0, nullptr) == ":\n");
+  CHECK(output(2, nullptr) == "3,4,:\n");
+  CHECK(output(1, "2") == "3,4,5,2:1\n");
+  // A caller that cannot know the pid names none. More than there are: they are not meant for this one.
+  CHECK(output(0, "2", false) == "3,4,2:1\n");
+  CHECK(output(0, "9", false) == ":\n");
 }
 
 TEST_CASE("kernel container filter: it gets the standard streams, and further descriptors only where it is told so") {

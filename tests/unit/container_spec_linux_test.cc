@@ -3,7 +3,10 @@
 
 #include <doctest/doctest.h>
 
+#include "cgx/container/user_namespace.h"
+
 #include "container_spec_text.h"
+#include "scratch.h"
 
 namespace container_spec_linux_test {
 
@@ -59,6 +62,24 @@ TEST_CASE("spec: linux") {
   CHECK(l.net_devices[1].second == "eth6");
 }
 
+TEST_CASE("spec: ids of a user namespace for which nobody says them") {
+  const cgx::test::ScratchDir dir;
+  const auto maps = [&](const char* ranges, std::uint32_t own, std::uint32_t inside) {
+    dir.file("subuid", ranges);
+    const auto list = cgx::container::default_mappings((dir.path() + "/subuid").c_str(), 4000000, own, inside);
+    return cgx::container::idmap_text(list, "maps").value_or("refused");
+  };
+  CHECK(maps("", 4000000, 0) == "0 4000000 1\n");
+  CHECK(maps("", 4000000, 1000) == "1000 4000000 1\n");
+  CHECK(maps("root:1:5\n4000000:100000:65536\n", 7, 0) == "0 7 1\n1 100000 65536\n");
+  CHECK(maps("4000000:100000:65536\n", 7, 1000) == "0 100000 1000\n1000 7 1\n1001 101000 64536\n");
+  CHECK(maps("4000000:100000:10\n4000000:5000:5\n", 7, 12) == "0 100000 10\n10 5000 2\n12 7 1\n13 5002 3\n");
+  CHECK(maps("4000000:100000:10\n", 7, 10) == "0 100000 10\n10 7 1\n");
+  CHECK(maps("4000000:100000:10\n", 7, 20) == "0 100000 10\n20 7 1\n");
+  CHECK(maps("4000000:x:10\n4000000:5:0\n:1:1\nbad\n", 7, 0) == "0 7 1\n");
+  CHECK(maps("4000000:4294967290:65536\n", 7, 0) == "0 7 1\n1 4294967290 4\n");
+}
+
 TEST_CASE("spec: what is wrong in linux") {
   CHECK(linux_problem(R"("namespaces":[{"type":"pid"},{"type":"pid"}])") ==
         "linux.namespaces[1].type: \"pid\" stands twice");
@@ -68,8 +89,7 @@ TEST_CASE("spec: what is wrong in linux") {
   CHECK(linux_problem(R"("namespaces":[{}])") == "linux.namespaces[0].type: is missing");
   CHECK(linux_problem(R"("uidMappings":[{"containerID":0,"hostID":0,"size":1}])") ==
         "linux.uidMappings: needs a user namespace");
-  CHECK(linux_problem(R"("namespaces":[{"type":"user"}])") ==
-        "linux.uidMappings: is missing: the user namespace is new");
+  CHECK(linux_problem(R"("namespaces":[{"type":"user"}])") == "none");
   CHECK(linux_problem(R"("namespaces":[{"type":"user","path":"/proc/1/ns/user"}])") == "none");
   CHECK(linux_problem(R"("uidMappings":[{"containerID":0,"hostID":0,"size":0}])") ==
         "linux.uidMappings[0].size: \"0\" maps nothing");

@@ -23,41 +23,11 @@ namespace {
 
 using Mappings = std::vector<container::IdMapping>;
 
-std::string account_of(uid_t uid) {
-  const auto passwd = sys::read_path("/etc/passwd");
-  if (!passwd) return {};
-  for (const std::string_view line : sys::lines(*passwd)) {
-    const auto fields = sys::split(line, ':');
-    if (fields.size() > 2 && fields[2] == std::to_string(uid)) return std::string(fields[0]);
-  }
-  return {};
-}
-
-// 0 is the caller; from 1 on the ranges that `file` gives it, by name or number.
-Mappings mappings_of(const char* file, uid_t uid, std::uint32_t own) {
-  Mappings all{{.container_id = 0, .host_id = own, .size = 1}};
-  const auto text = sys::read_path(file);
-  if (!text) return all;
-  const std::string name = account_of(uid), number = std::to_string(uid);
-  std::uint32_t next = 1;
-  for (const std::string_view line : sys::lines(*text)) {
-    const auto fields = sys::split(line, ':');
-    if (fields.size() != 3 || (fields[0] != number && (name.empty() || fields[0] != name))) continue;
-    const auto first = sys::parse_u64(fields[1], 0, 0xfffffffe),
-               count = sys::parse_u64(fields[2], 1, 0xfffffffe - next);
-    if (!first || !count || all.size() >= 100) continue;
-    all.push_back({.container_id = next,
-                   .host_id = static_cast<std::uint32_t>(*first),
-                   .size = static_cast<std::uint32_t>(*count)});
-    next += static_cast<std::uint32_t>(*count);
-  }
-  return all;
-}
-
 // Programs that map ids for who may not are not there everywhere, and only the range of the caller itself needs none.
 Result<> map_ids_of(pid_t pid, uid_t uid, gid_t gid) {
   const sys::Fd proc = CGX_TRY(container::host_proc());
-  const Mappings uids = mappings_of("/etc/subuid", uid, uid), gids = mappings_of("/etc/subgid", uid, gid);
+  const Mappings uids = container::default_mappings("/etc/subuid", uid, uid, 0);
+  const Mappings gids = container::default_mappings("/etc/subgid", uid, gid, 0);
   if (uids.size() > 1 && gids.size() > 1) {
     const auto mapped = container::write_idmaps(proc.get(), pid, uids, gids);
     if (mapped) return mapped;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <climits>
+#include <cstdint>
 #include <cstdlib>
 #include <ctime>
 
@@ -12,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/container/user_namespace.h"
 #include "cgx/sys/text.h"
 
 #include "notify.h"
@@ -61,6 +63,24 @@ Result<> check_terminal(const Spec& spec, bool has_socket, bool detach) {
   return {};
 }
 
+// Mappings that a new user namespace needs, where the specification has none: the process's user is the caller.
+void fill_mappings(const Invocation& call, Spec& spec) {
+  const container::Namespace* user = spec.find(container::NamespaceType::user);
+  if (user == nullptr || !user->path.empty() || !spec.process) return;
+  const auto fill = [&](std::vector<container::IdMapping>& maps,
+                        std::string_view key,
+                        const char* file,
+                        std::uint32_t own,
+                        std::uint32_t inside) {
+    if (!maps.empty()) return;
+    maps = container::default_mappings(file, geteuid(), own, inside);
+    call.log->warning(fmt::format("linux.{} is missing: {} of the container is {} of the host", key, inside, own));
+  };
+  const container::User& inside = spec.process->user;
+  fill(spec.linux_.uid_mappings, "uidMappings", "/etc/subuid", geteuid(), inside.uid);
+  fill(spec.linux_.gid_mappings, "gidMappings", "/etc/subgid", getegid(), inside.gid);
+}
+
 class Maker {
  public:
   Maker(const Invocation& call, Start start, bool detach)
@@ -71,6 +91,7 @@ class Maker {
     CGX_CHECK(Store::check_id(id));
     Bundle bundle = CGX_TRY(read_bundle(call_));
     *spec_ = CGX_TRY(container::read_spec(bundle.config, bundle.directory));
+    fill_mappings(call_, *spec_);
     CGX_CHECK(check_terminal(*spec_, call_.has("console-socket"), detach_));
     preserve_ = CGX_TRY(count_of(call_, "preserve-fds"));
     Store store = CGX_TRY(Store::open(call_.root()));

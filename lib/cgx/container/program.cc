@@ -7,6 +7,7 @@
 #include <climits>
 #include <csignal>
 #include <cstdlib>
+#include <ranges>
 
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -60,10 +61,16 @@ Result<Passed> passed_descriptors(int preserve) {
   Passed passed;
   const char* pid = std::getenv("LISTEN_PID");
   const char* fds = std::getenv("LISTEN_FDS");
-  if (pid != nullptr && fds != nullptr) {
-    const auto owner = sys::parse_u64(pid);
-    const auto count = sys::parse_u64(fds, 0, 1024);
-    if (owner && count && *owner == static_cast<std::uint64_t>(getpid())) passed.listening = static_cast<int>(*count);
+  const auto is_passed = [](int fd) {
+    const int flags = fcntl(fd, F_GETFD);
+    return flags >= 0 && (flags & FD_CLOEXEC) == 0;
+  };
+  if (fds != nullptr) {
+    const auto owner = sys::parse_u64(pid != nullptr ? pid : "");
+    const int count = static_cast<int>(sys::parse_u64(fds, 0, 1024).value_or(0));
+    if (owner && *owner == static_cast<std::uint64_t>(getpid())) passed.listening = count;
+    // Callers that cannot know the pid of what they start leave it out: then the sockets tell whether they are meant.
+    if (pid == nullptr && std::ranges::all_of(std::views::iota(3, 3 + count), is_passed)) passed.listening = count;
   }
   if (preserve < 0 || preserve > 65536) return fail(EINVAL, fmt::format("cannot preserve {} descriptors", preserve));
   passed.first_closed = 3 + passed.listening + preserve;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cgx/container/user_namespace.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include <spawn.h>
@@ -57,7 +58,53 @@ bool is_own(const std::vector<IdMapping>& mappings, std::uint32_t id) {
   return mappings.size() == 1 && mappings[0].size == 1 && mappings[0].host_id == id;
 }
 
+std::string account_of(uid_t uid) {
+  const auto passwd = sys::read_path("/etc/passwd");
+  if (!passwd) return {};
+  for (const std::string_view line : sys::lines(*passwd)) {
+    const auto fields = sys::split(line, ':');
+    if (fields.size() > 2 && fields[2] == std::to_string(uid)) return std::string(fields[0]);
+  }
+  return {};
+}
+
 }  // namespace
+
+std::vector<IdMapping> default_mappings(const char* file, uid_t uid, std::uint32_t own, std::uint32_t inside) {
+  constexpr std::uint64_t last = 0xfffffffe;
+  std::vector<IdMapping> all;
+  std::uint64_t next = 0;
+  const auto add = [&](std::uint64_t host, std::uint64_t count) {
+    all.push_back({.container_id = static_cast<std::uint32_t>(next),
+                   .host_id = static_cast<std::uint32_t>(host),
+                   .size = static_cast<std::uint32_t>(count)});
+    next += count;
+    if (next != inside) return;
+    all.push_back({.container_id = inside, .host_id = own, .size = 1});
+    ++next;
+  };
+  if (inside == 0) {
+    all.push_back({.container_id = 0, .host_id = own, .size = 1});
+    next = 1;
+  }
+  const std::string name = account_of(uid), number = std::to_string(uid);
+  const std::string text = sys::read_path(file).value_or(std::string());
+  for (const std::string_view line : sys::lines(text)) {
+    const auto fields = sys::split(line, ':');
+    if (fields.size() != 3 || (fields[0] != number && (name.empty() || fields[0] != name))) continue;
+    const auto first = sys::parse_u64(fields[1], 0, last), count = sys::parse_u64(fields[2], 1, last);
+    if (!first || !count) continue;
+    for (std::uint64_t host = *first, left = std::min(*count, last - *first); left > 0;) {
+      const std::uint64_t size = std::min(left, next < inside ? inside - next : last - next);
+      if (size == 0 || all.size() + 2 > most_ranges) break;
+      add(host, size);
+      host += size;
+      left -= size;
+    }
+  }
+  if (next <= inside) all.push_back({.container_id = inside, .host_id = own, .size = 1});
+  return all;
+}
 
 Result<std::string> idmap_text(const std::vector<IdMapping>& mappings, std::string_view what) {
   if (mappings.empty()) return fail(EINVAL, fmt::format("{}: a new user namespace needs some", what));

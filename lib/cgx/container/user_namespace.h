@@ -2,6 +2,7 @@
 // Inside container/: the ids of a new user namespace, written by the parent to /proc/PID/{uid_map,gid_map,setgroups}.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -21,5 +22,12 @@ namespace cgx::container {
                                     pid_t pid,
                                     const std::vector<IdMapping>& uids,
                                     const std::vector<IdMapping>& gids);
+
+// The ids of a user namespace for which nobody says them: `inside` is `own`, an id of the caller; the ids around it are
+// those that `file` (/etc/subuid, /etc/subgid) gives user `uid`, by name or number.
+[[nodiscard]] std::vector<IdMapping> default_mappings(const char* file,
+                                                      uid_t uid,
+                                                      std::uint32_t own,
+                                                      std::uint32_t inside);
 
 }  // namespace cgx::container
