@@ -92,7 +92,7 @@ inline constexpr std::array run_options = joined(std::array{
     Option{"platform", 0, "PLATFORM", "that of the host alone, as linux/amd64"},
     Option{"expose", 0, "PORT", "without effect: no port is published", true},
     Option{"no-healthcheck", 0, "", "without effect: nothing watches over health"},
-    Option{"disable-content-trust", 0, "", "without effect: images are directories, which nobody has signed", false, {}, true}}, docker_limit_options);
+    Option{"disable-content-trust", 0, "", "without effect: images are directories, which carry no signatures", false, {}, true}}, docker_limit_options);
 // Flags of docker's and podman's that have no meaning here.
 inline constexpr std::array refused_run_flags{
     RefusedFlag{"gpus", "is not supported: no driver is looked for", "--device /dev/nvidia0 gives a device, -v DIR:PATH the libraries of its driver"},

@@ -106,7 +106,7 @@ Result<> check_apparmor(const std::string& profile) {
   if (profile.empty() || !loaded) return {};
   for (const std::string_view line : sys::lines(*loaded))
     if (line.starts_with(profile + " (")) return {};
-  return refused("--security-opt", "apparmor=" + profile, ENOENT, "is no profile that is loaded");
+  return refused("--security-opt", "apparmor=" + profile, ENOENT, "is not a loaded profile");
 }
 
 Result<> check_workdir(int root, const std::string& workdir) {

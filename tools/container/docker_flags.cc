@@ -51,7 +51,7 @@ Result<> take_sig_proxy(RunOptions& o, std::string_view, const std::string& text
 Result<> take_content_trust(RunOptions&, std::string_view flag, const std::string& text) {
   if (text != "false") return {};
   return tool::unsupported_flag(
-      flag, text, "is not supported: images are directories, which nobody has signed", "leave it out");
+      flag, text, "is not supported: images are directories, which carry no signatures", "leave it out");
 }
 
 bool is_address(const std::string& text) {

@@ -100,7 +100,7 @@ Result<std::vector<std::string>> parse_env_file(std::string_view text) {
     // As Docker and Podman have it: nobody means a variable with the name `export X`.
     const std::string_view name = line.substr(0, line.find('='));
     if (name.find_first_of(blanks) != std::string_view::npos) {
-      Error e = bad_value(name, "is no name of a variable: it has a blank").error();
+      Error e = bad_value(name, "is not the name of a variable: it has a blank").error();
       e.what = fmt::format("line {}: {}", number, e.text());
       e.value.clear();
       e.hint = "a line is NAME=VALUE or NAME: no shell reads it";

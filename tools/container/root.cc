@@ -111,7 +111,7 @@ Result<std::uint32_t> group_id(std::string_view group, std::string_view name) {
     const auto fields = fields_of(line, 3);
     if (!fields.empty() && fields[0] == name && !name.empty()) return id_of(fields[2], "group");
   }
-  return bad_value(name, "is no group of the container: /etc/group has no such name");
+  return bad_value(name, "is not a group in the container: its /etc/group has no such name");
 }
 
 // The kernel answers EINVAL to all that it does not like, and says to its log alone what that was.

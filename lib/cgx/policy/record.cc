@@ -126,7 +126,7 @@ class Parser {
       record_.groups.push_back({field(1), field(2), f[3] == "named", field(4), *inode, field(6), field(7), {}, {}});
     } else if (f[0] == "adopted" && f.size() == 3 && !record_.groups.empty()) {
       const auto inode = sys::parse_u64(f[2]);
-      if (!inode || f[1].empty()) return corrupt(number, "is no place of a group");
+      if (!inode || f[1].empty()) return corrupt(number, "is not a hierarchy and an inode number");
       record_.groups.back().adopted.push_back({field(1), *inode});
     } else if (f[0] == "limit" && f.size() == 7 && !record_.groups.empty()) {
       if (f[3] != "knob" && f[3] != "raw") return corrupt(number, "is no limit");
