@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "layer.h"
 
-#include <algorithm>
 #include <cerrno>
-#include <chrono>
-#include <thread>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -13,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/sys/file_lock.h"
 #include "cgx/sys/own_dir.h"
 #include "cgx/sys/remove_tree.h"
 #include "cgx/sys/text.h"
@@ -21,7 +19,6 @@ namespace cgx::launcher {
 namespace {
 
 constexpr const char* user_file = "user";
-constexpr std::chrono::seconds patience{30};
 
 std::string boot_id() {
   const auto text = sys::read_path("/proc/sys/kernel/random/boot_id");
@@ -31,17 +28,9 @@ std::string boot_id() {
 // DATA/containers, locked: nobody else takes or removes a layer meanwhile.
 Result<sys::Fd> lock_all(const Layer& layer, Result<sys::Fd> all) {
   if (!all) return all;
-  // flock(2) has no time limit, and one stopped holder must not hang all others: tried again, with growing pauses.
-  const auto until = std::chrono::steady_clock::now() + patience;
-  std::chrono::microseconds pause{100};
-  while (flock(all->get(), LOCK_EX | LOCK_NB) != 0) {
-    const std::string path = layer.data_root + "/containers";
-    if (errno == EINTR) continue;
-    if (errno != EWOULDBLOCK) return fail_errno(errno, path);
-    if (std::chrono::steady_clock::now() >= until)
-      return fail(ETIMEDOUT, fmt::format("{} has been locked by another process for {} s", path, patience.count()));
-    std::this_thread::sleep_for(pause);
-    pause = std::min<std::chrono::microseconds>(pause * 2, std::chrono::milliseconds(3));
+  if (auto locked = sys::lock_file(all->get(), LOCK_EX, "taking or removing layers"); !locked) {
+    locked.error().what = fmt::format("{}/containers: {}", layer.data_root, locked.error().what);
+    return std::unexpected(std::move(locked).error());
   }
   return all;
 }

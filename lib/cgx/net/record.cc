@@ -13,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/sys/file_lock.h"
 #include "cgx/sys/own_dir.h"
 #include "cgx/sys/text.h"
 
@@ -159,8 +160,10 @@ Result<Store> Store::open(const std::string& dir) {
   const std::string path = dir + "/net.lock";
   sys::Fd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!lock.valid()) return file_error("open", path);
-  while (flock(lock.get(), LOCK_EX) != 0)
-    if (errno != EINTR) return file_error("lock", path);
+  if (auto locked = sys::lock_file(lock.get(), LOCK_EX, "changing networks"); !locked) {
+    locked.error().what = fmt::format("lock {}: {}", path, locked.error().what);
+    return std::unexpected(std::move(locked).error());
+  }
   return Store(dir, std::move(lock));
 }
 

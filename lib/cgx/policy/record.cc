@@ -11,9 +11,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cstdio>
-#include <thread>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -22,6 +20,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/sys/file_lock.h"
 #include "cgx/sys/own_dir.h"
 #include "cgx/sys/text.h"
 
@@ -30,7 +29,6 @@ namespace {
 
 constexpr std::string_view first_line = "cgx managed 1";
 constexpr std::string_view file_name = "managed";
-constexpr std::chrono::seconds patience{30};
 
 // Fields hold neither tabs nor newlines, and an absent one is not an empty one.
 std::string escaped(std::string_view text) {
@@ -146,20 +144,6 @@ class Parser {
 
 std::string path_of(const std::string& dir) { return fmt::format("{}/{}", dir, file_name); }
 
-// ` (process 4711)`, from /proc/locks: `1: FLOCK  ADVISORY  WRITE 4711 00:1b:1 0 EOF`.
-std::string holder_of(int fd) {
-  struct stat st{};
-  const auto locks = sys::read_path("/proc/locks");
-  if (fstat(fd, &st) != 0 || !locks) return {};
-  const std::string inode = fmt::format(":{}", st.st_ino);
-  for (const std::string_view line : sys::lines(*locks)) {
-    const auto fields = sys::words(line);
-    if (fields.size() > 5 && fields[1] == "FLOCK" && fields[5].ends_with(inode))
-      return fmt::format(" (process {})", fields[4]);
-  }
-  return {};
-}
-
 std::unexpected<Error> cannot(std::string_view what, const std::string& path, int code) {
   auto error = fail_errno(code, fmt::format("{} {}", what, path));
   if (code == EACCES || code == EROFS) error.error().hint = "--state DIR keeps the record in another directory";
@@ -231,18 +215,9 @@ Result<RecordFile> RecordFile::open(const std::string& state_dir) {
   const std::string path = path_of(state_dir) + ".lock";
   sys::Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
   if (!fd.valid()) return cannot("open", path, errno);
-  // flock(2) has no time limit: tried again, with growing pauses, since nothing tells when it is free.
-  const auto until = std::chrono::steady_clock::now() + patience;
-  std::chrono::microseconds pause{100};
-  while (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EINTR) continue;
-    if (errno != EWOULDBLOCK) return cannot("lock", path, errno);
-    if (std::chrono::steady_clock::now() >= until)
-      return fail(
-          ETIMEDOUT,
-          fmt::format("another cgx{} has been applying policies for {} s", holder_of(fd.get()), patience.count()));
-    std::this_thread::sleep_for(pause);
-    pause = std::min<std::chrono::microseconds>(pause * 2, std::chrono::milliseconds(3));
+  if (auto locked = sys::lock_file(fd.get(), LOCK_EX, "applying policies"); !locked) {
+    if (locked.error().code != ETIMEDOUT) return cannot("lock", path, locked.error().code);
+    return std::unexpected(std::move(locked).error());
   }
   return RecordFile(state_dir, std::move(fd));
 }
