@@ -23,7 +23,7 @@ oci() { "$CGX_OCI" --root "$ROOT" "$@"; }
 mkdir -p "$B/rootfs/bin" "$B/rootfs/tmp"
 cp "$(command -v busybox)" "$B/rootfs/bin/busybox"
 for n in sh true false sleep cat echo kill id env tty mount ps touch head ls pwd stat test trap \
-  cut sort mkdir grep; do
+  cut sort mkdir grep readlink; do
   ln -sf busybox "$B/rootfs/bin/$n"
 done
 run "$CGX_OCI" spec -b "$B"; expect_status 0

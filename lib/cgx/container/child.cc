@@ -134,8 +134,10 @@ Result<> ContainerProcess::join_target() {
   reset_signals();
   CGX_CHECK(close_at_exec(plan_.passed.first_closed));
   if (setsid() < 0) return fail_errno(errno, "setsid");
-  if (plan_.target_flags != 0) return system_call(setns(plan_.target, plan_.target_flags), "setns");
-  return {};
+  if (plan_.target_flags != 0) CGX_CHECK(system_call(setns(plan_.target, plan_.target_flags), "setns"));
+  if (plan_.target_root < 0) return {};
+  CGX_CHECK(system_call(fchdir(plan_.target_root), "fchdir"));
+  return system_call(chroot("."), "chroot");
 }
 
 Result<> ContainerProcess::identity() {
@@ -176,6 +178,8 @@ Result<> ContainerProcess::network() {
 }
 
 Result<> ContainerProcess::mounts() {
+  if (plan_.rootfs->callers_mounts.valid())
+    plan_.rootfs->own_mounts.reset(openat(plan_.proc, "self/ns/mnt", O_RDONLY | O_CLOEXEC));
   if (plan_.rootfs->prepared_in_child) CGX_CHECK(prepare_rootfs(*plan_.rootfs));
   return build_rootfs(*plan_.rootfs);
 }
@@ -226,7 +230,10 @@ Result<> ContainerProcess::hostname() {
   return {};
 }
 
-Result<> ContainerProcess::protect() { return protect_rootfs(*plan_.rootfs); }
+Result<> ContainerProcess::protect() {
+  CGX_CHECK(protect_rootfs(*plan_.rootfs));
+  return leave_mounts(*plan_.rootfs);
+}
 
 Result<> ContainerProcess::limits() {
   if (!plan_.keyring.empty()) CGX_CHECK(warn(CGX_TRY(join_keyring(plan_.keyring, plan_.user_namespace))));

@@ -44,6 +44,7 @@ struct ChildPlan {
   // Of a further one.
   int target = -1;       // pidfd of the container's first process
   int target_flags = 0;  // CLONE_NEW* that this process joins
+  int target_root = -1;  // its root, where the mount namespace that is joined does not say it
 };
 
 [[noreturn]] void run_first_process(ChildPlan& plan);

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -64,6 +65,7 @@ class Enter {
     auto target = open_process(request_.init, request_.init_start);
     if (!target) return fail_errno(target.error().code, fmt::format("the container's process {}", request_.init));
     target_ = std::move(*target);
+    CGX_CHECK(find_root());
     console_ = CGX_TRY(console_for(process_, request_.console_socket, request_.foreground_terminal));
     if (!request_.pidfd_socket.empty()) pidfd_socket_ = CGX_TRY(connect_unix(request_.pidfd_socket));
     CGX_CHECK(fill_birth());
@@ -92,6 +94,17 @@ class Enter {
   }
 
  private:
+  // A container that shares the mount namespace of the host has a root of its own all the same.
+  Result<> find_root() {
+    if (request_.spec->find(NamespaceType::mount) != nullptr) return {};
+    root_.reset(openat(proc_.get(), fmt::format("{}/root", request_.init).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!root_.valid()) return fail_errno(errno, "the container's root");
+    // The number was that of the container's process, as long as that has not ended.
+    pollfd end{.fd = target_.get(), .events = POLLIN, .revents = 0};
+    if (poll(&end, 1, 0) != 0) return fail_errno(ESRCH, fmt::format("the container's process {}", request_.init));
+    return {};
+  }
+
   Result<> fill_birth() {
     for (const Namespace& ns : request_.spec->linux_.namespaces) flags_ |= namespace_flag(ns.type);
     if ((flags_ & CLONE_NEWUSER) != 0 && CGX_TRY(same_user_namespace(proc_.get(), request_.init)))
@@ -151,13 +164,14 @@ class Enter {
     child_.trace = request_.trace;
     child_.spec = request_.spec;
     child_.target = target_.get();
+    child_.target_root = root_.get();
     child_.target_flags = plan_.intermediate ? 0 : flags_ & ~CLONE_NEWPID;
   }
 
   EnterRequest& request_;
   const Process& process_;
   Passed passed_;
-  sys::Fd proc_, target_, console_, pidfd_socket_;
+  sys::Fd proc_, target_, root_, console_, pidfd_socket_;
   int flags_ = 0;
   ForChildren for_children_;
   BirthPlan plan_;

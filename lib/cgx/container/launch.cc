@@ -30,8 +30,9 @@ namespace {
 Result<> check(const Spec& spec, const NamespacePlan& namespaces) {
   if (!spec.process) return fail(EINVAL, "process: is needed to start a container");
   if (spec.process->args.empty()) return fail(EINVAL, "process.args: is empty");
-  if (!namespaces.has(CLONE_NEWNS))
-    return fail(ENOTSUP, "linux.namespaces: a container without a mount namespace is not supported");
+  // Root of another user namespace may not go back to the mount namespace that the root is built for.
+  if (!namespaces.has(CLONE_NEWNS) && namespaces.has(CLONE_NEWUSER))
+    return fail(ENOTSUP, "linux.namespaces: a user namespace without a mount namespace is not supported");
   if ((!spec.hostname.empty() || !spec.domainname.empty()) && !namespaces.has(CLONE_NEWUTS))
     return fail(EINVAL, "unable to set hostname without a private UTS namespace");
   if (!spec.linux_.time_offsets.empty() && !namespaces.makes(CLONE_NEWTIME))
@@ -74,12 +75,17 @@ Result<> fill_cgroups(RootfsPlan& plan, const Cgroup* group) {
   return {};
 }
 
-Result<> prepare(LaunchRequest& request, const NamespacePlan& namespaces) {
+Result<> prepare(LaunchRequest& request, const NamespacePlan& namespaces, int proc) {
   RootfsPlan& plan = request.rootfs;
   plan.spec = request.spec;
   plan.new_user_namespace = namespaces.has(CLONE_NEWUSER);
   plan.new_cgroup_namespace = namespaces.makes(CLONE_NEWCGROUP);
+  plan.shares_mounts = !namespaces.has(CLONE_NEWNS);
   CGX_CHECK(fill_cgroups(plan, request.group));
+  if (!plan.new_user_namespace) {
+    plan.callers_mounts.reset(openat(proc, "self/ns/mnt", O_RDONLY | O_CLOEXEC));
+    if (!plan.callers_mounts.valid()) return fail_errno(errno, "/proc/self/ns/mnt");
+  }
   if (may_clone_mounts()) return prepare_rootfs(plan);
   if (!plan.new_user_namespace)
     return fail(EPERM, "linux.namespaces: a container of a user without rights needs a user namespace");
@@ -98,7 +104,7 @@ class Launch {
     CGX_CHECK(check(spec_, namespaces_));
     console_ = CGX_TRY(console_for(*spec_.process, request_.console_socket, request_.foreground_terminal));
     if (!request_.pidfd_socket.empty()) pidfd_socket_ = CGX_TRY(connect_unix(request_.pidfd_socket));
-    CGX_CHECK(prepare(request_, namespaces_));
+    CGX_CHECK(prepare(request_, namespaces_, proc_.get()));
     plan_.groups = CGX_TRY(membership_of(request_.group));
     fill_birth();
     fill_child();
@@ -121,6 +127,8 @@ class Launch {
     // Of the cgroup namespace the child makes its own when it is in all groups; clone has no bit for the time
     // namespace.
     plan_.flags = namespaces_.create & ~static_cast<unsigned>(CLONE_NEWCGROUP | CLONE_NEWTIME);
+    // Where the root is built, also for a program that shares the caller's: it leaves this one before it is executed.
+    if (request_.rootfs.shares_mounts) plan_.flags |= CLONE_NEWNS;
     plan_.intermediate = namespaces_.needs_intermediate();
     // In a pid namespace that others are in too, the process is closed to them from its first instruction on: it
     // inherits this flag.

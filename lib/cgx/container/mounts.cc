@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -75,13 +76,29 @@ Result<> make_link(int root, const std::string& path, const std::string& text) {
   return fail_errno(EEXIST, path);
 }
 
+// Since Linux 6.8 mounts are listed by their age, and the sources of binds were opened before all others: this is a
+// copy that is as old as its place in the list of the specification. It can be made in the mount namespace only that
+// the source was opened in, and since Linux 6.15. Where it cannot, the order is another one and nothing else.
+Result<sys::Fd> copy_in_order(RootfsPlan& plan, sys::Fd tree) {
+  if (!plan.callers_mounts.valid() || !plan.own_mounts.valid()) return tree;
+  const sys::Fd root = CGX_TRY(sys::open_path("/", O_PATH | O_DIRECTORY));
+  const sys::Fd here = CGX_TRY(sys::open_path(".", O_PATH | O_DIRECTORY));
+  if (setns(plan.callers_mounts.get(), CLONE_NEWNS) != 0) return tree;
+  auto copy = clone_tree(tree.get(), "", Below::all);
+  if (setns(plan.own_mounts.get(), CLONE_NEWNS) != 0) return fail_errno(errno, "setns back to the container's mounts");
+  // Which made the root and the working directory those of the namespace.
+  if (fchdir(root.get()) != 0 || chroot(".") != 0 || fchdir(here.get()) != 0) return fail_errno(errno, "chroot");
+  return copy ? std::move(copy) : std::move(tree);
+}
+
 Result<> mount_bind(RootfsPlan& plan, const Mount& mount, RootfsPlan::Opened& opened) {
   if (!opened.link.empty()) return make_link(plan.root.get(), mount.destination, opened.link);
   const Links links = opened.options.target_nofollow ? Links::last_not : Links::follow;
   const NewKind kind = opened.is_directory ? NewKind::directory : NewKind::file;
   const Target target = CGX_TRY(make_in_root(plan.root.get(), mount.destination, kind, links));
   CGX_CHECK(check_procfs(plan.root.get(), target.fd.get(), mount.destination, "bind", opened.tree.get()));
-  return attach_in(plan, std::move(opened.tree), target, mount.destination, links);
+  sys::Fd tree = CGX_TRY(copy_in_order(plan, std::move(opened.tree)));
+  return attach_in(plan, std::move(tree), target, mount.destination, links);
 }
 
 Result<> remount(RootfsPlan& plan, const Mount& mount, const MountOptions& options) {

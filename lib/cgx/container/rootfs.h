@@ -34,6 +34,10 @@ struct RootfsPlan {
   bool new_cgroup_namespace = false;
   bool prepared_in_child = false;  // the caller may not clone mounts, see may_clone_mounts()
   bool pivot = true;               // false: MS_MOVE and chroot, for initramfs roots (--no-pivot)
+  // The mount namespaces of the caller, which opens the sources of binds, and of the child: see copy_in_order(). None:
+  // the child may not go to the caller's.
+  sys::Fd callers_mounts, own_mounts;
+  bool shares_mounts = false;  // the program is in the caller's mount namespace, see leave_mounts()
   // The terminal's slave, for /dev/console, where the parent has opened it; none: no terminal, or bind_console().
   sys::Fd console;
 
@@ -72,6 +76,10 @@ struct RootfsPlan {
 [[nodiscard]] Result<> build_rootfs(RootfsPlan& plan);    // propagation, root, all mounts, devices, links, console
 [[nodiscard]] Result<> enter_rootfs(RootfsPlan& plan);    // pivot_root (or move), the old root is gone afterwards
 [[nodiscard]] Result<> protect_rootfs(RootfsPlan& plan);  // masked and read-only paths, root.readonly, propagation
+
+// For a program that shares the mounts of the caller: what was built becomes its root there, as a tree of mounts that
+// is attached nowhere and ends with the last process that has it for its root. After protect_rootfs(), the last.
+[[nodiscard]] Result<> leave_mounts(RootfsPlan& plan);
 
 // For a terminal that the child opened in the container's own /dev/pts: `slave` (of TIOCGPTPEER) becomes /dev/console.
 // After build_rootfs() or enter_rootfs(), before protect_rootfs().

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cerrno>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -47,6 +49,17 @@ Result<> move(const RootfsPlan& plan) {
 }
 
 }  // namespace
+
+Result<> leave_mounts(RootfsPlan& plan) {
+  const sys::Fd callers = std::move(plan.callers_mounts);
+  plan.own_mounts.reset(-1);
+  if (!plan.shares_mounts) return {};
+  // Mounts of a tree that is closed stay connected below a root that is in use (UMOUNT_CONNECTED).
+  const sys::Fd tree = CGX_TRY(clone_tree(plan.root.get(), "", Below::all));
+  if (setns(callers.get(), CLONE_NEWNS) != 0) return fail_errno(errno, "setns of the caller's mounts");
+  if (fchdir(tree.get()) != 0 || chroot(".") != 0) return fail_errno(errno, "chroot");
+  return {};
+}
 
 Result<> enter_rootfs(RootfsPlan& plan) {
   CGX_CHECK(sys::mutation("pivot_root", "/"));
