@@ -50,6 +50,20 @@ std::string last_kill(const container::json::Value& decisions,
   return found;
 }
 
+Result<container::json::Tree> ask_daemon(const std::string& helper, std::string_view question, std::string_view count) {
+  const std::vector<std::string> words{std::string(question), "system", "json", std::string(count), ""};
+  return container::json::parse(CGX_TRY(sys::run_program(helper, words, -1)));
+}
+
+// Whether a policy has a group that `name` is, or is in: cgxd kills nowhere else.
+bool is_managed(const std::string& helper, const std::string& name) {
+  const auto tree = ask_daemon(helper, "groups", "0");
+  if (!tree) return false;
+  for (const auto group : container::json::Value(*tree, 0)["groups"])
+    if (std::string top; container::json::fill(top, group) && lies_in(name, top)) return true;
+  return false;
+}
+
 }  // namespace
 
 Counters count_now(const Cgroup& group) {
@@ -73,13 +87,14 @@ std::string policy_of_death(const Cgroup& group, std::string_view started, pid_t
   if (!since || access("/run/dbus/system_bus_socket", R_OK) != 0) return {};
   const auto helper = sys::helper_path("cgx-bus");
   if (!helper) return {};
+  const std::string name = name_from_root(group);
+  if (!is_managed(*helper, name)) return {};
   // cgxd is told of the end at the same moment as we are, and its history has it a little later.
   for (const int pause : {0, 50, 200, 750, 1500}) {
     std::this_thread::sleep_for(std::chrono::milliseconds(pause));
-    const auto text = sys::run_program(*helper, std::vector<std::string>{"history", "system", "json", "50", ""}, -1);
-    const auto tree = text ? container::json::parse(*text) : std::unexpected(text.error());
+    const auto tree = ask_daemon(*helper, "history", "50");
     if (!tree) return {};
-    std::string found = last_kill(container::json::Value(*tree, 0)["decisions"], name_from_root(group), *since, first);
+    std::string found = last_kill(container::json::Value(*tree, 0)["decisions"], name, *since, first);
     if (!found.empty() || !patient) return found;
   }
   return {};
