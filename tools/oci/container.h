@@ -71,6 +71,7 @@ class GroupMaker {
   [[nodiscard]] Result<> make_scope(State& state, const std::function<Result<>()>& save);
   [[nodiscard]] Result<> make_plain(State& state, const std::function<Result<>()>& save);
   [[nodiscard]] Result<> make_there(State& state, const std::function<Result<>()>& save);
+  [[nodiscard]] Result<> make_tracking(const State& state);
   [[nodiscard]] Result<> refuse_used(const State& state) const;
   [[nodiscard]] bool may_do_without(const Error& error) const;
 

@@ -248,6 +248,14 @@ Result<> GroupMaker::make_plain(State& state, const std::function<Result<>()>& s
   return save();
 }
 
+Result<> GroupMaker::make_tracking(const State& state) {
+  auto made = container::make_tracking_group(*hierarchies_, desired_.group);
+  if (made) return made;
+  for (const std::string& left : transaction_->undo()) call_.log->warning(left);
+  container::remove_empty_tracking_groups(*hierarchies_, state.tracking_made);
+  return made;
+}
+
 Result<> GroupMaker::make_there(State& state, const std::function<Result<>()>& save) {
   for (int round = 0; round < 10; ++round) {
     state.group = desired_.group;
@@ -259,7 +267,8 @@ Result<> GroupMaker::make_there(State& state, const std::function<Result<>()>& s
     if (!state.group_made) CGX_CHECK(refuse_used(state));
     desired_.existing = state.group_made ? Existing::refuse : Existing::allow;
     transaction_ = std::make_unique<Transaction>(*hierarchies_);
-    const auto done = transaction_->apply(desired_);
+    auto done = transaction_->apply(desired_);
+    if (done) done = make_tracking(state);
     if (!done) {
       transaction_.reset();
       if (done.error().code == EEXIST && state.group_made) continue;  // somebody made it meanwhile
@@ -269,10 +278,6 @@ Result<> GroupMaker::make_there(State& state, const std::function<Result<>()>& s
       state.made.clear();
       state.tracking_made.clear();
       return done;
-    }
-    if (auto tracked = container::make_tracking_group(*hierarchies_, desired_.group); !tracked) {
-      transaction_.reset();
-      return tracked;
     }
     note_made(*hierarchies_, state);
     for (const std::string& note : transaction_->notes()) call_.log->debug(note);
@@ -322,11 +327,17 @@ Result<> GroupMaker::make_scope(State& state, const std::function<Result<>()>& s
 }
 
 Result<> GroupMaker::undo(const State& state) {
-  transaction_.reset();
-  // With its descriptors, which the removal may be in need of.
-  const bool made = group_ != nullptr;
+  if (group_ == nullptr) return {};
   group_.reset();
-  return made ? remove_groups(state) : Result<>();
+  if (transaction_ == nullptr) return remove_groups(state);
+  // The removal may be in need of their descriptors.
+  for (std::string_view name = state.group; !name.empty(); name = parent_of(name))
+    transaction_->group(std::string(name)).forget();
+  // First, since the controllers of a group above can be taken back when nothing is below it.
+  auto removed = remove_groups(state);
+  for (const std::string& left : transaction_->undo()) call_.log->warning(left);
+  transaction_.reset();
+  return removed;
 }
 
 Result<> remove_groups(const State& state) {
