@@ -123,7 +123,9 @@ class LogWaiter {
   static Result<LogWaiter> create(const Known& known) {
     LogWaiter waiter;
     const Record& r = known.record;
-    if (auto monitor = container::open_process(r.monitor, r.monitor_start)) waiter.monitor_ = std::move(*monitor);
+    auto monitor = container::open_process(r.monitor, r.monitor_start);
+    if (!monitor && monitor.error().code != ESRCH) return std::unexpected(std::move(monitor.error()));
+    if (monitor) waiter.monitor_ = std::move(*monitor);
     waiter.changes_ = sys::Fd(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
     if (!waiter.changes_.valid()) return fail_errno(errno, "inotify");
     constexpr std::uint32_t of_log = IN_MODIFY | IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR;

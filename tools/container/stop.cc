@@ -25,10 +25,16 @@
 namespace cgx::launcher {
 namespace {
 
+// None, where the process has ended. What cannot be opened for another reason is not gone.
+Result<sys::Fd> if_there(Result<sys::Fd> process) {
+  if (!process && process.error().code == ESRCH) return sys::Fd();
+  return process;
+}
+
 // The monitor, where it is there.
-sys::Fd open_monitor(const Known& known) {
-  if (!known.monitored) return {};
-  return container::open_process(known.record.monitor, known.record.monitor_start).value_or(sys::Fd());
+Result<sys::Fd> open_monitor(const Known& known) {
+  if (!known.monitored) return sys::Fd();
+  return if_there(container::open_process(known.record.monitor, known.record.monitor_start));
 }
 
 // False: not in that time. -1: without an end.
@@ -67,23 +73,22 @@ void let_it_see(const Known& known) {
 
 Result<> end_it(const Known& known, int signal, std::uint64_t seconds) {
   CGX_CHECK(enter_namespace_of(known));
-  const sys::Fd monitor = open_monitor(known);
+  const sys::Fd monitor = CGX_TRY(open_monitor(known));
   forbid_restart(known);
   // It may have been started again before that.
   const auto now = find(known.record.id);
   if (!now && now.error().code == ENOENT) return {};
   const State& state = now && now->record.created == known.record.created ? now->state : known.state;
-  const auto init = oci::open_init(state);
-  if (init) {
+  const sys::Fd init = CGX_TRY(if_there(oci::open_init(state)));
+  if (init.valid()) {
     if (signal != SIGKILL) {
-      (void)oci::send_signal(*init, signal);
+      (void)oci::send_signal(init, signal);
       let_it_see(known);
-      if (!CGX_TRY(ended_within(*init, static_cast<std::int64_t>(seconds) * 1000)))
-        CGX_CHECK(oci::end_processes(state));
+      if (!CGX_TRY(ended_within(init, static_cast<std::int64_t>(seconds) * 1000))) CGX_CHECK(oci::end_processes(state));
     } else {
       CGX_CHECK(oci::end_processes(state));
     }
-    (void)CGX_TRY(ended_within(*init, 60'000));
+    (void)CGX_TRY(ended_within(init, 60'000));
   }
   // The record of its end is the monitor's.
   if (monitor.valid() && !CGX_TRY(ended_within(monitor, 60'000)))
@@ -129,14 +134,14 @@ Result<int> kill(const Call& call) {
     const bool waits = known.status == Status::stopped && known.monitored && known.record.restart != Restart::no;
     const bool ends = *signal == SIGKILL || (waits && *signal == known.record.stop_signal);
     if (ends) forbid_restart(known);
-    auto init = oci::open_init(known.state);
+    sys::Fd init = CGX_TRY(located(if_there(oci::open_init(known.state)), known.record.id));
     if (waits) {
       const auto now = find(known.record.id);  // it may have been started just before
       if (!now || now->status == Status::stopped) return ends ? Result<>() : not_running(known);
-      init = oci::open_init(now->state);
+      init = CGX_TRY(located(if_there(oci::open_init(now->state)), known.record.id));
     }
-    if (!init || (known.status == Status::stopped && !waits)) return not_running(known);
-    CGX_CHECK(located(oci::send_signal(*init, *signal), known.record.id));
+    if (!init.valid() || (known.status == Status::stopped && !waits)) return not_running(known);
+    CGX_CHECK(located(oci::send_signal(init, *signal), known.record.id));
     if (*signal == SIGKILL) let_it_see(known);
     return {};
   });
@@ -186,7 +191,7 @@ Result<int> wait(const Call& call) {
     }
     const Known known = std::move(*found);
     std::optional<int> ended;
-    const sys::Fd process = open_monitor(known);
+    const sys::Fd process = CGX_TRY(open_monitor(known));
     const auto monitor = connect_in(known.entry.directory());
     while (monitor && !ended) {
       const auto packet = CGX_TRY(receive_packet(monitor->get()));
@@ -197,7 +202,8 @@ Result<int> wait(const Call& call) {
     }
     if (!ended) {
       // It had ended before, or its monitor was killed.
-      if (const auto init = oci::open_init(known.state)) (void)CGX_TRY(ended_within(*init, -1));
+      const sys::Fd init = CGX_TRY(if_there(oci::open_init(known.state)));
+      if (init.valid()) (void)CGX_TRY(ended_within(init, -1));
       if (process.valid()) (void)CGX_TRY(ended_within(process, 10'000));
       auto ending = read_ending(known.entry);
       if (!ending)

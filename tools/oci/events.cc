@@ -102,7 +102,8 @@ Result<int> run_events(const Invocation& call) {
     return 0;
   }
   auto init = open_init(container.state);
-  if (!init) return 0;  // it has just ended
+  if (!init && init.error().code == ESRCH) return 0;  // it has just ended
+  if (!init) return std::unexpected(std::move(init.error()));
   return Follower(container.state, group, std::move(*init), std::chrono::microseconds(*interval)).run(call);
 }
 

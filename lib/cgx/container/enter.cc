@@ -63,7 +63,7 @@ class Enter {
     passed_ = CGX_TRY(passed_descriptors(request_.preserve_fds));
     proc_ = CGX_TRY(host_proc());
     auto target = open_process(request_.init, request_.init_start);
-    if (!target) return fail_errno(target.error().code, fmt::format("the container's process {}", request_.init));
+    if (!target) return fail(target.error().code, fmt::format("the container's {}", target.error().what));
     target_ = std::move(*target);
     CGX_CHECK(find_root());
     console_ = CGX_TRY(console_for(process_, request_.console_socket, request_.foreground_terminal));

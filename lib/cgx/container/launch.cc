@@ -17,6 +17,7 @@
 #include "cgx/container/child.h"
 #include "cgx/container/limits.h"
 #include "cgx/container/namespaces.h"
+#include "cgx/container/state.h"
 #include "cgx/container/supervise.h"
 #include "cgx/container/user_namespace.h"
 
@@ -98,6 +99,8 @@ class Launch {
   explicit Launch(LaunchRequest& request) : request_(request), spec_(*request.spec) {}
 
   Result<Launched> run() {
+    // By what it is found again later: without that it could be started, and not be ended.
+    if (request_.record) (void)CGX_TRY(open_process(getpid(), CGX_TRY(start_time_of(getpid()))));
     passed_ = CGX_TRY(passed_descriptors(request_.preserve_fds));
     proc_ = CGX_TRY(host_proc());
     namespaces_ = CGX_TRY(plan_namespaces(spec_.linux_));

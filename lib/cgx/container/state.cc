@@ -275,6 +275,12 @@ Result<sys::Fd> open_process(pid_t pid, std::uint64_t start) {
     // A number that is still that of a session or process group is EINVAL or ENOENT, by the kernel's version.
     if ((code == EINVAL || code == ENOENT) && !CGX_TRY(process_lives(pid, start)))
       return fail_errno(ESRCH, fmt::format("process {}", pid));
+    if (code == ENOSYS || code == EPERM)
+      return fail(ENOTSUP,
+                  fmt::format("process {}: pidfd_open(2) is not supported here: {} (Linux 5.3; a seccomp filter may "
+                              "refuse it)",
+                              pid,
+                              errno_text(code)));
     return fail_errno(code, fmt::format("process {}", pid));
   }
   if (!CGX_TRY(process_lives(pid, start))) return fail_errno(ESRCH, fmt::format("process {}", pid));
