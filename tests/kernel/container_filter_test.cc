@@ -93,7 +93,7 @@ TEST_CASE("kernel container filter: an agent gets the listener with the state, a
   request.seccomp = compiled(*spec.linux_.seccomp);
   SUBCASE("nobody listens") {
     const Ended ended = run(request);
-    CHECK(ended.error.find("stage seccomp: connect to ") != std::string::npos);
+    CHECK(ended.error.find("stage seccomp: failed to connect with seccomp agent: connect to ") != std::string::npos);
     CHECK_FALSE(cgx::test::has_children());
   }
   SUBCASE("and answers ENOTTY") {

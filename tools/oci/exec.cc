@@ -104,7 +104,15 @@ Result<std::string> below(const State& state, std::string_view text, std::string
   while (path.starts_with('/')) path.remove_prefix(1);
   if (path.empty()) return state.group;
   const auto name = parse_group_name(path);
-  return name ? Result<std::string>(child_of(state.group, *name)) : wrong_group(text, name.error().what);
+  if (name) return child_of(state.group, *name);
+  return wrong_group(text, fmt::format("bad sub cgroup path: {} is not a sub cgroup path", path));
+}
+
+// With the words that other runtimes have for it, as in membership_of().
+std::unexpected<Error> no_such_group(const Hierarchy& h, const std::string& group) {
+  return fail(ENOENT,
+              fmt::format("there is no such group: adding pid to {}: no such file or directory",
+                          h.path(group, "cgroup.procs")));
 }
 
 const Hierarchy* hierarchy_of(const Hierarchies& hierarchies, std::string_view name) {
@@ -135,7 +143,7 @@ Result<ExecGroups> exec_groups(const Invocation& call, const State& state, const
     for (const std::string_view name : sys::split(std::string_view(text).substr(0, colon), ',')) {
       if (name.empty()) return wrong("empty <controller> prefix");
       const Hierarchy* h = hierarchy_of(hierarchies, name);
-      if (h == nullptr) return wrong(fmt::format("no hierarchy has a controller {}", name));
+      if (h == nullptr) return wrong(fmt::format("unknown controller {}: no hierarchy has it", name));
       if (h->version() == Version::v2) return wrong(fmt::format("{} is in cgroup2, which has one path for all", name));
       const auto same = std::ranges::find(groups.apart, h, &container::SubGroup::hierarchy);
       if (same != groups.apart.end() && same->group != group)
@@ -180,7 +188,10 @@ Result<int> run_exec(const Invocation& call) {
     ExecGroups groups = CGX_TRY(exec_groups(call, container.state, *hierarchies));
     group = std::make_unique<Cgroup>(*hierarchies, std::move(groups.group));
     request.apart = std::move(groups.apart);
-    CGX_CHECK(group->require());
+    if (auto there = group->require(); !there) {
+      if (there.error().code != ENOENT || hierarchies->all().empty()) return std::unexpected(std::move(there.error()));
+      return no_such_group(hierarchies->all().front(), group->name());
+    }
     request.group = group.get();
     request.top_group = container.state.group;
   } else if (call.has("cgroup")) {

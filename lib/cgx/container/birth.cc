@@ -61,7 +61,10 @@ Result<sys::Fd> sub_group_dir(const Hierarchy& h, const Hierarchies& hierarchies
   const Cgroup group(hierarchies, name);
   sys::Fd dir = CGX_TRY(nearest_dir(h, group, name));
   if (dir.valid()) return dir;
-  return located(Result<sys::Fd>(fail(ENOENT, fmt::format("there is no such group in {}", h.label()))), shown(name));
+  const std::string file = h.path(name, "cgroup.procs");
+  return fail(
+      ENOENT,
+      fmt::format("there is no such group in {}: adding pid to {}: no such file or directory", h.label(), file));
 }
 
 Error not_born(int code, const Cgroup* group) {

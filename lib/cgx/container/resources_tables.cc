@@ -211,7 +211,7 @@ Result<> take_unified(Collected& all, const Pairs& unified) {
                     field,
                     text,
                     h == nullptr ? "no hierarchy here has its controller"
-                                 : "cgroup v1 has its controller here, and no such file");
+                                 : "is an invalid configuration: cgroup v1 has its controller here, and no such file");
     const auto value = knob->v2.decode(*knob, knob->v2, OneFile(file, text));
     if (!value || !*value) return refuse(EINVAL, field, text, value ? "is no value of it" : value.error().what);
     CGX_CHECK(all.add(knob->name, field, **value, text));

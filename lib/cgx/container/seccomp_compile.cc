@@ -101,7 +101,10 @@ Result<> Compiler::add(const SeccompSyscall& rule, const std::string& place) {
     if (rules.listener_path.empty()) return json::wrong_at(place + ".action", rule.action, "needs a listenerPath");
     // The launcher tells by write that it has handed the listener over.
     if (std::ranges::find(rule.names, "write") != rule.names.end())
-      return json::wrong_at(place + ".names", "write", "cannot be notified of: the launcher itself needs it");
+      return json::wrong_at(
+          place + ".names",
+          "write",
+          "needs another action: SCMP_ACT_NOTIFY cannot be used for the write syscall, which the launcher makes");
   }
   std::vector<std::vector<scmp_arg_cmp>> cases(1);
   unsigned seen = 0;

@@ -50,8 +50,9 @@ Result<> pass_listener(const Supervision& s, const Born& born, int number) {
     return fail(EINVAL, "SCMP_ACT_NOTIFY is used, and linux.seccomp.listenerPath is not given");
   const sys::Fd listener(static_cast<int>(syscall(SYS_pidfd_getfd, born.pidfd.get(), number, 0)));
   if (!listener.valid()) return fail_errno(errno, "pidfd_getfd");
-  const sys::Fd agent = CGX_TRY(connect_unix(s.spec->linux_.seccomp->listener_path));
-  return send_descriptor(agent.get(), listener_state(s, born.pid), listener.get());
+  const auto agent = connect_unix(s.spec->linux_.seccomp->listener_path);
+  if (!agent) return fail(agent.error().code, "failed to connect with seccomp agent: " + agent.error().what);
+  return send_descriptor(agent->get(), listener_state(s, born.pid), listener.get());
 }
 
 class Talk {
