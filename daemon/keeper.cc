@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/change/slice.h"
 #include "cgx/sys/text.h"
 
 namespace cgx::daemon {
@@ -56,6 +57,12 @@ std::vector<std::string> paths_of(const Settings& settings) {
   return paths;
 }
 
+policy::Maker maker_of(const Settings& settings) {
+  const bool automatic = settings.manager == ManagerChoice::automatic;
+  const bool systemd = automatic ? systemd_is_manager() : settings.manager == ManagerChoice::systemd;
+  return systemd ? policy::Maker::systemd : policy::Maker::cgx;
+}
+
 }  // namespace
 
 policy::Loaded load_policies(const Settings& settings, const std::string& requested, const Hierarchies& hierarchies) {
@@ -78,7 +85,7 @@ policy::Loaded load_policies(const Settings& settings, const std::string& reques
     std::move(more.policies.rules.begin(), more.policies.rules.end(), std::back_inserter(loaded.policies.rules));
     std::move(more.problems.begin(), more.problems.end(), std::back_inserter(loaded.problems));
   }
-  policy::check_host(loaded, hierarchies);
+  policy::check_host(loaded, hierarchies, maker_of(settings));
   return loaded;
 }
 

@@ -67,19 +67,6 @@ policy::Policies Slices::placed(policy::Policies policies) {
 }
 
 Result<> Slices::compare(const policy::GroupPolicy& group, std::vector<Change>& changes) const {
-  if (group.owner)
-    return std::unexpected(Error{.code = ENOTSUP,
-                                 .what = "systemd's slices cannot be given to somebody",
-                                 .group = group.name,
-                                 .knob = "owner",
-                                 .value = group.owner_text,
-                                 .hint = "run cgxd with --manager cgroupfs"});
-  if (group.adopt)
-    return std::unexpected(Error{.code = ENOTSUP,
-                                 .what = "is not supported where systemd makes the groups",
-                                 .group = group.name,
-                                 .knob = "adopt",
-                                 .hint = "run cgxd with --manager cgroupfs"});
   const Slice slice = CGX_TRY(slice_of(group.name));
   const Cgroup cgroup(*hierarchies_, slice.group);
   if (!CGX_TRY(is_there(cgroup)) || !is_marked_slice(*hierarchies_, slice.group)) {

@@ -73,6 +73,7 @@ constexpr std::array daemon_options{
     Option{"bus", 0, "BUS", "system (if not given), session, or the address of a bus"}};
 constexpr Option keep{"keep", 0, "", "leave what is no longer named as it is"};
 constexpr Option state{"state", 0, "DIR", "where it is recorded what is managed (/run/cgx if not given)"};
+constexpr std::array check_options{Option{"manager", 0, "auto|systemd|cgroupfs", "whom cgxd has make the groups (default: auto, which is systemd where it is PID 1)"}};
 constexpr std::array plan_options{Option{"exit-code", 0, "", "end with status 3 where there is something to do"}, keep, state};
 constexpr std::array apply_options{keep, state};
 
@@ -162,8 +163,9 @@ constexpr std::array first_rows{
         .example = "cgx explain web/api\ncgx explain 4711", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = 1, .run = run_explain},
     Command{.name = "check", .words = "FILE...", .doc = "find what is wrong with policies",
         .details = "Reads policies and tells everything that is wrong in them at once, each with its place, and what this host cannot honour. FILE is a file, a directory "
-                   "(its *.yaml and *.yml in name order), or - for standard input. Status 2 where something is wrong; warnings are notes.",
-        .example = "cgx check web.yaml\ncgx check /etc/cgx/policies.d --json", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_check},
+                   "(its *.yaml and *.yml in name order), or - for standard input. Status 2 where something is wrong; warnings are notes. "
+                   "Where systemd makes the groups, only groups that can be slices pass; --manager cgroupfs is for a cgxd that makes the groups itself.",
+        .example = "cgx check web.yaml\ncgx check /etc/cgx/policies.d --json", .options = check_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_check},
     Command{.name = "plan", .words = "FILE...", .doc = "show what apply would change",
         .details = "Prints a line a change (+ GROUP, ~ GROUP KEY OLD -> NEW, - GROUP) and a summary, and changes nothing. Status 0 whether there are changes or not; "
                    "with --exit-code it is 3 where there are.",

@@ -17,6 +17,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/change/slice.h"
 #include "cgx/policy/apply.h"
 #include "cgx/policy/emit.h"
 #include "cgx/policy/import.h"
@@ -49,6 +50,7 @@ struct Options {
   bool exit_code = false;
   bool dry_run = false;
   std::string state;
+  std::string manager = "auto";  // of check: whom cgxd has make the groups
 };
 
 Result<Options> parse(std::span<char* const> arguments) {
@@ -72,11 +74,16 @@ Result<Options> parse(std::span<char* const> arguments) {
       o.dry_run = true;
     else if (word == "--state" && i + 1 < arguments.size())
       o.state = arguments[++i];
+    else if (word == "--manager" && i + 1 < arguments.size())
+      o.manager = arguments[++i];
     else
       return cgx::bad_value(word, "is not a flag of cgx-policy");
   }
   if (!o.state.empty() && !o.state.starts_with('/'))
     return cgx::located(Result<Options>(cgx::bad_value(o.state, "is not an absolute path")), "", "--state");
+  if (o.manager != "auto" && o.manager != "systemd" && o.manager != "cgroupfs")
+    return cgx::located(
+        Result<Options>(cgx::bad_value(o.manager, "is not auto, systemd or cgroupfs")), "", "--manager");
   return o;
 }
 
@@ -120,7 +127,8 @@ void note_warnings(const std::vector<Problem>& problems, const Options& o) {
 
 int check(const Options& o, const cgx::Hierarchies& hierarchies) {
   cgx::policy::Loaded loaded = cgx::policy::load(o.words);
-  cgx::policy::check_host(loaded, hierarchies);
+  const bool systemd = o.manager == "auto" ? cgx::systemd_is_manager() : o.manager == "systemd";
+  cgx::policy::check_host(loaded, hierarchies, systemd ? cgx::policy::Maker::systemd : cgx::policy::Maker::cgx);
   if (!o.json) {
     if (!loaded.ok()) {
       note_warnings(loaded.problems, o);

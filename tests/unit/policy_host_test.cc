@@ -6,7 +6,9 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
+#include "cgx/change/slice.h"
 #include "cgx/policy/emit.h"
 #include "cgx/policy/yaml.h"
 
@@ -167,5 +169,40 @@ TEST_CASE("policy on a host: the examples load") {
 }
 
 }  // namespace
+
+TEST_CASE("policy on a host: where systemd makes the groups, each of them can be a slice") {
+  const Hierarchies none = Hierarchies::of_mounts({});
+  const auto said = [&](std::string_view groups, Maker maker) {
+    Loaded loaded = load_text(fmt::format("version: 1\ngroups:\n{}", groups), "t.yaml");
+    REQUIRE(problems_of(loaded) == "");
+    check_host(loaded, none, maker);
+    return problems_of(loaded);
+  };
+  constexpr std::string_view groups =
+      "  web/api-1: {}\n"
+      "  foo.slice: {best_effort: true}\n"
+      "  web/x.service: {}\n"
+      "  system/y: {}\n"
+      "  mine: {owner: root}\n"
+      "  theirs: {adopt: true}\n"
+      "  theirs.scope: {adopt: true}\n";
+  CHECK(
+      said(groups, Maker::systemd) ==
+      "t.yaml:4:3: groups.foo.slice: \"foo.slice\" is the name of a unit of systemd [a group is named without .slice: "
+      "web is web.slice]\n"
+      "t.yaml:5:3: groups.web/x.service: \"x.service\" is the name of a unit of systemd [a group is named without "
+      ".slice: web is web.slice]\n"
+      "t.yaml:6:3: groups.system/y: would be system.slice, which is systemd's own [give the group another name]\n"
+      "t.yaml:7:3: groups.mine.owner: systemd's slices cannot be given to somebody [cgxd makes the groups itself with "
+      "--manager cgroupfs]\n"
+      "t.yaml:8:3: groups.theirs.adopt: is not supported where systemd makes the groups [cgxd makes the groups itself "
+      "with --manager cgroupfs]\n"
+      "t.yaml:9:3: groups.theirs.scope.adopt: is not supported where systemd makes the groups [cgxd makes the groups "
+      "itself with --manager cgroupfs]\n");
+  // What is systemd's is left to it there as well; elsewhere these are names like others.
+  const std::string beside = said(groups, Maker::cgx);
+  if (!systemd_is_manager()) CHECK(beside == "");
+  if (systemd_is_manager()) CHECK(beside.find("belongs to systemd's unit foo.slice") != std::string::npos);
+}
 
 }  // namespace policy_host_test

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cgx/change/owner.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -10,6 +11,8 @@
 
 #include <fmt/format.h>
 
+#include "cgx/change/plan.h"
+#include "cgx/change/slice.h"
 #include "cgx/sys/text.h"
 
 namespace cgx {
@@ -34,6 +37,16 @@ bool delegated(const Hierarchies& hierarchies, std::string_view unit_group) {
   if (const Hierarchy* u = hierarchies.unified(); u != nullptr && marked(*u)) return true;
   for (const Hierarchy& h : hierarchies.named())
     if (h.mount().name == "systemd" && marked(h)) return true;
+  return false;
+}
+
+bool systemd_writes(const Hierarchies& hierarchies, const Limit& limit) {
+  for (const Version version : {Version::v2, Version::v1}) {
+    const Knob* knob = limit.knob != nullptr ? limit.knob : knob_of_file(limit.file, version);
+    if (knob == nullptr) continue;
+    const auto home = home_of(hierarchies, *knob);
+    if (home && home->hierarchy->version() == version && systemd_sets(*knob, version)) return true;
+  }
   return false;
 }
 
@@ -75,6 +88,20 @@ Error refuse_for_systemd(std::string_view group, std::string_view unit, const Kn
   else
     e.hint = fmt::format("set Delegate=yes in {} and use a group below it, or systemd-run --slice", unit);
   return e;
+}
+
+Result<> leave_to_systemd(const Hierarchies& hierarchies, const Desired& desired) {
+  const auto unit = systemd_unit_of(hierarchies, desired.group);
+  if (!unit) return {};
+  const Limit* first = desired.limits.empty() ? nullptr : &desired.limits.front();
+  if (desired.existing != Existing::refuse && !desired.owner && is_marked_slice(hierarchies, desired.group)) {
+    const auto theirs =
+        std::ranges::find_if(desired.limits, [&](const Limit& limit) { return systemd_writes(hierarchies, limit); });
+    if (theirs == desired.limits.end()) return {};
+    first = &*theirs;
+  }
+  return std::unexpected(refuse_for_systemd(
+      desired.group, *unit, first != nullptr ? first->knob : nullptr, first != nullptr ? first->given : std::string()));
 }
 
 }  // namespace cgx

@@ -9,6 +9,8 @@
 
 namespace cgx {
 
+struct Desired;
+
 // The unit (`web.service`) that `group` is or lies in, where systemd is the manager of this host and the unit has not
 // delegated what is below it; nullopt: the group may be changed.
 [[nodiscard]] std::optional<std::string> systemd_unit_of(const Hierarchies& hierarchies, std::string_view group);
@@ -17,5 +19,8 @@ namespace cgx {
                                        std::string_view unit,
                                        const Knob* knob,
                                        std::string_view value);
+// refuse_for_systemd() where `desired` changes the group of a unit. A slice that was made for cgx is left to cgx in
+// those files that systemd never writes.
+[[nodiscard]] Result<> leave_to_systemd(const Hierarchies& hierarchies, const Desired& desired);
 
 }  // namespace cgx

@@ -13,7 +13,6 @@
 
 #include "cgx/change/explain.h"
 #include "cgx/change/owner.h"
-#include "cgx/change/slice.h"
 #include "cgx/change/thread_root.h"
 #include "cgx/sys/text.h"
 
@@ -35,7 +34,7 @@ class StructurePlanner {
       : hierarchies_(hierarchies), desired_(desired), steps_(steps) {}
 
   Result<> run() {
-    CGX_CHECK(leave_to_systemd());
+    CGX_CHECK(leave_to_systemd(hierarchies_, desired_));
     CGX_CHECK(find_homes());
     CGX_CHECK(check_only());
     bool found = false;
@@ -65,32 +64,6 @@ class StructurePlanner {
  private:
   [[nodiscard]] bool made_before() const {
     return desired_.existing == Existing::require || desired_.existing == Existing::follow;
-  }
-
-  // A unit's group is systemd's, but for those files of a slice made for cgx that systemd never writes.
-  Result<> leave_to_systemd() const {
-    const auto unit = systemd_unit_of(hierarchies_, desired_.group);
-    if (!unit) return {};
-    const Limit* first = desired_.limits.empty() ? nullptr : &desired_.limits.front();
-    if (desired_.existing != Existing::refuse && !desired_.owner && is_marked_slice(hierarchies_, desired_.group)) {
-      const auto theirs = std::ranges::find_if(desired_.limits, [&](const Limit& limit) { return systemds(limit); });
-      if (theirs == desired_.limits.end()) return {};
-      first = &*theirs;
-    }
-    return std::unexpected(refuse_for_systemd(desired_.group,
-                                              *unit,
-                                              first != nullptr ? first->knob : nullptr,
-                                              first != nullptr ? first->given : std::string()));
-  }
-
-  bool systemds(const Limit& limit) const {
-    for (const Version version : {Version::v2, Version::v1}) {
-      const Knob* knob = limit.knob != nullptr ? limit.knob : knob_of_file(limit.file, version);
-      if (knob == nullptr) continue;
-      const auto home = home_of(hierarchies_, *knob);
-      if (home && home->hierarchy->version() == version && systemd_sets(*knob, version)) return true;
-    }
-    return false;
   }
 
   bool exists(const Hierarchy& h, std::string_view group) const {

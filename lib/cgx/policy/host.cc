@@ -9,6 +9,8 @@
 #include <fmt/format.h>
 
 #include "cgx/change/explain.h"
+#include "cgx/change/owner.h"
+#include "cgx/change/slice.h"
 #include "cgx/policy/keys.h"
 #include "cgx/policy/yaml.h"
 #include "cgx/sys/text.h"
@@ -58,11 +60,16 @@ bool kernel_lacks(const Hierarchies& hierarchies, const Home& home, std::string_
 
 class HostCheck {
  public:
-  HostCheck(Loaded& loaded, const Hierarchies& hierarchies) : loaded_(loaded), hierarchies_(hierarchies) {}
+  HostCheck(Loaded& loaded, const Hierarchies& hierarchies, Maker maker)
+      : loaded_(loaded), hierarchies_(hierarchies), maker_(maker) {}
 
   void run() {
     for (GroupPolicy& g : loaded_.policies.groups) {
       best_effort_ = g.best_effort;
+      if (maker_ == Maker::systemd)
+        as_slice(g);
+      else
+        beside_systemd(g);
       limits(g);
       const bool memory = hierarchies_.of(Controller::memory) != nullptr;
       if (!memory && !g.on_oom.empty() &&
@@ -77,6 +84,33 @@ class HostCheck {
   }
 
  private:
+  // best_effort leaves out limits. A group that cannot be made is no limit.
+  void refuse(const GroupPolicy& g, std::string_view key, std::string what, std::string hint) {
+    std::string path = key.empty() ? g.path : fmt::format("{}.{}", g.path, key);
+    loaded_.problems.push_back({g.place, std::move(path), std::move(what), std::move(hint)});
+  }
+
+  // What systemd makes for no policy.
+  void as_slice(const GroupPolicy& g) {
+    constexpr std::string_view hint = "cgxd makes the groups itself with --manager cgroupfs";
+    if (g.owner) refuse(g, "owner", "systemd's slices cannot be given to somebody", std::string(hint));
+    // Its name may be that of a unit, or of anything else.
+    if (g.adopt) return refuse(g, "adopt", "is not supported where systemd makes the groups", std::string(hint));
+    if (const auto slice = slice_of(g.name); !slice) refuse(g, "", slice.error().what, slice.error().hint);
+  }
+
+  // What cgx changes for no policy. An adopted group that cannot be set is left out, and told, by who applies.
+  void beside_systemd(const GroupPolicy& g) {
+    if (g.adopt) return;
+    Desired desired{.group = g.name, .existing = Existing::allow, .owner = g.owner};
+    for (const PolicyLimit& l : g.limits) desired.limits.push_back(l.limit);
+    if (auto left = leave_to_systemd(hierarchies_, desired); !left) {
+      Error& e = left.error();
+      e.group.clear();
+      refuse(g, "", e.text(), std::move(e.hint));
+    }
+  }
+
   // Whether what is lacking is to be left out: under best_effort; else it is an error, and stays.
   bool lacks(const Place& place, std::string path, std::string what, std::string hint = {}) {
     loaded_.problems.push_back(
@@ -212,13 +246,14 @@ class HostCheck {
 
   Loaded& loaded_;
   const Hierarchies& hierarchies_;
+  Maker maker_;
   bool best_effort_ = false;
 };
 
 }  // namespace
 
-void check_host(Loaded& loaded, const Hierarchies& hierarchies) {
-  HostCheck(loaded, hierarchies).run();
+void check_host(Loaded& loaded, const Hierarchies& hierarchies, Maker maker) {
+  HostCheck(loaded, hierarchies, maker).run();
   finish_problems(loaded);
 }
 

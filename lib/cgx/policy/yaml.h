@@ -2,6 +2,7 @@
 // Policy files become Policies. The one place that knows YAML and its library.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,9 +27,12 @@ struct Loaded {
 [[nodiscard]] Loaded load(std::span<const std::string> paths);
 // One text in place of a file; `name` stands in the places.
 [[nodiscard]] Loaded load_text(std::string_view text, std::string_view name);
+// Who makes the groups of policies: this library, or systemd, as slices.
+enum class Maker : std::uint8_t { cgx, systemd };
 // Adds what this host cannot honour: an error each, or a warning where the group says best_effort, and then the limit
-// is taken out of the policy. Reads mounts and files of groups.
-void check_host(Loaded& loaded, const Hierarchies& hierarchies);
+// is taken out of the policy. That includes groups that their maker does not make; nothing else decides that. Reads
+// mounts and files of groups.
+void check_host(Loaded& loaded, const Hierarchies& hierarchies, Maker maker = Maker::cgx);
 // By file and line, and without control characters that names may have, as they are kept; for who adds some.
 void finish_problems(Loaded& loaded);
 
