@@ -212,6 +212,8 @@ Result<> take_unified(Collected& all, const Pairs& unified) {
                     text,
                     h == nullptr ? "no hierarchy here has its controller"
                                  : "is an invalid configuration: cgroup v1 has its controller here, and no such file");
+    if (const auto home = home_of(all.hierarchies, *knob); !home)
+      return refuse(ENOTSUP, field, text, fmt::format("is an invalid configuration: {}", home.error().what));
     const auto value = knob->v2.decode(*knob, knob->v2, OneFile(file, text));
     if (!value || !*value) return refuse(EINVAL, field, text, value ? "is no value of it" : value.error().what);
     CGX_CHECK(all.add(knob->name, field, **value, text));
