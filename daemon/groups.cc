@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/presence.h"
+
 #include "daemon/daemon.h"
 
 namespace cgx::daemon {
@@ -69,7 +71,8 @@ void Daemon::picture() {
                          .oom = group.oom == policy::OomMode::pause   ? "pause"
                                 : group.oom == policy::OomMode::group ? "group"
                                                                       : "kernel"};
-    managed.waits = group.adopt && Cgroup(hierarchies_, group.name).present().empty();
+    // One that cannot be looked at is no group that nobody has made: the next comparison tells the error.
+    managed.waits = group.adopt && !is_there(Cgroup(hierarchies_, group.name)).value_or(true);
     managed.left = keeper_.left_to_owner(group);
     if (slices_) managed.unit = slices_->unit_of(group.name);
     const auto [first, last] = keeper_.warnings().equal_range(group.name);

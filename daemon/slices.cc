@@ -77,11 +77,13 @@ Result<> Slices::compare(const policy::GroupPolicy& group, std::vector<Change>& 
     if (wanted.limit.knob == nullptr) {
       const auto controller = controller_of_file(wanted.limit.file);
       const auto now = controller ? cgroup.read(*controller, wanted.limit.file) : fail(ENOENT, "");
+      if (!now && !says_no_value(now.error())) return std::unexpected(now.error());
       if (now && sys::trim(*now) == sys::trim(wanted.limit.given)) continue;
       changes.push_back({Change::Sign::modify, group.name, wanted.key, now.value_or(""), wanted.limit.given});
       continue;
     }
     const auto now = read_knob(cgroup, *wanted.limit.knob);
+    if (!now && !says_no_value(now.error())) return located(Result<>(std::unexpected(now.error())), group.name);
     if (now && *now && **now == wanted.limit.value) continue;
     changes.push_back({Change::Sign::modify,
                        group.name,

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/sys/fd.h"
 #include "cgx/sys/text.h"
 #include "cgx/sys/xattr.h"
@@ -39,14 +40,16 @@ Result<> note_maker(const Cgroup& group) {
   const auto pid = static_cast<std::uint64_t>(getpid());
   const std::string text = fmt::format("{} {} {}", pid, CGX_TRY(start_of(pid)), CGX_TRY(pid_namespace()));
   // One is enough: who looks for it looks everywhere.
-  if (group.present().empty()) return fail(ENOENT, "there is no such group");
+  CGX_CHECK(group.require());
   return sys::set_note(CGX_TRY(group.dir(*group.present().front())), note_key, text);
 }
 
 Maker maker_of(const Cgroup& group) {
+  bool unread = !is_there(group);
   for (const Hierarchy* h : group.present()) {
     const auto dir = group.dir(*h);
     const auto note = dir ? sys::get_note(*dir, note_key) : std::unexpected(dir.error());
+    unread = unread || !note;
     if (!note || !*note) continue;
     const auto words = sys::words(**note);
     if (words.size() != 3) return Maker::unknown;
@@ -58,7 +61,7 @@ Maker maker_of(const Cgroup& group) {
     if (!now && now.error().code != ENOENT && now.error().code != ESRCH) return Maker::unknown;
     return now && *now == *start ? Maker::lives : Maker::gone;
   }
-  return Maker::none;
+  return unread ? Maker::unknown : Maker::none;
 }
 
 }  // namespace cgx::tool

@@ -11,7 +11,7 @@ namespace cgx::tool {
 
 enum class Maker : std::uint8_t {
   none,     // no note: another program's group, or an older cgx's
-  unknown,  // of another pid namespace, or /proc does not show it
+  unknown,  // of another pid namespace, or /proc or the group cannot be read
   lives,
   gone,
 };

@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/sys/json.h"
 #include "cgx/sys/text.h"
 
@@ -73,14 +74,16 @@ void json_value(sys::JsonWriter& json, const Knob* knob, const Value& value) {
   }
 }
 
-// What a knob's own row says of a group: nothing where the kernel or this group has no such file.
+// What a knob's own row says of a group: nothing where the kernel or this group has no such file, or the file may not
+// be read by everybody; unless it is `asked` for.
 Result<> collect(const Cgroup& group, const Knob& knob, std::vector<Entry>& entries, bool asked) {
   const auto home = home_of(group.hierarchies(), knob);
   if (!home) return asked ? Result<>(std::unexpected(home.error())) : Result<>{};
   const Backing& b = *home->backing;
   if (b.decode == nullptr) return asked ? Result<>(fail(EACCES, "can only be written")) : Result<>{};
   const auto value = b.decode(knob, b, GroupView(group));
-  if (!value) return asked ? Result<>(std::unexpected(value.error())) : Result<>{};
+  if (!value && !asked && (says_no_value(value.error()) || value.error().code == EACCES)) return {};
+  if (!value) return std::unexpected(value.error());
   if (!*value) return {};
   std::string name(b.files[0].starts_with('@') ? knob.name : b.files[0]);
   if (name == "devices.allow") name = "devices.list";
@@ -169,17 +172,19 @@ void say_why_missing(const Cgroup& group, std::string_view asked, Error& e) {
 }
 
 // What is in force, of every knob that this host has.
-std::vector<Entry> entries_in_force(const Cgroup& group, bool all) {
+Result<std::vector<Entry>> entries_in_force(const Cgroup& group, bool all) {
   std::vector<Entry> entries;
+  Result<> done;
   for_each_knob([&](const Knob& k) {
-    if (!all && (k.kind == Kind::stat || k.kind == Kind::command)) return;
+    if (!done || (!all && (k.kind == Kind::stat || k.kind == Kind::command))) return;
     const auto home = home_of(group.hierarchies(), k);
     if (!home) return;
     // A file that two rows share is shown under the row that it belongs to.
     const std::string_view file = home->backing->files[0];
     if (!file.starts_with('@') && knob_of_file(file, home->hierarchy->version()) != &k) return;
-    (void)collect(group, k, entries, false);
+    done = collect(group, k, entries, false);
   });
+  CGX_CHECK(located(std::move(done), group.name()));
   return entries;
 }
 
@@ -249,7 +254,10 @@ void json_group(sys::JsonWriter& json, const Cgroup& group, const std::vector<En
 
 }  // namespace
 
-void write_knobs(sys::JsonWriter& json, const Cgroup& group) { json_entries(json, entries_in_force(group, false)); }
+Result<> write_knobs(sys::JsonWriter& json, const Cgroup& group) {
+  json_entries(json, CGX_TRY(entries_in_force(group, false)));
+  return {};
+}
 
 Result<int> run_get(const Call& call) {
   const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());

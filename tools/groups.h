@@ -30,8 +30,8 @@ namespace cgx::tool {
 // --timeout, or `otherwise`.
 [[nodiscard]] Result<Deadline> deadline_of(const Call& call,
                                            std::chrono::milliseconds otherwise = std::chrono::seconds(10));
-// The object `knobs` of get --json of a group: every limit that is in force.
-void write_knobs(sys::JsonWriter& json, const Cgroup& group);
+// The object `knobs` of get --json of a group: every limit that is in force. Writes nothing where one cannot be read.
+[[nodiscard]] Result<> write_knobs(sys::JsonWriter& json, const Cgroup& group);
 // Whether a flag given again adds to what it set before, as --device does.
 [[nodiscard]] bool adds(Format format);
 // Notes of a transaction, on stderr.

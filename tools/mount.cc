@@ -42,26 +42,26 @@ struct Counted {
 };
 
 // The line of /proc/cgroups of a v1 controller; nullopt: this kernel does not have it.
-std::optional<Counted> counted(std::string_view v1_name) {
-  const std::string text = sys::read_path("/proc/cgroups").value_or("");
-  for (const std::string_view line : sys::lines(text)) {
+Result<std::optional<Counted>> counted(std::string_view v1_name) {
+  const auto text = sys::read_path("/proc/cgroups");
+  if (!text && text.error().code == ENOENT) return std::optional<Counted>();  // a kernel without v1
+  if (!text) return std::unexpected(text.error());
+  for (const std::string_view line : sys::lines(*text)) {
     const auto fields = sys::words(line);
     if (fields.size() == 4 && fields[0] == v1_name)
-      return Counted{sys::parse_u64(fields[1]).value_or(0), sys::parse_u64(fields[2]).value_or(0), fields[3] == "1"};
+      return std::optional(
+          Counted{sys::parse_u64(fields[1]).value_or(0), sys::parse_u64(fields[2]).value_or(0), fields[3] == "1"});
   }
-  return {};
+  return std::optional<Counted>();
 }
 
-std::vector<Mount> cgroup_mounts() {
-  const auto text = sys::read_path("/proc/self/mountinfo");
-  return text ? parse_mountinfo(*text) : std::vector<Mount>{};
-}
+Result<std::vector<Mount>> cgroup_mounts() { return parse_mountinfo(CGX_TRY(sys::read_path("/proc/self/mountinfo"))); }
 
 // The options of cgroup2 as they stand: there is one cgroup2 on a host, and a further mount sets its options anew for
 // all of them (cgroup-v2.rst, "Mounting"), so that leaving them out would take nsdelegate from everybody.
-std::string v2_options() {
+Result<std::string> v2_options() {
   std::string kept;
-  for (const Mount& m : cgroup_mounts()) {
+  for (const Mount& m : CGX_TRY(cgroup_mounts())) {
     if (m.version != Version::v2) continue;
     for (const std::string_view option : sys::split(m.options, ','))
       if (option != "rw" && option != "ro") kept.append(kept.empty() ? "" : ",").append(option);
@@ -80,7 +80,7 @@ std::unexpected<Error> wrong(std::string_view flag, std::string_view value, std:
 Result<Wanted> wanted_of(const Call& call) {
   const int kinds = int{call.on("v1")} + int{call.on("v2")} + int{call.on("named")};
   if (kinds != 1) return wrong("", "", "needs one of --v1 LIST, --v2 and --named NAME");
-  if (call.on("v2")) return Wanted{"cgroup2", v2_options(), {}};
+  if (call.on("v2")) return Wanted{"cgroup2", CGX_TRY(v2_options()), {}};
   if (call.on("named")) {
     const std::string_view name = call.get("named");
     const bool fine = !name.empty() && name.size() < 64 &&
@@ -122,52 +122,55 @@ Result<std::string> absolute(const std::string& dir) {
 }
 
 // Why a controller cannot be mounted, from where it is now.
-Error explain_busy(const Wanted& w) {
+Result<Error> explain_busy(const Wanted& w) {
+  const std::vector<Mount> mounts = CGX_TRY(cgroup_mounts());
   for (const ControllerRow& c : controllers()) {
     if (!w.controllers.has(c.id)) continue;
-    const auto now = counted(c.v1_name);
+    const auto now = CGX_TRY(counted(c.v1_name));
     if (!now) continue;
-    for (const Mount& m : cgroup_mounts())
+    for (const Mount& m : mounts)
       if (m.version == Version::v1 && m.controllers.has(c.id) && !(m.controllers == w.controllers))
-        return {.code = EBUSY,
-                .what = fmt::format(
-                    "{} is mounted at {} already, as {}", c.v1_name, m.dir, m.controllers.text(Version::v1)),
-                .hint = fmt::format(
-                    "a controller is in one hierarchy; mount the same list again, or cgx umount {} first", m.dir)};
+        return Error{.code = EBUSY,
+                     .what = fmt::format(
+                         "{} is mounted at {} already, as {}", c.v1_name, m.dir, m.controllers.text(Version::v1)),
+                     .hint = fmt::format(
+                         "a controller is in one hierarchy; mount the same list again, or cgx umount {} first", m.dir)};
     if (now->hierarchy != 0)
-      return {
+      return Error{
           .code = EBUSY,
           .what = fmt::format(
               "{} is in v1 hierarchy {} already, which is not mounted here with this list", c.v1_name, now->hierarchy),
           .hint =
               "another mount namespace has it, or groups are left in it; mount the same list, remove them, unmount"};
   }
-  for (const Mount& m : cgroup_mounts()) {
+  for (const Mount& m : mounts) {
     if (m.version != Version::v2) continue;
-    const std::string given = sys::read_path(m.dir + "/cgroup.subtree_control").value_or("");
+    const std::string given = CGX_TRY(sys::read_path(m.dir + "/cgroup.subtree_control"));
     for (const std::string_view name : sys::words(given))
       if (const auto c = find_controller(name); c && w.controllers.has(*c))
-        return {.code = EBUSY,
-                .what = fmt::format(
-                    "{} is in use in the v2 hierarchy: {}/cgroup.subtree_control gives it to groups", name, m.dir),
-                .hint = fmt::format("take it back there first: echo -{} > {}/cgroup.subtree_control", name, m.dir)};
+        return Error{
+            .code = EBUSY,
+            .what = fmt::format(
+                "{} is in use in the v2 hierarchy: {}/cgroup.subtree_control gives it to groups", name, m.dir),
+            .hint = fmt::format("take it back there first: echo -{} > {}/cgroup.subtree_control", name, m.dir)};
   }
-  return {.code = EBUSY, .what = "is in use: the mount point is busy, or groups being removed hold a controller"};
+  return Error{.code = EBUSY, .what = "is in use: the mount point is busy, or groups being removed hold a controller"};
 }
 
+// What cannot be looked at takes no part in the explanation.
 Error explain_mount(const Wanted& w, int code) {
   Error e{.code = code, .what = errno_text(code)};
   for (const ControllerRow& c : controllers()) {
     if (!w.controllers.has(c.id)) continue;
     const auto now = counted(c.v1_name);
-    if (now && now->enabled) continue;
+    if (!now || (*now && (*now)->enabled)) continue;
     e.what = fmt::format(
         "{} {}",
         c.v1_name,
-        now ? "is switched off (kernel parameter cgroup_disable=)" : "is not in this kernel's v1 controllers");
+        *now ? "is switched off (kernel parameter cgroup_disable=)" : "is not in this kernel's v1 controllers");
     return e;
   }
-  if (code == EBUSY) return explain_busy(w);
+  if (code == EBUSY) return explain_busy(w).value_or(e);
   if (code == EPERM || code == EACCES) e.what = "mounting needs CAP_SYS_ADMIN";
   if (code == ENODEV) e.what = fmt::format("this kernel has no {} file system", w.type);
   if (code == EINVAL) e.what = fmt::format("the kernel refuses the options \"{}\"", w.options);
@@ -188,7 +191,7 @@ void wait_for_release(const Mount& m) {
   }
   while (std::chrono::steady_clock::now() < end) {
     const auto now = counted(controller);
-    if (!now || now->groups <= 1) return;
+    if (now && (!*now || (*now)->groups <= 1)) return;
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
 }
@@ -198,22 +201,25 @@ bool has_groups(const std::string& dir) {
   return stat(dir.c_str(), &st) == 0 && st.st_nlink > 2;
 }
 
+// Whether the kernel holds the hierarchy or its controllers still.
+Result<bool> is_held(const Mount& m) {
+  for (const ControllerRow& c : controllers()) {
+    if (!m.controllers.has(c.id)) continue;
+    const auto now = CGX_TRY(counted(c.v1_name));
+    if (now && now->hierarchy != 0) return true;
+  }
+  if (m.name.empty()) return false;
+  // A named one shows in /proc/self/cgroup as long as it lives.
+  return CGX_TRY(sys::read_path("/proc/self/cgroup")).find(":name=" + m.name + ":") != std::string::npos;
+}
+
 // Whether the kernel let the hierarchy go: its controllers are free again.
-bool released(const Mount& m) {
-  if (std::ranges::any_of(cgroup_mounts(), [&](const Mount& other) { return other.device == m.device; })) return false;
+Result<bool> released(const Mount& m) {
+  if (std::ranges::any_of(CGX_TRY(cgroup_mounts()), [&](const Mount& other) { return other.device == m.device; }))
+    return false;
   if (m.version == Version::v2) return true;
   for (int tries = 0; tries < 20; ++tries) {
-    bool held = false;
-    for (const ControllerRow& c : controllers())
-      if (m.controllers.has(c.id)) {
-        const auto now = counted(c.v1_name);
-        held = held || (now && now->hierarchy != 0);
-      }
-    // A named one shows in /proc/self/cgroup as long as it lives.
-    if (!m.name.empty())
-      held =
-          held || sys::read_path("/proc/self/cgroup").value_or("").find(":name=" + m.name + ":") != std::string::npos;
-    if (!held) return true;
+    if (!CGX_TRY(is_held(m))) return true;
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   return false;
@@ -227,7 +233,7 @@ Result<int> run_mount(const Call& call) {
   struct stat st{};
   const bool missing = stat(dir.c_str(), &st) != 0;
   if (!missing && !S_ISDIR(st.st_mode)) return wrong("", dir, "is not a directory");
-  for (const Mount& m : cgroup_mounts())
+  for (const Mount& m : CGX_TRY(cgroup_mounts()))
     if (m.dir == dir)
       return located(Result<int>(fail(EBUSY,
                                       fmt::format("a cgroup hierarchy ({}) is mounted there already",
@@ -270,7 +276,7 @@ Result<int> run_mount(const Call& call) {
 
 Result<int> run_umount(const Call& call) {
   const std::string dir = CGX_TRY(absolute(call.words[0]));
-  const std::vector<Mount> mounts = cgroup_mounts();
+  const std::vector<Mount> mounts = CGX_TRY(cgroup_mounts());
   // Of several at one place the last one is on top.
   const auto top = std::ranges::find(mounts.rbegin(), mounts.rend(), dir, &Mount::dir);
   if (top == mounts.rend()) {
@@ -296,8 +302,9 @@ Result<int> run_umount(const Call& call) {
     return std::unexpected(std::move(e));
   }
   if (call.json) {
+    const bool free = CGX_TRY(located(released(m), "", "", dir));
     sys::JsonWriter json;
-    json.open_object().key("unmounted").string(dir).key("released").boolean(released(m)).close_object();
+    json.open_object().key("unmounted").string(dir).key("released").boolean(free).close_object();
     print(json.take() + "\n");
   }
   return 0;

@@ -17,7 +17,9 @@
 //     "monitor": {"pid": 16|null}}]
 #include <cerrno>
 #include <map>
+#include <optional>
 
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/sys/json.h"
 
 #include "commands.h"
@@ -79,25 +81,29 @@ void write_death(sys::JsonWriter& json, const Known& known) {
   json.close_object();
 }
 
-void write_limits(sys::JsonWriter& json, const Known& known) {
+Result<> write_limits(sys::JsonWriter& json, const Known& known) {
+  // Where the hierarchies are not mounted any more, all else is still known.
+  const auto hierarchies = container::hierarchies_of(known.state);
+  std::optional<Cgroup> group;
+  if (hierarchies && !known.state.group.empty()) {
+    group.emplace(*hierarchies, known.state.group);
+    if (!CGX_TRY(is_there(*group))) group.reset();
+  }
   json.key("limits").open_object().key("given").open_array();
   for (const auto& [flag, value] : known.record.limits)
     json.open_object().key("flag").string(flag).key("value").string(value).close_object();
   json.close_array().key("in_force");
-  bool there = false;
-  // Where the hierarchies cannot be read, all else still can.
-  if (const auto hierarchies = container::hierarchies_of(known.state); hierarchies && !known.state.group.empty()) {
-    const Cgroup group(*hierarchies, known.state.group);
-    there = !group.present().empty();
-    if (there) tool::write_knobs(json, group);
-  }
-  if (!there) json.null();
+  if (group)
+    CGX_CHECK(tool::write_knobs(json, *group));
+  else
+    json.null();
   json.close_object();
+  return {};
 }
 
 using Further = void (*)(sys::JsonWriter& json, const Known& known);
 
-void write_known(sys::JsonWriter& json, const Known& known, std::int64_t now, Further further = nullptr) {
+Result<> write_known(sys::JsonWriter& json, const Known& known, std::int64_t now, Further further = nullptr) {
   const Record& r = known.record;
   json.open_object().key("id").string(r.id).key("image").string(r.image);
   write_texts(json, "layers", r.layers);
@@ -109,7 +115,7 @@ void write_known(sys::JsonWriter& json, const Known& known, std::int64_t now, Fu
   write_death(json, known);
   write_optional(json.key("group"), group_of(known));
   write_optional(json.key("systemd_scope"), known.state.systemd_scope);
-  write_limits(json, known);
+  CGX_CHECK(write_limits(json, known));
   json.key("network").string(r.network);
   write_labels(json, r.labels);
   json.key("remove").boolean(r.remove).key("terminal").boolean(r.terminal).key("interactive").boolean(r.interactive);
@@ -128,6 +134,7 @@ void write_known(sys::JsonWriter& json, const Known& known, std::int64_t now, Fu
   json.close_object();
   if (further != nullptr) further(json, known);
   json.close_object();
+  return {};
 }
 
 // The members that docker's templates name, beside those above; as far as they are known here.
@@ -176,7 +183,7 @@ Result<int> inspect_by_template(const Call& call) {
   return for_each_name(call, [&](const std::string& name) -> Result<> {
     const Known known = CGX_TRY(find(name));
     sys::JsonWriter json;
-    write_known(json, known, now, write_docker_members);
+    CGX_CHECK(write_known(json, known, now, write_docker_members));
     const auto tree = CGX_TRY(container::json::parse(json.take()));
     const std::string out = CGX_TRY(located(wanted.run(value_of(container::json::Value(tree, 0))), "", "--format"));
     tool::print(out + "\n");
@@ -193,8 +200,10 @@ Result<int> inspect(const Call& call) {
   json.open_array();
   const int status = for_each_name(call, [&](const std::string& name) -> Result<> {
     const Known known = CGX_TRY(find(name));
-    write_known(json, known, now);
-    return {};
+    const sys::JsonWriter before = json;  // of one that fails nothing is shown
+    auto written = write_known(json, known, now);
+    if (!written) json = before;
+    return written;
   });
   json.close_array();
   tool::print(oci::pretty_json(json.take()) + "\n");

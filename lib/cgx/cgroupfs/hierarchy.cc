@@ -29,6 +29,16 @@ bool implicit_on_v2(Controller c) {
   }
 }
 
+// Whether `h` surely has no controllers, where it was found to have none: they may not have been read. Who may not look
+// at it (EACCES) works without it.
+Result<bool> has_none(const Hierarchy& h) {
+  const auto root = h.root();
+  const auto text = root ? sys::read_file(*root, "cgroup.controllers") : std::unexpected(root.error());
+  if (text) return sys::trim(*text).empty();
+  if (text.error().code == ENOENT || text.error().code == EACCES) return true;
+  return located(Result<bool>(std::unexpected(text.error())), h.dir(), "cgroup.controllers");
+}
+
 }  // namespace
 
 const ControllerSet& Hierarchy::controllers() const {
@@ -81,7 +91,11 @@ Result<Hierarchies> Hierarchies::discover() {
     error.error().hint = "mount one: cgx mount --v2 /sys/fs/cgroup";
     return error;
   }
-  return of_mounts(mounts);
+  Hierarchies found = of_mounts(mounts);
+  const Hierarchy* const v2 = found.unified();
+  if (v2 != nullptr && v2->controllers().empty() && !CGX_TRY(has_none(*v2)))
+    return fail(EAGAIN, fmt::format("the controllers of {} could not be read", v2->dir()));
+  return found;
 }
 
 Hierarchies Hierarchies::of_mounts(const std::vector<Mount>& mounts) {

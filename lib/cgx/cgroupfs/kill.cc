@@ -30,13 +30,13 @@ bool is_member(const std::vector<Place>& places, const Cgroup& group) {
                              [&](const Place& p) { return group.dir(*p.hierarchy) && lies_in(p.group, group.name()); });
 }
 
-// The process that a thread belongs to; `id` itself where it cannot be told.
-pid_t process_of(pid_t id) {
-  const std::string status = sys::read_path(fmt::format("/proc/{}/status", id)).value_or("");
+// The process that a thread belongs to.
+Result<pid_t> process_of(pid_t id) {
+  const std::string status = CGX_TRY(sys::read_path(fmt::format("/proc/{}/status", id)));
   for (const std::string_view line : sys::lines(status))
     if (line.starts_with("Tgid:"))
-      if (const auto n = sys::parse_u64(sys::trim(line.substr(5)))) return static_cast<pid_t>(*n);
-  return id;
+      return static_cast<pid_t>(CGX_TRY(sys::parse_u64(sys::trim(line.substr(5)), 1, 0x7fffffff)));
+  return fail(EPROTO, "/proc/PID/status has no Tgid");
 }
 
 sys::Fd open_process(pid_t id) { return sys::Fd(static_cast<int>(syscall(SYS_pidfd_open, id, 0))); }
@@ -52,7 +52,8 @@ struct Sent {
 Result<bool> is_inside(const Cgroup& group, pid_t id) {
   const auto places = places_of(group.hierarchies(), id);
   if (places && is_member(*places, group)) return true;
-  if (!places && places.error().code != ENAMETOOLONG) return false;
+  if (!places && places.error().code == ESRCH) return false;
+  if (!places && places.error().code != ENAMETOOLONG) return std::unexpected(places.error());
   if (places && CGX_TRY(unnamed_of(group.hierarchies(), id)).empty()) return false;
   return std::ranges::binary_search(CGX_TRY(tasks_below(group)), id);
 }
@@ -62,7 +63,11 @@ Result<bool> is_inside(const Cgroup& group, pid_t id) {
 int signal_member(const Cgroup& group, pid_t id, int signal, Sent& sent) {
   sys::Fd process = open_process(id);
   // EINVAL, ENOENT: a thread of a threaded group, not the first of its process.
-  if (!process.valid() && (errno == EINVAL || errno == ENOENT)) process = open_process(process_of(id));
+  if (!process.valid() && (errno == EINVAL || errno == ENOENT)) {
+    const auto first = process_of(id);
+    if (!first) return first.error().code == ENOENT ? ESRCH : first.error().code;
+    process = open_process(*first);
+  }
   const bool by_number = !process.valid() && errno == ENOSYS;  // before 5.3, or filtered out by seccomp
   if (!process.valid() && !by_number) return errno;
   const auto start = by_number ? sys::started(id) : Result<std::uint64_t>(0);

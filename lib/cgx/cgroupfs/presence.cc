@@ -15,4 +15,6 @@ Result<bool> is_there(const Cgroup& group) {
 // ENODEV: the group was removed while its file was open.
 bool says_absent(const Error& error) { return error.code == ENOENT || error.code == ENODEV || error.code == ENODATA; }
 
+bool says_no_value(const Error& error) { return says_absent(error) || error.code == EOPNOTSUPP; }
+
 }  // namespace cgx

@@ -12,5 +12,7 @@ namespace cgx {
 
 // Whether a failed read says that there is no such file, group or value, rather than that it could not be read.
 [[nodiscard]] bool says_absent(const Error& error);
+// The same of a knob, which may also be one that this host or kind of group does not support.
+[[nodiscard]] bool says_no_value(const Error& error);
 
 }  // namespace cgx

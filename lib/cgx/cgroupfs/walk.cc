@@ -110,8 +110,7 @@ class Walk {
       left_[h->index()] = most_below(group, *h, *counts);
     }
     if (mask == 0) return std::move(found_);
-    // Without /proc, or with a text that cannot be read, the mounts are told by their readers (EXDEV).
-    const std::string mountinfo = sys::read_path("/proc/self/mountinfo").value_or("");
+    const std::string mountinfo = CGX_TRY(sys::read_path("/proc/self/mountinfo"));
     for (const Hierarchy& h : hierarchies_->all()) mounted_.push_back(mounted_over(h, mountinfo));
     // Not by recursion: others say how deep it goes.
     std::vector<Child> todo;

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/sys/text.h"
 
 namespace cgx {
@@ -38,12 +39,19 @@ Table normal(Format format, Table table) {
 }
 
 // Whether the number of `knob` is the one that was given for what its file holds now.
-bool note_holds(const Cgroup& group, const Knob& knob, const Hierarchy& h, std::string_view file) {
+Result<bool> note_holds(const Cgroup& group, const Knob& knob, const Hierarchy& h, std::string_view file) {
   const auto note = group.read(h, fmt::format("@note.{}", knob.name));
-  if (!note) return false;
   const auto now = group.read(h, file);
-  const auto parts = sys::words(*note);
-  return now && parts.size() == 2 && parts[1] == sys::trim(*now);
+  for (const auto* read : {&note, &now})
+    if (!*read && says_no_value(read->error())) return false;
+  const auto parts = sys::words(CGX_TRY(note));
+  return parts.size() == 2 && parts[1] == sys::trim(CGX_TRY(now));
+}
+
+// A missing file has no value to keep. A file that could not be read may have one, so that is an error.
+Result<std::optional<Value>> value_in(const Cgroup& group, const Knob& knob, const Backing& backing) {
+  auto value = backing.decode(knob, backing, GroupView(group));
+  return value || !says_no_value(value.error()) ? value : std::optional<Value>();
 }
 
 Result<std::optional<Owner>> owner_of(const Cgroup& group) {
@@ -56,12 +64,12 @@ Result<std::optional<Owner>> owner_of(const Cgroup& group) {
 
 }  // namespace
 
-std::optional<Value> initial_value_in(const Cgroup& group, const Knob& knob) {
+Result<std::optional<Value>> initial_value_in(const Cgroup& group, const Knob& knob) {
   const auto home = home_of(group.hierarchies(), knob);
-  if (!home) return {};
+  if (!home) return std::optional<Value>();
   if (home->backing->initial != parents) return initial_value(knob, *home->backing);
-  const auto above = read_knob(Cgroup(group.hierarchies(), std::string(parent_of(group.name()))), knob);
-  return above ? *above : std::nullopt;
+  if (home->backing->decode == nullptr) return std::optional<Value>();
+  return value_in(Cgroup(group.hierarchies(), std::string(parent_of(group.name()))), knob, *home->backing);
 }
 
 bool same_setting(const Knob& knob, const Value& a, const Value& b) {
@@ -114,26 +122,20 @@ Result<Desired> Capture::of(const Cgroup& group) const {
       if (std::ranges::find(present, hierarchies_->of(c.id)) != present.end()) found.only->add(c.id);
   }
   const Cgroup parent(*hierarchies_, std::string(parent_of(group.name())));
-  // A missing file has no value to keep. A file that could not be read may have one, so that is an error.
-  const auto read = [](const Cgroup& g, const Knob& k, const Home& home) -> Result<std::optional<Value>> {
-    auto value = home.backing->decode(k, *home.backing, GroupView(g));
-    const int code = value ? 0 : value.error().code;
-    if (code == EMFILE || code == ENFILE || code == ENOMEM || code == EIO) return value;
-    return value ? *std::move(value) : std::optional<Value>();
-  };
   bool idle = false;
   for (const Row& r : rows_) {
-    if (!group.dir(*r.home.hierarchy)) continue;
+    if (std::ranges::find(present, r.home.hierarchy) == present.end()) continue;
     const Knob* knob = r.knob;
     Home home = r.home;
-    if (r.converted != nullptr && note_holds(group, *r.converted, *home.hierarchy, home.backing->files[0])) {
+    if (r.converted != nullptr && CGX_TRY(note_holds(group, *r.converted, *home.hierarchy, home.backing->files[0]))) {
       knob = r.converted;
       home.backing = &backing(*knob, home.hierarchy->version());
     }
-    std::optional<Value> now = CGX_TRY(read(group, *knob, home));
+    std::optional<Value> now = CGX_TRY(value_in(group, *knob, *home.backing));
     if (!now) continue;
-    const std::optional<Value> initial =
-        home.backing->initial == parents ? CGX_TRY(read(parent, *knob, home)) : initial_value(*knob, *home.backing);
+    const std::optional<Value> initial = home.backing->initial == parents
+                                             ? CGX_TRY(value_in(parent, *knob, *home.backing))
+                                             : initial_value(*knob, *home.backing);
     if (initial && same_setting(*knob, *now, *initial)) continue;
     if (auto* table = std::get_if<Table>(&*now)) {
       *table = normal(knob->format, *table);

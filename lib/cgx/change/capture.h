@@ -12,7 +12,7 @@ namespace cgx {
 
 // What `knob` has in a new group at the place of `group`: the kernel's own value or, where the kernel copies it, the
 // parent's. nullopt: it is no setting, or the host has none.
-[[nodiscard]] std::optional<Value> initial_value_in(const Cgroup& group, const Knob& knob);
+[[nodiscard]] Result<std::optional<Value>> initial_value_in(const Cgroup& group, const Knob& knob);
 // Whether the two are the same setting: rows that limit nothing do not count.
 [[nodiscard]] bool same_setting(const Knob& knob, const Value& a, const Value& b);
 // What leads from rows or rules that `now` has back to `before`: rows that `before` does not have are taken away.

@@ -8,6 +8,7 @@
 #include "cgx/cgroupfs/device_node.h"
 #include "cgx/cgroupfs/disk.h"
 #include "cgx/cgroupfs/place.h"
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/change/capture.h"
 #include "cgx/container/resources.h"
 
@@ -15,16 +16,22 @@ namespace cgx::container {
 namespace {
 
 // Whether `group` itself, not one above it, limits what is in it.
-bool limits_something(const Hierarchies& hierarchies, const Hierarchy& h, const std::string& name) {
+Result<bool> limits_something(const Hierarchies& hierarchies, const Hierarchy& h, const std::string& name) {
   const Cgroup group(hierarchies, name);
-  bool limited = false;
+  if (!CGX_TRY(is_there(group))) return false;
+  Result<bool> limited = false;
   for_each_knob([&](const Knob& knob) {
-    if (limited || (knob.kind != Kind::limit && knob.name != "devices")) return;
+    if (!limited || *limited || (knob.kind != Kind::limit && knob.name != "devices")) return;
     const auto home = home_of(hierarchies, knob);
     if (!home || home->hierarchy != &h || !configures(knob, *home->backing)) return;
     const auto now = read_knob(group, knob);
+    if (!now && says_no_value(now.error())) return;
     const auto initial = initial_value_in(group, knob);
-    limited = now && *now && initial && !same_setting(knob, **now, *initial);
+    if (!now || !initial)
+      limited = std::unexpected(!now ? now.error() : initial.error());
+    else
+      // Device rules of somebody else's program are known to nobody (ESTALE), but there are some.
+      limited = *now ? *initial && !same_setting(knob, **now, **initial) : knob.name == "devices";
   });
   return limited;
 }
@@ -86,7 +93,7 @@ std::vector<Placement> placements_below(const std::string& name,
   std::vector<Placement> found{counted(name, own, hierarchies)};
   const Hierarchy* v2 = hierarchies.unified();
   const auto at = v2 == nullptr ? own.end() : std::ranges::find(own, v2->label(), &Base::hierarchy);
-  if (at == own.end() || limits_something(hierarchies, *v2, at->group)) return found;
+  if (at == own.end() || limits_something(hierarchies, *v2, at->group).value_or(true)) return found;
   std::vector<Base> beside = own;
   std::string& base = beside[static_cast<std::size_t>(at - own.begin())].group;
   base = parent_of(base);
@@ -107,7 +114,7 @@ Result<bool> caller_is_limited(const Hierarchies& hierarchies) {
     const Hierarchy* h = with_controllers(hierarchies, base.hierarchy);
     if (h == nullptr) continue;
     for (std::string_view group = base.group; !group.empty(); group = parent_of(group))
-      if (limits_something(hierarchies, *h, std::string(group))) return true;
+      if (CGX_TRY(limits_something(hierarchies, *h, std::string(group)))) return true;
   }
   return false;
 }

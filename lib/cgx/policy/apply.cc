@@ -85,13 +85,13 @@ bool may_read_otherwise(const ManagedLimit& m, const Knob* knob) {
 }
 
 // What is there now: inode numbers of new groups, and what the kernel made of values.
-void look_again(const Hierarchies& hierarchies, Difference& d, const std::vector<std::string>& notes) {
+Result<> look_again(const Hierarchies& hierarchies, Difference& d, const std::vector<std::string>& notes) {
   std::set<std::string_view> rounded;  // groups
   for (const std::string& note : notes) rounded.insert(std::string_view(note).substr(0, note.find(": ")));
   for (const Desired& desired : d.set.groups) {
     const auto at = std::ranges::lower_bound(d.after.groups, desired.group, {}, &ManagedGroup::name);
     if (at == d.after.groups.end() || at->name != desired.group) continue;
-    at->inode = inode_of(hierarchies, desired.group);
+    at->inode = CGX_TRY(inode_of(hierarchies, desired.group));
     const Cgroup group(hierarchies, desired.group);
     for (ManagedLimit& m : at->limits) {
       const Knob* knob = m.raw ? nullptr : find_knob(m.knob);
@@ -101,6 +101,7 @@ void look_again(const Hierarchies& hierarchies, Difference& d, const std::vector
       m.reads = now && *now && **now != m.wanted ? *now : std::nullopt;
     }
   }
+  return {};
 }
 
 // Takes the limit that could not be set, for want of its file, out of a group of best effort. Whether there was one.
@@ -159,8 +160,8 @@ Result<Applied> attempt(const Hierarchies& hierarchies,
   if (options.stop != nullptr) transaction.stop_on(*options.stop);
   auto done = transaction.apply(d.set, [&] { return note_raw_before(hierarchies, d, file); });
   if (done) {
-    look_again(hierarchies, d, transaction.notes());
-    done = file.write(d.after);
+    done = look_again(hierarchies, d, transaction.notes());
+    if (done) done = file.write(d.after);
     if (!done)
       for (const std::string& left : transaction.undo())
         done.error().hint += (done.error().hint.empty() ? "" : "; ") + left;
@@ -168,7 +169,8 @@ Result<Applied> attempt(const Hierarchies& hierarchies,
   if (!done) {
     // All is as it was, and so is the record; where something is not, the intent still says what.
     for (ManagedGroup& g : d.before.groups)  // a group whose removal was taken back is a new one
-      if (std::ranges::find(d.set.removals, g.name) != d.set.removals.end()) g.inode = inode_of(hierarchies, g.name);
+      if (std::ranges::find(d.set.removals, g.name) != d.set.removals.end())
+        g.inode = inode_of(hierarchies, g.name).value_or(0);  // 0: it is not told from another one of that name
     if (!transaction.left_behind())
       if (const auto back = file.write(d.before); !back)
         done.error().hint += (done.error().hint.empty() ? "" : "; ") + back.error().text();

@@ -37,12 +37,12 @@ class Differ {
   Result<Difference> run() {
     CGX_CHECK(collect());
     CGX_CHECK(check_adopted());
-    add_above();
+    CGX_CHECK(add_above());
     CGX_CHECK(find_leftovers());
     GroupDiffer groups(hierarchies_, options_);
     for (const auto& [name, wanted] : wanted_) {
       const bool adopted = is_adopted(name, wanted);
-      if (adopted && passed_over(name, wanted)) continue;
+      if (adopted && CGX_TRY(passed_over(name, wanted))) continue;
       auto found = groups.run(name, wanted, recorded(name));
       if (!found && adopted && options_.lenient) {
         leave(name, found.error());
@@ -114,8 +114,8 @@ class Differ {
   }
 
   // Whether there is nothing to do about an adopted group: its owner has not made it, or it could not be set.
-  bool passed_over(const std::string& name, const WantedGroup& wanted) {
-    if (Cgroup(hierarchies_, name).present().empty()) {
+  Result<bool> passed_over(const std::string& name, const WantedGroup& wanted) {
+    if (!CGX_TRY(is_there(Cgroup(hierarchies_, name)))) {
       if (wanted.policy != nullptr) d_.notes.push_back(fmt::format("{}: adopted, not there: nothing to do", name));
       return true;
     }
@@ -135,7 +135,7 @@ class Differ {
   }
 
   // Groups above those named that are made for them, and those that were.
-  void add_above() {
+  Result<> add_above() {
     std::vector<std::pair<std::string, std::string>> found;
     for (const auto& [name, wanted] : wanted_) {
       if (wanted.policy->adopt) continue;  // its owner makes them
@@ -147,9 +147,10 @@ class Differ {
       const ManagedGroup* old = recorded(name);
       // Another source has it, unless that is gone.
       if (old != nullptr && !given(old->source) && source_is_there(old->source)) continue;
-      if (old == nullptr && inode_of(hierarchies_, name) != 0) continue;  // somebody else's
+      if (old == nullptr && CGX_TRY(is_there(Cgroup(hierarchies_, name)))) continue;  // somebody else's
       wanted_.emplace(name, WantedGroup{nullptr, source});
     }
+    return {};
   }
 
   // What these sources managed and no longer name.
@@ -159,7 +160,7 @@ class Differ {
       if (!given(old.source) || wanted_.contains(old.name)) continue;
       const Cgroup group(hierarchies_, old.name);
       if (!CGX_TRY(is_there(group))) continue;  // gone already
-      if (old.adopted.empty() && old.inode != 0 && old.inode != inode_of(hierarchies_, old.name)) {
+      if (old.adopted.empty() && old.inode != 0 && old.inode != CGX_TRY(inode_of(hierarchies_, old.name))) {
         d_.notes.push_back(
             fmt::format("{} was removed and made again by somebody else, and is left to them", old.name));
         continue;

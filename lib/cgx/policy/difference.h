@@ -41,8 +41,8 @@ using Stuck = std::map<std::string, Error, std::less<>>;
 // For sentences that name the group already.
 [[nodiscard]] Error without_group(Error error);
 
-// The inode number of the group's directory in cgroup2, or in the first hierarchy; 0: it is not there.
-[[nodiscard]] std::uint64_t inode_of(const Hierarchies& hierarchies, std::string_view group);
+// The inode number of the group's directory in cgroup2, or in the first hierarchy that has it; 0: none has.
+[[nodiscard]] Result<std::uint64_t> inode_of(const Hierarchies& hierarchies, std::string_view group);
 // What `limit` has now, as the record keeps it; nullopt: nothing.
 [[nodiscard]] Result<std::optional<std::string>> current_text(const Cgroup& group, const Limit& limit);
 // Whether a text that was written as it is means what the file says now: numbers and lists have several spellings.

@@ -67,9 +67,9 @@ class One {
 
   Result<GroupDifference> run() {
     there_ = CGX_TRY(is_there(here_));
-    begin();
+    CGX_CHECK(begin());
     CGX_CHECK(named_limits());
-    if (there_ && old_ != nullptr) dropped_limits();
+    if (there_ && old_ != nullptr) CGX_CHECK(dropped_limits());
     inherit_sets();
     CGX_CHECK(there_ ? find_changes() : all_new());
     const bool limits = std::ranges::any_of(limits_, &Pending::changed);
@@ -81,9 +81,9 @@ class One {
   }
 
  private:
-  void begin() {
+  Result<> begin() {
     const std::string& name = here_.name();
-    const std::uint64_t inode = there_ ? inode_of(hierarchies_, name) : 0;
+    const std::uint64_t inode = there_ ? CGX_TRY(inode_of(hierarchies_, name)) : 0;
     if (old_ != nullptr && !old_->adopted.empty())
       old_ = &of_adopted_.emplace(still_there(hierarchies_, *old_));
     else if (old_ != nullptr && there_ && old_->inode != 0 && old_->inode != inode)
@@ -98,13 +98,13 @@ class One {
       made = "-";
       g_.managed.adopted = found_in(hierarchies_, name);
     }
-    if (!there_ || !wanted_.recorded || adopts_) return;
+    if (!there_ || !wanted_.recorded || adopts_) return {};
     for (const Hierarchy& h : hierarchies_.all()) {
       if (std::ranges::find(here_.present(), &h) != here_.present().end()) continue;
       added_ = true;
-      if (made == "-") made.clear();
-      if (made != "*") made += (made.empty() ? "" : " ") + h.label();
+      if (made != "*") made = (made == "-" || made.empty() ? "" : made + " ") + h.label();
     }
+    return {};
   }
 
   // ---- what is wanted -----------------------------------------------------------------------------------------------
@@ -185,13 +185,13 @@ class One {
       return Text();
     auto now = CGX_TRY(current_text(here_, l));
     if (now && !adopts_)  // what its owner has given it is not the kernel's to change
-      if (const auto initial = initial_value_in(here_, *l.knob); initial && exact(*l.knob, *initial) == *now)
+      if (const auto initial = CGX_TRY(initial_value_in(here_, *l.knob)); initial && exact(*l.knob, *initial) == *now)
         return Text();
     return now;
   }
 
   // Limits that are managed and no longer named go back.
-  void dropped_limits() {
+  Result<> dropped_limits() {
     for (const ManagedLimit& was : old_->limits) {
       if (g_.managed.find(was.knob) != nullptr || left_to_owner(was)) continue;
       if (options_.keep) {
@@ -208,7 +208,7 @@ class One {
       }
       const Knob* knob = find_knob(was.knob);
       if (knob == nullptr) continue;
-      std::optional<Value> before = was.before ? value_of(*knob, *was.before) : start_of(*knob);
+      std::optional<Value> before = was.before ? value_of(*knob, *was.before) : CGX_TRY(start_of(*knob));
       if (before) with_period(*before);
       const auto wrote = value_of(*knob, was.wanted);
       if (!before || !wrote) {
@@ -219,6 +219,7 @@ class One {
       std::string given = exact(*knob, back);
       limits_.push_back({{knob, std::move(back), std::move(given), {}}, was.key, short_text(*knob, *before)});
     }
+    return {};
   }
 
   bool set_by_another(const ManagedLimit& was) const {
@@ -227,9 +228,9 @@ class One {
   }
 
   // What a new group would have: of its parent's, what that is about to get.
-  std::optional<Value> start_of(const Knob& knob) const {
+  Result<std::optional<Value>> start_of(const Knob& knob) const {
     const auto flow = flows_.find({std::string(parent_of(here_.name())), knob.name});
-    return flow != flows_.end() ? flow->second.value : initial_value_in(here_, knob);
+    return flow != flows_.end() ? std::optional<Value>(flow->second.value) : initial_value_in(here_, knob);
   }
 
   void cannot_go_back(const ManagedLimit& was) {

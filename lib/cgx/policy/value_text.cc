@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/policy/difference.h"
 #include "cgx/sys/text.h"
 
@@ -47,19 +48,16 @@ std::optional<Value> value_of(const Knob& knob, std::string_view text) {
 
 Result<std::optional<std::string>> current_text(const Cgroup& group, const Limit& limit) {
   using Text = Result<std::optional<std::string>>;
-  // No such file, or one that cannot be read at all, has no text; what could not be read this once may have.
-  const auto lost = [](const Error& e) {
-    return e.code == EMFILE || e.code == ENFILE || e.code == ENOMEM || e.code == EIO;
-  };
+  // No such file, or one that can only be written (EACCES), has no text; what could not be read this once may have.
   if (limit.knob != nullptr) {
     const auto now = read_knob(group, *limit.knob);
-    if (!now && lost(now.error())) return std::unexpected(now.error());
+    if (!now && !says_no_value(now.error())) return std::unexpected(now.error());
     return now && *now ? Text(exact(*limit.knob, **now)) : Text();
   }
   const auto c = controller_of_file(limit.file);
   if (!c) return Text();
   const auto text = group.read(*c, limit.file);
-  if (!text && lost(text.error())) return std::unexpected(text.error());
+  if (!text && !says_no_value(text.error()) && text.error().code != EACCES) return std::unexpected(text.error());
   return text ? Text(std::string(sys::trim(*text))) : Text();
 }
 
@@ -97,15 +95,15 @@ Error without_group(Error error) {
   return error;
 }
 
-std::uint64_t inode_of(const Hierarchies& hierarchies, std::string_view group) {
+Result<std::uint64_t> inode_of(const Hierarchies& hierarchies, std::string_view group) {
+  const Cgroup cgroup(hierarchies, std::string(group));
+  if (!CGX_TRY(is_there(cgroup))) return 0;
+  const std::vector<const Hierarchy*>& present = cgroup.present();
+  const auto core = std::ranges::find(present, hierarchies.of(Controller::core));
   struct stat st{};
-  for (const Hierarchy* h :
-       {hierarchies.of(Controller::core), hierarchies.all().empty() ? nullptr : &hierarchies.all().front()}) {
-    if (h == nullptr) continue;
-    const auto root = h->root();
-    if (root && fstatat(*root, std::string(group).c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0) return st.st_ino;
-  }
-  return 0;
+  if (fstat(CGX_TRY(cgroup.dir(core != present.end() ? **core : *present.front())), &st) != 0)
+    return located(Result<std::uint64_t>(fail(errno, errno_text(errno))), group);
+  return st.st_ino;
 }
 
 }  // namespace cgx::policy
