@@ -7,6 +7,8 @@
 #include <cstring>
 #include <random>
 #include <string>
+#include <string_view>
+#include <variant>
 #include <vector>
 
 #include <fcntl.h>
@@ -17,7 +19,11 @@
 
 #include <doctest/doctest.h>
 
+#include "cgx/change/plan.h"
+#include "cgx/policy/apply.h"
+
 #include "device_support.h"
+#include "policy_support.h"
 #include "skip.h"
 
 namespace device_bpf_test {
@@ -265,6 +271,88 @@ TEST_CASE("device bpf: another one that comes just before is replaced, not stack
     CHECK(count(group, true) == 1);
     CHECK(null_and_zero(group) == "01");
   }
+}
+
+TEST_CASE("device rules on v2: what others do to the program is seen, and put right") {
+  if (const std::string why = missing(); !why.empty()) CGX_SKIP(why);
+  const Group group(*cgx::test::unified_root());
+  const cgx::Hierarchies v2 = cgx::Hierarchies::of_mounts(
+      {cgx::Mount{.version = cgx::Version::v2, .dir = *cgx::test::unified_root(), .root = "/"}});
+  const std::string name = group.path().substr(group.path().rfind('/') + 1);
+  const cgx::Knob& knob = *cgx::find_knob("device");
+  const auto wanted = [&](std::string_view rules) {
+    return cgx::Desired{.group = name, .limits = {{&knob, std::string(rules), std::string(rules), {}}}};
+  };
+  // How many writes it takes, and makes them.
+  const auto set = [&](std::string_view rules) {
+    const auto plan = cgx::Plan::make_values(cgx::Cgroup(v2, name), wanted(rules));
+    if (!plan) return plan.error().text() + "; " + plan.error().hint;
+    cgx::Transaction transaction(v2);
+    const auto done = transaction.apply(wanted(rules));
+    transaction.commit();
+    return done ? std::to_string(plan->steps().size()) : done.error().text();
+  };
+  const auto shown = [&] {
+    const auto now = cgx::read_knob(cgx::Cgroup(v2, name), knob);
+    return !now ? now.error().text() : *now ? std::get<std::string>(**now) : std::string("unknown");
+  };
+  CHECK(set("deny c 1:3 rwm") == "1");
+  CHECK(null_and_zero(group) == "01");
+  CHECK(shown() == "allow a\ndeny c 1:3 rwm");
+  CHECK(set("deny c 1:3 rwm") == "0");
+
+  REQUIRE(cgx::detach_devices(group.fd()).has_value());
+  CHECK(shown() == "allow a");
+  CHECK(set("deny c 1:3 rwm") == "1");
+  CHECK(null_and_zero(group) == "01");
+
+  // Rules of somebody else under the same name cannot be told, nor added to.
+  REQUIRE(cgx::attach_devices(group.fd(), deny(1, 5)).has_value());
+  CHECK(shown() == "unknown");
+  CHECK(set("deny c 1:3 rwm").find("give all of the rules, beginning with `deny a` or `allow a`") != std::string::npos);
+  CHECK(null_and_zero(group) == "10");
+  CHECK(set("allow a\ndeny c 1:3 rwm") == "1");
+  CHECK(null_and_zero(group) == "01");
+  CHECK(set("allow a\ndeny c 1:3 rwm") == "0");
+  REQUIRE(cgx::attach_devices(group.fd(), deny(1, 5)).has_value());
+  CHECK(set("allow a") == "1");
+  CHECK(null_and_zero(group) == "11");
+  CHECK(count(group, true) == 0);
+  CHECK(set("allow a") == "0");
+
+  // systemd's program beside it changes nothing of that.
+  CHECK(set("deny a") == "1");
+  const cgx::sys::Fd foreign = attach_foreign(group, true);
+  REQUIRE(foreign.valid());
+  CHECK(shown() == "deny a");
+  CHECK(set("deny a") == "0");
+}
+
+TEST_CASE("device rules on v2: a policy finds that its program was taken away or replaced") {
+  if (const std::string why = missing(); !why.empty()) CGX_SKIP(why);
+  const Group group(*cgx::test::unified_root());
+  const cgx::Hierarchies v2 = cgx::Hierarchies::of_mounts(
+      {cgx::Mount{.version = cgx::Version::v2, .dir = *cgx::test::unified_root(), .root = "/"}});
+  const std::string name = group.path().substr(group.path().rfind('/') + 1);
+  const cgx::test::ScratchDir state;
+  cgx::policy::GroupPolicy wanted = cgx::test::group_policy(name, {{"device", "deny a"}});
+  const auto apply = [&] {
+    const auto done =
+        cgx::policy::apply(v2, std::vector{cgx::test::source("t", {wanted})}, {.state_dir = state.path() + "/run"});
+    if (!done) return done.error().text();
+    std::string text;
+    for (const cgx::policy::Change& change : done->changes) text += change.text() + "\n";
+    return text;
+  };
+  CHECK(apply() == "~ " + name + " devices allow a -> deny a\n");
+  CHECK(apply().empty());
+  REQUIRE(cgx::detach_devices(group.fd()).has_value());
+  CHECK(apply() == "~ " + name + " devices allow a -> deny a\n");
+  CHECK(null_and_zero(group) == "00");
+  REQUIRE(cgx::attach_devices(group.fd(), deny(1, 5)).has_value());
+  CHECK(apply() == "~ " + name + " devices none -> deny a\n");
+  CHECK(null_and_zero(group) == "00");
+  CHECK(apply().empty());
 }
 
 TEST_CASE("device bpf: refusals say what is missing") {

@@ -23,10 +23,11 @@ class FakeView final : public View {
   std::map<std::string, std::string, std::less<>> texts;
   std::map<std::string, Value, std::less<>> change;
   std::string unreadable;
+  int code = EIO;  // why
 
   FakeView(std::initializer_list<std::pair<const std::string, std::string>> files) : texts(files) {}
   [[nodiscard]] Result<std::string> read(Controller /*controller*/, std::string_view file) const override {
-    if (file == unreadable) return fail_errno(EIO, file);
+    if (file == unreadable) return fail_errno(code, file);
     const auto at = texts.find(file);
     if (at == texts.end()) return fail_errno(ENOENT, file);
     return at->second;
@@ -251,6 +252,24 @@ TEST_CASE("codec: device rules are not worked out from what cannot be read") {
     REQUIRE_FALSE(read.has_value());
     CHECK(read.error().code == EIO);
   }
+}
+
+TEST_CASE("codec: device rules that are not known are replaced as a whole, and not added to") {
+  const Knob& k = *find_knob("device");
+  FakeView view{{"devices.list", ""}};
+  view.unreadable = "@devices";
+  view.code = ESTALE;
+  const auto added = k.v2.encode(k, k.v2, *parse_value(k, "deny c 1:3 w", {}), view);
+  REQUIRE_FALSE(added.has_value());
+  CHECK(added.error().code == ESTALE);
+  const auto all = k.v2.encode(k, k.v2, *parse_value(k, "deny a", {}), view);
+  REQUIRE(all.has_value());
+  REQUIRE(all->size() == 1);
+  CHECK(all->front().text == "deny a\n");
+  CHECK(all->front().undo == std::vector<FileWrite>{{"@devices", "deny a\n"}});
+  const auto read = k.v2.decode(k, k.v2, view);
+  REQUIRE(read.has_value());
+  CHECK_FALSE(read->has_value());
 }
 
 // ---- the way back

@@ -13,7 +13,8 @@
 
 namespace cgx {
 
-// ENODATA: nothing of that name is attached.
+// ENODATA: nothing of that name is attached. ESTALE: device rules are in force that are not known, since another
+// program has attached them under the name of cgx's. Who may not look at programs is told what was noted.
 [[nodiscard]] Result<std::string> read_attached(int group_dir, std::string_view name);
 // An empty text takes it away. A note that the file system or the user's rights do not allow is dropped: it only
 // makes reading back exact.

@@ -6,12 +6,14 @@
 #include <cstddef>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <utility>
 
 #include <linux/bpf.h>
 
 #include <bpf/bpf.h>
+#include <fmt/format.h>
 
 #include "cgx/sys/text.h"
 
@@ -156,6 +158,19 @@ Result<sys::Fd> load(const DeviceList& list) {
   return fail(error, "the kernel's verifier refused the device program: " + last);
 }
 
+std::string hex(std::span<const unsigned char> bytes) {
+  std::string text;
+  for (const unsigned char byte : bytes) text += fmt::format("{:02x}", byte);
+  return text;
+}
+
+Result<bpf_prog_info> info_of(const sys::Fd& program) {
+  bpf_prog_info info{};
+  std::uint32_t size = sizeof info;
+  if (bpf_obj_get_info_by_fd(program.get(), &info, &size) != 0) return explain(errno, "looking at a device program");
+  return info;
+}
+
 // One program on a group, held.
 struct Held {
   AttachedProgram program;
@@ -175,11 +190,10 @@ Result<std::vector<Held>> attached(int cgroup) {
       if (errno == ENOENT) continue;  // detached and gone since
       return explain(errno, "looking at a device program");
     }
-    bpf_prog_info info{};
-    std::uint32_t size = sizeof info;
-    if (bpf_obj_get_info_by_fd(fd.get(), &info, &size) != 0) return explain(errno, "looking at a device program");
+    const bpf_prog_info info = CGX_TRY(info_of(fd));
     const std::string_view name(static_cast<const char*>(info.name));
-    found.push_back({{.id = info.id, .name = std::string(name), .ours = name == program_name}, std::move(fd)});
+    found.push_back({{.id = info.id, .name = std::string(name), .tag = hex(info.tag), .ours = name == program_name},
+                     std::move(fd)});
   }
   return found;
 }
@@ -220,7 +234,7 @@ Result<DeviceProgram> put(int cgroup, int program, std::uint32_t id) {
     std::vector<Held> mine = CGX_TRY(ours(cgroup));
     DeviceProgram before;
     if (!mine.empty()) {
-      before = DeviceProgram{std::move(mine.back().fd), mine.back().program.id};
+      before = DeviceProgram{std::move(mine.back().fd), mine.back().program.id, mine.back().program.tag};
       if (before.id == id) return before;  // attaching it again is EINVAL
       const auto replaced = attach(cgroup, program, before.fd.get());
       if (!replaced && replaced.error().code == ENOENT) continue;
@@ -247,15 +261,26 @@ Result<std::vector<AttachedProgram>> device_programs(int cgroup) {
 
 Result<DeviceProgram> attach_devices(int cgroup, const DeviceList& list) {
   if (list == DeviceList()) return detach_devices(cgroup);
-  const sys::Fd program = CGX_TRY(load(list));
-  return put(cgroup, program.get(), 0);
+  return attach_devices(cgroup, CGX_TRY(load_devices(list)));
+}
+
+Result<DeviceProgram> load_devices(const DeviceList& list) {
+  DeviceProgram program{.fd = CGX_TRY(load(list))};
+  const bpf_prog_info info = CGX_TRY(info_of(program.fd));
+  program.id = info.id;
+  program.tag = hex(info.tag);
+  return program;
+}
+
+Result<DeviceProgram> attach_devices(int cgroup, const DeviceProgram& program) {
+  return put(cgroup, program.fd.get(), program.id);
 }
 
 Result<DeviceProgram> detach_devices(int cgroup) {
   DeviceProgram before;
   for (Held& held : CGX_TRY(ours(cgroup))) {
     CGX_CHECK(detach(cgroup, held.fd.get()));
-    before = DeviceProgram{std::move(held.fd), held.program.id};
+    before = DeviceProgram{std::move(held.fd), held.program.id, held.program.tag};
   }
   return before;
 }

@@ -24,11 +24,13 @@ namespace cgx {
 struct DeviceProgram {
   sys::Fd fd;  // none: the group had no program of cgx's
   std::uint32_t id = 0;
+  std::string tag{};  // the kernel's digest of the instructions, in hexadecimal
 };
 
 struct AttachedProgram {
   std::uint32_t id = 0;
   std::string name;  // of at most 15 bytes; systemd's is `sd_devices`
+  std::string tag;
   bool ours = false;
 };
 
@@ -39,6 +41,9 @@ struct AttachedProgram {
 // attaches the first. A list that allows everything needs none and detaches. Answers what was there before, for
 // restore_devices(). Of calls at the same time for one group, the program of one stays.
 [[nodiscard]] Result<DeviceProgram> attach_devices(int cgroup, const DeviceList& list);
+// The same in two steps, for who has to know the program.
+[[nodiscard]] Result<DeviceProgram> load_devices(const DeviceList& list);
+[[nodiscard]] Result<DeviceProgram> attach_devices(int cgroup, const DeviceProgram& program);
 
 // Takes cgx's program off the group, where there is one, and answers it.
 [[nodiscard]] Result<DeviceProgram> detach_devices(int cgroup);

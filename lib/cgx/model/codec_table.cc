@@ -217,7 +217,19 @@ Writes put_devices(const Knob& k, const Backing& b, const Value& v, const View& 
     rules.push_back(CGX_TRY(parse_device_rule(line, {})));
   std::vector<FileWrite> writes;
   if (b.files[0].starts_with('@')) {
-    const DeviceList now = CGX_TRY(DeviceList::parse(CGX_TRY(note_text(view, b, b.files[0]))));
+    const auto text = note_text(view, b, b.files[0]);
+    if (!text && text.error().code == ESTALE) {
+      // Rules that are not known can be replaced, but not added to; nor can they be put back.
+      if (rules.empty() || rules.front().type != 'a') {
+        auto error = text.error();
+        error.hint = "give all of the rules, beginning with `deny a` or `allow a`";
+        return std::unexpected(std::move(error));
+      }
+      const std::string all = CGX_TRY(with_rules({}, rules)).text();
+      writes.push_back({std::string(b.files[0]), all, {{std::string(b.files[0]), all, {}}}});
+      return writes;
+    }
+    const DeviceList now = CGX_TRY(DeviceList::parse(CGX_TRY(text)));
     const DeviceList wanted = CGX_TRY(with_rules(now, rules));
     if (!(wanted == now)) writes.push_back({std::string(b.files[0]), wanted.text()});
     return writes;
@@ -244,7 +256,9 @@ Writes put_devices(const Knob& k, const Backing& b, const Value& v, const View& 
 
 Read get_devices(const Knob& k, const Backing& b, const View& view) {
   if (b.files[0].starts_with('@')) {
-    const std::string text = CGX_TRY(note_text(view, b, b.files[0]));
+    const auto noted = note_text(view, b, b.files[0]);
+    if (!noted && noted.error().code == ESTALE) return std::optional<Value>();  // known to nobody
+    const std::string text = CGX_TRY(noted);
     return Value(text.empty() ? std::string("allow a") : std::string(sys::trim(text)));
   }
   const std::string list = CGX_TRY(view.read(b.controller, b.files[2]));
