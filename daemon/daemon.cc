@@ -213,6 +213,8 @@ Result<> Daemon::settle(const Keeper::Outcome& outcome, std::string_view cause) 
                             keeper_.reloads() != 0 ? "what was in force stays in force" : "none are in force"),
                 {{"cause", std::string(cause)}});
   }
+  trees_told_.clear();
+  metrics_told_.clear();
   picture();
   if (bus_) bus_->policy_changed();
   if (outcome.ok) return {};
@@ -295,8 +297,8 @@ void Daemon::heartbeat() {
 // What the parts have counted and could not do, since they do not log themselves.
 void Daemon::tell_counts() {
   if (memory_) metrics_->watched(memory_->watched().size());
-  if (const std::string error = metrics_->take_error(); !error.empty())
-    log_->warning("metrics: " + error, {{"part", "metrics"}});
+  if (const std::string error = metrics_->take_error(); !error.empty() && error != metrics_told_)
+    log_->warning("metrics: " + (metrics_told_ = error), {{"part", "metrics"}});
   if (!sorter_) return;
   const Sorter::Stats stats = sorter_->stats();
   metrics_->rules({.events = stats.events,

@@ -84,6 +84,7 @@ class Daemon final : public Operations {
   [[nodiscard]] Result<std::string> named(const std::string& name) const;
   void watch_trees();
   void trees_changed();
+  void tell_trees(std::string_view start, const Error& error);
   // Decisions of the memory thread.
   void take_decisions();
   void decided(Decision decision);
@@ -117,6 +118,10 @@ class Daemon final : public Operations {
   bool beat_told_ = true;
   unsigned beats_ = 0;
   std::string status_;
+  // Why groups cannot be watched, each reason logged once until the next load of the policies, since owners of groups
+  // make such groups as often as they like; and the last line about groups that cannot be read.
+  std::set<std::string> trees_told_;
+  std::string metrics_told_;
 
   std::vector<Source> signals_;
   Source files_ready_, files_settled_, trees_ready_, trees_settled_, decisions_, drift_, watchdog_, metrics_again_;

@@ -139,15 +139,21 @@ void Daemon::watch_trees() {
       trees_settled_ = std::move(*timer);
   // What came between the last look and this watch has told nobody.
   if (keeper_.adopted_came()) trees_settled_.arm(trees_settling);
-  if (!done) log_->warning("groups that come and go are seen late: " + done.error().text());
+  if (!done) tell_trees("groups that come and go are seen late: ", done.error());
+}
+
+// Once a reason, whatever groups it is about.
+void Daemon::tell_trees(std::string_view start, const Error& error) {
+  if (trees_told_.insert(error.what).second) log_->warning(std::string(start) + error.text());
 }
 
 void Daemon::trees_changed() {
   const auto events = trees_->read();
   if (!events) {
-    log_->warning("watching the groups: " + events.error().text());
+    tell_trees("watching the groups: ", events.error());
     return;
   }
+  if (trees_->trouble()) tell_trees("groups that come and go are seen late: ", *trees_->trouble());
   bool changed = false;
   for (const TreeEvent& event : *events) {
     const bool removed = event.change == TreeEvent::Change::removed;

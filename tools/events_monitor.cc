@@ -258,6 +258,7 @@ Result<> EventsMonitor::read_tree() {
       CGX_CHECK(arm(name, Since::birth));
     }
   }
+  if (tree_->trouble()) return std::unexpected(*tree_->trouble());
   return {};
 }
 

@@ -24,7 +24,7 @@ constexpr std::string_view hot_files[] = {"memory.current",
                                           "memory.oom_control"};
 
 // What a file that is not to be had says: no such file or group, a group that goes away, pressure that is switched off.
-bool not_there(int code) { return code == ENOENT || code == ENODEV || code == EOPNOTSUPP; }
+bool not_there(int code) { return code == ENOENT || code == ENODEV || code == EOPNOTSUPP || code == EXDEV; }
 
 // The limit files of one group, for the decode functions of the rows.
 class TextView final : public View {

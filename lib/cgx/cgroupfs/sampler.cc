@@ -12,8 +12,9 @@
 namespace cgx {
 namespace {
 
-// What a file that is not to be had says: no such file or group, a group that goes away, pressure that is switched off.
-bool not_there(int code) { return code == ENOENT || code == ENODEV || code == EOPNOTSUPP; }
+// What a file says that does not exist: no such file or group, a group that goes away, pressure that is switched off,
+// something mounted over the group.
+bool not_there(int code) { return code == ENOENT || code == ENODEV || code == EOPNOTSUPP || code == EXDEV; }
 
 // Whether a file of IO has counted anything at the root, where all of it arrives.
 Result<bool> counts_io(const Hierarchy& h, std::string_view file) {

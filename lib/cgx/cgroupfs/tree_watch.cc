@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <utility>
 
@@ -15,6 +16,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/sys/text.h"
 
 namespace cgx {
@@ -27,6 +29,9 @@ std::uint32_t mask_of(const Hierarchy& h) {
   const std::uint32_t mask = IN_CREATE | IN_DELETE | IN_ONLYDIR;
   return h.version() == Version::v1 ? mask | IN_MODIFY : mask;
 }
+
+// Whether there is no group of this name that could be used. EXDEV: something else is mounted over its directory.
+bool no_group(const Error& error) { return says_absent(error) || error.code == EXDEV; }
 
 std::string no_nul(const char* name, std::size_t length) { return {name, strnlen(name, length)}; }
 
@@ -42,12 +47,17 @@ Result<TreeWatch> TreeWatch::open(const Hierarchies& hierarchies) {
 
 short TreeWatch::poll_events() const { return POLLIN; }
 
-ino_t TreeWatch::inode(const Hierarchy& h, std::string_view group) const {
-  const auto root = h.root();
-  if (!root) return 0;
-  const auto dir = sys::open_beneath(*root, group, O_PATH | O_DIRECTORY);
+// 0: it is not there.
+Result<ino_t> TreeWatch::inode(const Hierarchy& h, std::string_view group) const {
+  const auto dir = sys::open_beneath(CGX_TRY(h.root()), group, O_PATH | O_DIRECTORY);
+  if (!dir) return no_group(dir.error()) ? Result<ino_t>(0) : std::unexpected(dir.error());
   struct stat st{};
-  return dir && fstat(dir->get(), &st) == 0 ? st.st_ino : 0;
+  if (fstat(dir->get(), &st) != 0) return fail_errno(errno, "fstat");
+  return st.st_ino;
+}
+
+void TreeWatch::note(const Error& error) {
+  if (!trouble_) trouble_ = error;
 }
 
 Result<int> TreeWatch::add_inotify(const std::string& group, const std::string& path, std::uint32_t mask) {
@@ -85,22 +95,24 @@ Result<> TreeWatch::watch_above(const Hierarchy& h, const std::string& group) {
   while (!name.empty()) {
     name = parent_of(name);
     const auto dir = sys::open_beneath(CGX_TRY(h.root()), name, O_PATH | O_DIRECTORY);
-    if (!dir && dir.error().code != ENOENT) return located(Result<>(std::unexpected(dir.error())), shown(name));
+    if (!dir && !no_group(dir.error())) return located(Result<>(std::unexpected(dir.error())), shown(name));
     if (dir) CGX_CHECK(watch_dir(h, std::string(name), dir->get(), false));
     if (!freezer) break;
   }
   return {};
 }
 
-// Notes the group's directory in `h` and watches it; its children too for Depth::below. False: it is not there.
+// Notes the group's directory in `h` and watches it; its children too for Depth::below. False: it is not there. After
+// an error it goes on with the others. The length of names bounds how deep it goes.
 Result<bool> TreeWatch::enter(const Hierarchy& h,
                               const std::string& group,
                               Depth depth,
                               std::vector<TreeEvent>* events) {
+  if (group.size() >= PATH_MAX) return false;
   const auto dir = sys::open_beneath(CGX_TRY(h.root()), group, O_RDONLY | O_DIRECTORY);
   if (!dir)
-    return dir.error().code == ENOENT ? Result<bool>(false)
-                                      : located(Result<bool>(std::unexpected(dir.error())), shown(group));
+    return no_group(dir.error()) ? Result<bool>(false)
+                                 : located(Result<bool>(std::unexpected(dir.error())), shown(group));
   struct stat st{};
   if (fstat(dir->get(), &st) != 0) return located(Result<bool>(fail_errno(errno, "fstat")), shown(group));
   if (const auto known = groups_.find(group); known != groups_.end() && events != nullptr) {
@@ -109,28 +121,34 @@ Result<bool> TreeWatch::enter(const Hierarchy& h,
     if (old != 0) leave(h, known, *events);  // another one has taken its place
   }
   // Children may come at any time: watch first, then list.
+  Result<bool> done = true;
   if (depth == Depth::below || h.version() == Version::v1)
-    CGX_CHECK(watch_dir(h, group, dir->get(), depth == Depth::below));
+    if (auto watched = watch_dir(h, group, dir->get(), depth == Depth::below); !watched)
+      done = std::unexpected(std::move(watched).error());
   auto [entry, fresh] = groups_.try_emplace(group);
   entry->second.inodes.resize(hierarchies_->all().size());
   entry->second.inodes[h.index()] = st.st_ino;
   if (fresh || depth == Depth::below) entry->second.depth = depth;
   if (events != nullptr) events->push_back({std::chrono::system_clock::now(), entry->first, Change::appeared, fresh});
-  if (depth != Depth::below || st.st_nlink == 2) return true;  // kernfs counts subdirectories: 2 is none
+  if (depth != Depth::below || st.st_nlink == 2) return done;  // kernfs counts subdirectories: 2 is none
   const auto children = sys::list_dir(dir->get(), "", sys::Entries::directories);
   if (!children)
-    return children.error().code == ENOENT ? Result<bool>(true)
-                                           : located(Result<bool>(std::unexpected(children.error())), shown(group));
-  for (const std::string& child : *children) CGX_CHECK(enter(h, child_of(group, child), depth, events));
-  return true;
+    return no_group(children.error()) ? done : located(Result<bool>(std::unexpected(children.error())), shown(group));
+  for (const std::string& child : *children)
+    if (auto entered = enter(h, child_of(group, child), depth, events); !entered && done)
+      done = std::unexpected(std::move(entered).error());
+  return done;
 }
 
 Result<> TreeWatch::add(const std::string& group, Depth depth) {
+  Result<> done;
   for (const Hierarchy& h : hierarchies_->all()) {
-    CGX_CHECK(watch_above(h, group));  // before the look, so that a removal in between is in the queue
-    CGX_CHECK(enter(h, group, depth, nullptr));
+    // Above before the look, so that a removal in between is in the queue.
+    if (auto above = watch_above(h, group); !above && done) done = std::unexpected(std::move(above).error());
+    if (auto entered = enter(h, group, depth, nullptr); !entered && done)
+      done = std::unexpected(std::move(entered).error());
   }
-  return {};
+  return done;
 }
 
 Result<> TreeWatch::await(const std::string& group) {
@@ -138,7 +156,7 @@ Result<> TreeWatch::await(const std::string& group) {
   for (const Hierarchy& h : hierarchies_->all())
     for (std::string_view above = parent_of(group);; above = parent_of(above)) {
       const auto dir = sys::open_beneath(CGX_TRY(h.root()), above, O_PATH | O_DIRECTORY);
-      if (!dir && dir.error().code != ENOENT) return located(Result<>(std::unexpected(dir.error())), shown(above));
+      if (!dir && !no_group(dir.error())) return located(Result<>(std::unexpected(dir.error())), shown(above));
       if (dir) {
         const std::string path = fmt::format("/proc/self/fd/{}", dir->get());
         const int wd = CGX_TRY(add_inotify(std::string(above), path, IN_CREATE | IN_DELETE | IN_ONLYDIR));
@@ -196,32 +214,40 @@ void TreeWatch::note_write(const Directory& directory, std::string_view file) {
   }
 }
 
-Result<> TreeWatch::look_again(std::vector<TreeEvent>& events) {
+void TreeWatch::look_again(std::vector<TreeEvent>& events) {
   for (const std::string& name : groups())
     for (const Hierarchy& h : hierarchies_->all()) {
       const auto group = groups_.find(name);
       if (group == groups_.end()) break;
       const ino_t known = group->second.inodes[h.index()];
-      if (known != 0 && inode(h, name) != known) leave(h, group, events);
+      if (known == 0) continue;
+      const auto now = inode(h, name);
+      if (!now)
+        note(now.error());
+      else if (*now != known)
+        leave(h, group, events);
     }
   std::vector<Directory> parents;
   for (const auto& [wd, directory] : directories_)
     if (directory.below) parents.push_back(directory);
   for (const Directory& p : parents) {
-    const auto dir = sys::open_beneath(CGX_TRY(p.hierarchy->root()), p.group, O_RDONLY | O_DIRECTORY);
-    const auto children = dir ? sys::list_dir(dir->get(), "", sys::Entries::directories) : std::vector<std::string>();
+    const auto root = p.hierarchy->root();
+    const auto dir = root ? sys::open_beneath(*root, p.group, O_RDONLY | O_DIRECTORY) : std::unexpected(root.error());
+    const auto children = dir ? sys::list_dir(dir->get(), "", sys::Entries::directories) : std::unexpected(dir.error());
+    if (!children && !no_group(children.error())) note(children.error());
     if (!children) continue;  // went meanwhile; its parent tells
     for (const std::string& child : *children)
-      CGX_CHECK(enter(*p.hierarchy, child_of(p.group, child), Depth::below, &events));
+      if (const auto entered = enter(*p.hierarchy, child_of(p.group, child), Depth::below, &events); !entered)
+        note(entered.error());
   }
   for (const std::string& name : awaited_) note_made(name, events);
   for (auto& [name, group] : groups_) group.written = group.enabled = true;
-  return {};
 }
 
 Result<std::vector<TreeEvent>> TreeWatch::read() {
   std::vector<TreeEvent> events;
   left_.clear();
+  trouble_.reset();
   alignas(inotify_event) std::array<char, 16384> buffer;
   while (true) {
     const ssize_t size = ::read(inotify_.get(), buffer.data(), buffer.size());
@@ -234,7 +260,7 @@ Result<std::vector<TreeEvent>> TreeWatch::read() {
       const std::string name = no_nul(buffer.data() + at + sizeof e, e.len);
       at += sizeof e + e.len;
       if ((e.mask & IN_Q_OVERFLOW) != 0) {
-        CGX_CHECK(look_again(events));
+        look_again(events);
         continue;
       }
       const auto found = directories_.find(e.wd);
@@ -253,13 +279,15 @@ Result<std::vector<TreeEvent>> TreeWatch::read() {
       const std::string group = child_of(directory.group, name);
       const auto known = groups_.find(group);
       if ((e.mask & IN_CREATE) != 0 && (directory.below || known != groups_.end())) {
-        CGX_CHECK(enter(h, group, directory.below ? Depth::below : known->second.depth, &events));
+        const auto entered = enter(h, group, directory.below ? Depth::below : known->second.depth, &events);
+        if (!entered) note(entered.error());
       } else if ((e.mask & IN_CREATE) != 0) {
         note_made(group, events);
-      } else if ((e.mask & IN_DELETE) != 0 && known != groups_.end() && known->second.inodes[h.index()] != 0 &&
-                 inode(h, group) != known->second.inodes[h.index()]) {
-        // An event of an earlier group of that name finds the present one in its place.
-        leave(h, known, events);
+      } else if ((e.mask & IN_DELETE) != 0 && known != groups_.end() && known->second.inodes[h.index()] != 0) {
+        // An event of an earlier group of that name finds the present one in its place. What cannot be looked at is
+        // gone, as the event says.
+        const auto now = inode(h, group);
+        if (!now || *now != known->second.inodes[h.index()]) leave(h, known, events);
       }
     }
   }

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -41,7 +42,9 @@ class TreeWatch {
   // Tells of `group`'s removal from now on; with Depth::below also of all groups below it, those that are there (listed
   // in groups(), no `appeared` comes for them) and those to come. A group is not there: nothing is added. Its directory
   // is known by inode, so that a later group of that name is another one. Takes some 10 us a group and hierarchy.
-  // ENOSPC: fs.inotify.max_user_watches is reached.
+  // Left out: groups whose name is longer than a path may be, which only somebody makes who wants to be in the way, and
+  // directories that something else is mounted over. A group that cannot be watched keeps no other from it: the error
+  // is the first one. ENOSPC: fs.inotify.max_user_watches is reached.
   [[nodiscard]] Result<> add(const std::string& group, Depth depth);
   // Tells when `group`, or one of those above it, is made in any hierarchy, by `appeared`; not when that goes. Who is
   // told of one above calls it again: what is below that one is told of only then.
@@ -53,6 +56,8 @@ class TreeWatch {
   [[nodiscard]] short poll_events() const;
   // Does not block. What was lost in an overflow of the queue is found by looking at every group again.
   [[nodiscard]] Result<std::vector<TreeEvent>> read();
+  // Why the last read() could not watch a group that came; the others are watched all the same.
+  [[nodiscard]] const std::optional<Error>& trouble() const { return trouble_; }
 
  private:
   struct Directory {
@@ -78,15 +83,17 @@ class TreeWatch {
   Result<bool> enter(const Hierarchy& h, const std::string& group, Depth depth, std::vector<TreeEvent>* events);
   void note_made(const std::string& group, std::vector<TreeEvent>& events) const;
   void note_write(const Directory& directory, std::string_view file);
-  Result<> look_again(std::vector<TreeEvent>& events);
+  void look_again(std::vector<TreeEvent>& events);
+  void note(const Error& error);
   void leave(const Hierarchy& h, Groups::iterator group, std::vector<TreeEvent>& events);
-  [[nodiscard]] ino_t inode(const Hierarchy& h, std::string_view group) const;
+  [[nodiscard]] Result<ino_t> inode(const Hierarchy& h, std::string_view group) const;
 
   const Hierarchies* hierarchies_;
   sys::Fd inotify_;
   std::unordered_map<int, Directory> directories_;  // by watch descriptor
   Groups groups_;
   std::set<std::string, std::less<>> awaited_;
+  std::optional<Error> trouble_;
   std::vector<Groups::node_type> left_;  // keeps the names that the last read() told of
 };
 
