@@ -57,10 +57,6 @@ void put(sys::JsonWriter& json, const Amount& amount) {
 
 void put(sys::JsonWriter& json, const std::string& text) { text.empty() ? json.null() : json.string(text); }
 
-constexpr std::string_view cannot_be_named =
-    "its group cannot be named from here: it is outside of this cgroup namespace, or of what is mounted";
-constexpr std::string_view how_to_name = "run cgx in the cgroup namespace that the mounts are of, mostly the host's";
-
 // Numbers alone are processes where there is one of that number; `/4711` is always a group.
 Result<Target> target_of(const Hierarchies& hierarchies, const std::string& word) {
   Target t{.hierarchies = &hierarchies, .pid = {}, .name = {}, .places = {}, .unnamed = {}};
@@ -74,12 +70,7 @@ Result<Target> target_of(const Hierarchies& hierarchies, const std::string& word
       std::erase_if(t.places, [&](const Place& p) {
         return std::ranges::find(t.unnamed, p.hierarchy->label()) != t.unnamed.end();
       });
-      if (t.places.empty() && !t.unnamed.empty())
-        return located(Result<Target>(std::unexpected(Error{
-                           .code = ENOENT, .what = std::string(cannot_be_named), .hint = std::string(how_to_name)})),
-                       "",
-                       "",
-                       word);
+      if (t.places.empty() && !t.unnamed.empty()) return std::unexpected(cannot_be_named(word));
       return t;
     }
     if (places.error().code != ESRCH) return std::unexpected(places.error());
@@ -199,8 +190,9 @@ Result<int> run_explain(const Call& call) {
   if (!target.unnamed.empty()) {
     std::string labels;
     for (const std::string& label : target.unnamed) labels += (labels.empty() ? "" : ", ") + label;
-    print_notes(call,
-                {fmt::format("{}: in {} {}; its limits there are left out", call.words[0], labels, cannot_be_named)});
+    print_notes(
+        call,
+        {fmt::format("{}: in {} {}; its limits there are left out", call.words[0], labels, cannot_be_named({}).what)});
   }
   std::vector<Resource> resources = explain_cpu(target);
   for (Resource& r : explain_memory(target)) resources.push_back(std::move(r));

@@ -85,12 +85,18 @@ class FutureProcess final : public policy::Facts {
   }
   [[nodiscard]] std::string_view comm() const override { return program_.comm; }
   [[nodiscard]] std::string_view exe() const override { return program_.exe; }
-  [[nodiscard]] std::span<const std::string> cgroups() const override { return cgroups_; }
+  [[nodiscard]] std::span<const std::string> cgroups() const override {
+    asked_ = true;
+    return cgroups_;
+  }
+  // Whether some rule depends on the groups.
+  [[nodiscard]] bool was_asked_for_cgroups() const { return asked_; }
 
  private:
   Executed program_;
   std::vector<gid_t> groups_;
   std::vector<std::string> cgroups_;
+  mutable bool asked_ = false;
 };
 
 }  // namespace
@@ -110,6 +116,8 @@ Result<std::string> place(std::span<const std::string> paths, const std::string&
   const FutureProcess process(program, CGX_TRY(places_of(hierarchies, 0)));
   policy::HostNames names;
   const policy::Rule* rule = policy::first_match(loaded.policies.rules, process, names);
+  if (process.was_asked_for_cgroups() && !CGX_TRY(unnamed_of(hierarchies, 0)).empty())
+    return located(Result<std::string>(std::unexpected(cannot_be_named(program))), "", "--by-rules");
   if (rule == nullptr || rule->target.empty()) return std::string();
   return CGX_TRY(policy::expand(rule->target, process, names)) + "\n";
 }

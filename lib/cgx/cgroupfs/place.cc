@@ -84,10 +84,19 @@ std::vector<const Hierarchy*> parse_unnamed(std::string_view proc_cgroup, const 
     for (const Hierarchy& h : hierarchies.all()) {
       if (!names(line.substr(first + 1, second - first - 1), h)) continue;
       const auto place = std::ranges::find(places, &h, &Place::hierarchy);
-      if (place == places.end() || place->group == ".." || place->group.starts_with("../")) unnamed.push_back(&h);
+      if (place == places.end() || is_outside(place->group)) unnamed.push_back(&h);
     }
   }
   return unnamed;
+}
+
+bool is_outside(std::string_view group) { return group == ".." || group.starts_with("../"); }
+
+Error cannot_be_named(std::string value) {
+  return {.code = ENOENT,
+          .what = "its group cannot be named from here: it is outside of this cgroup namespace, or of what is mounted",
+          .value = std::move(value),
+          .hint = "run cgx in the cgroup namespace that the mounts are of, mostly the host's"};
 }
 
 Result<std::vector<const Hierarchy*>> unnamed_of(const Hierarchies& hierarchies, pid_t pid) {
@@ -98,7 +107,7 @@ std::vector<Base> parse_bases(std::string_view proc_cgroup, const Hierarchies& h
   std::vector<Base> bases;
   for (const auto& list : {hierarchies.all(), hierarchies.named()})
     for (Place& place : parse_places(proc_cgroup, list))
-      if (!place.group.empty() && !place.group.starts_with(".."))
+      if (!place.group.empty() && !is_outside(place.group))
         bases.push_back({.hierarchy = place.hierarchy->label(), .group = std::move(place.group)});
   return bases;
 }

@@ -30,6 +30,11 @@ struct Place {
 [[nodiscard]] std::vector<const Hierarchy*> parse_unnamed(std::string_view proc_cgroup, const Hierarchies& hierarchies);
 [[nodiscard]] Result<std::vector<const Hierarchy*>> unnamed_of(const Hierarchies& hierarchies, pid_t pid);
 
+// Whether the name of a place leads out of this cgroup namespace, so that nothing can be done there.
+[[nodiscard]] bool is_outside(std::string_view group);
+// What to tell of a group that cannot be named, for the process in `value`.
+[[nodiscard]] Error cannot_be_named(std::string value);
+
 // The same as bases for Hierarchies::nested(), of the named hierarchies too. Left out where the process is in the root,
 // and where its group cannot be named: outside of this cgroup namespace, or of what is mounted.
 [[nodiscard]] std::vector<Base> parse_bases(std::string_view proc_cgroup, const Hierarchies& hierarchies);

@@ -144,16 +144,25 @@ Result<> attach_all(const Cgroup& group, std::span<const pid_t> ids, Tasks which
       // elsewhere.)
       if (from != places.end() && from->group == group.name() && which == Tasks::threads) continue;
       CGX_CHECK(attach_in(group, *h, pid, which));
-      if (from != places.end()) done.push_back({pid, *from});
+      done.push_back({pid, from != places.end() ? *from : Place{.hierarchy = h, .group = ".."}});
     }
     return {};
   };
   for (const pid_t pid : ids) {
     auto moved = move_one(pid);
     if (moved) continue;
+    std::string stuck;
     for (auto d = done.rbegin(); d != done.rend(); ++d)
       // Going back may fail where the process has gone meanwhile: the first error is the one to tell.
-      (void)attach_in(Cgroup(group.hierarchies(), d->from.group), *d->from.hierarchy, d->pid, which);
+      if (is_outside(d->from.group))
+        stuck += fmt::format("{}{} ({})", stuck.empty() ? "" : ", ", d->pid, d->from.hierarchy->label());
+      else
+        (void)attach_in(Cgroup(group.hierarchies(), d->from.group), *d->from.hierarchy, d->pid, which);
+    if (!stuck.empty())
+      moved.error().hint = fmt::format("{}{} stay in {}: where they were cannot be named in this cgroup namespace",
+                                       moved.error().hint.empty() ? "" : moved.error().hint + "; ",
+                                       stuck,
+                                       shown(group.name()));
     return moved;
   }
   return {};

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -99,7 +100,9 @@ Error explain_create(const Hierarchies& hierarchies, std::string_view group, con
   return error;
 }
 
-Error explain_attach(const Cgroup& group, Error error, pid_t pid) {
+namespace {
+
+Error why_no_attach(const Cgroup& group, Error error, pid_t pid) {
   error.group = shown(group.name());
   const Hierarchy* cpuset = group.hierarchies().of(Controller::cpuset);
   const Hierarchy* v2 = group.hierarchies().unified();
@@ -154,6 +157,15 @@ Error explain_attach(const Cgroup& group, Error error, pid_t pid) {
     default:
       break;
   }
+  return error;
+}
+
+}  // namespace
+
+Error explain_attach(const Cgroup& group, Error error, pid_t pid) {
+  const std::string noted = std::exchange(error.hint, {});  // as where processes stay that could not go back
+  error = why_no_attach(group, std::move(error), pid);
+  if (!noted.empty()) error.hint += (error.hint.empty() ? "" : "; ") + noted;
   return error;
 }
 
