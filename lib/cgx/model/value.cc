@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "cgx/model/knob.h"
+#include "cgx/model/value_parts.h"
 
 namespace cgx {
 namespace {
@@ -37,29 +38,19 @@ Result<std::uint64_t> count_or_max(std::string_view text, std::uint64_t high = s
   return sys::parse_u64(text, 0, std::min(high, static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())));
 }
 
-// The error of a part, told of the whole value.
-template <class T>
-Result<T> of_whole(Result<T> part, std::string_view whole) {
-  if (!part && part.error().value != whole) {
-    part.error().what = fmt::format("has \"{}\", which {}", part.error().value, part.error().what);
-    part.error().value = whole;
-  }
-  return part;
-}
-
 Result<Value> parse_io_max(std::string_view text, const DeviceNames& names) {
   const std::size_t eq = text.find('=');
   const std::size_t colon = text.substr(0, eq).rfind(':');
   if (eq == std::string_view::npos || colon == std::string_view::npos || colon == 0)
     return wrong(text, Format::io_max, "8:0:rbps=50M,wiops=1000");
-  TableRow r{CGX_TRY(of_whole(device(text.substr(0, colon), names), text)), {}};
+  TableRow r{CGX_TRY(device(text.substr(0, colon), names)), {}};
   for (const std::string_view part : sys::split(text.substr(colon + 1), ',')) {
     const auto pair = sys::parse_pair(part);
     if (!pair) return wrong(text, Format::io_max, "8:0:rbps=50M,wiops=1000");
     const auto [key, n] = *pair;
     if (key != "rbps" && key != "wbps" && key != "riops" && key != "wiops")
       return bad_value(text, fmt::format("has the key {}, which is none of rbps, wbps, riops, wiops", key));
-    const std::uint64_t number = CGX_TRY(of_whole(key.ends_with("bps") ? sys::parse_size(n) : count_or_max(n), text));
+    const std::uint64_t number = CGX_TRY(key.ends_with("bps") ? sys::parse_size(n) : count_or_max(n));
     if (number == 0)
       return bad_value(text, fmt::format("has {}=0, which would stop all IO; max takes a limit away", key));
     std::erase_if(r.fields, [&](const auto& f) { return f.first == key; });
@@ -73,10 +64,10 @@ Result<Value> parse_dev_key_count(std::string_view text) {
   const std::size_t colon = text.substr(0, eq).rfind(':');
   if (eq == std::string_view::npos || colon == std::string_view::npos || colon == 0)
     return wrong(text, Format::dev_key_count, "mlx4_0:hca_handle=2,hca_object=2000");
-  TableRow r{CGX_TRY(of_whole(word(text.substr(0, colon)), text)), {}};
+  TableRow r{CGX_TRY(word(text.substr(0, colon))), {}};
   for (const std::string_view part : sys::split(text.substr(colon + 1), ',')) {
-    const auto [key, n] = CGX_TRY(of_whole(sys::parse_pair(part), text));
-    r.fields.emplace_back(CGX_TRY(of_whole(word(key), text)), CGX_TRY(of_whole(count_or_max(n), text)));
+    const auto [key, n] = CGX_TRY(sys::parse_pair(part));
+    r.fields.emplace_back(CGX_TRY(word(key)), CGX_TRY(count_or_max(n)));
   }
   return Value(Table{std::move(r)});
 }
@@ -228,7 +219,41 @@ std::string_view placeholder(Format format) {
   return "N";
 }
 
+namespace {
+
+// Whether a value is one row of several parts.
+bool is_row(Format format) {
+  switch (format) {
+    case Format::io_max:
+    case Format::io_latency:
+    case Format::io_weight:
+    case Format::hugetlb:
+    case Format::key_count:
+    case Format::dev_key_count:
+    case Format::if_count:
+    case Format::if_rate:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+Error of_whole(const Knob& knob, Error part, std::string_view text) {
+  if (!is_row(knob.format) || part.value == text) return part;
+  part.what = fmt::format("has \"{}\", which {}", part.value, part.what);
+  part.value = text;
+  return part;
+}
+
 Result<Value> parse_value(const Knob& knob, std::string_view text, const DeviceNames& names) {
+  auto value = parse_parts(knob, text, names);
+  if (!value) return std::unexpected(of_whole(knob, std::move(value).error(), text));
+  return value;
+}
+
+Result<Value> parse_parts(const Knob& knob, std::string_view text, const DeviceNames& names) {
   const auto one_row = [](std::string key, std::uint64_t n) { return Value(Table{{std::move(key), {{"", n}}}}); };
   switch (knob.format) {
     case Format::size:
@@ -269,40 +294,36 @@ Result<Value> parse_value(const Knob& knob, std::string_view text, const DeviceN
     case Format::io_latency: {
       const std::size_t colon = text.rfind(':');
       if (colon == std::string_view::npos || colon == 0) return wrong(text, knob.format, "8:0:10ms");
-      return one_row(CGX_TRY(of_whole(device(text.substr(0, colon), names), text)),
-                     CGX_TRY(of_whole(sys::parse_time(text.substr(colon + 1)), text)));
+      return one_row(CGX_TRY(device(text.substr(0, colon), names)), CGX_TRY(sys::parse_time(text.substr(colon + 1))));
     }
     case Format::io_weight: {
       const std::size_t colon = text.rfind(':');
       if (colon == std::string_view::npos)
         return one_row("default", CGX_TRY(sys::parse_u64(text, knob.low, knob.high)));
-      return one_row(CGX_TRY(of_whole(device(text.substr(0, colon), names), text)),
-                     CGX_TRY(of_whole(sys::parse_u64(text.substr(colon + 1), knob.low, knob.high), text)));
+      return one_row(CGX_TRY(device(text.substr(0, colon), names)),
+                     CGX_TRY(sys::parse_u64(text.substr(colon + 1), knob.low, knob.high)));
     }
     case Format::hugetlb: {
       const auto pair = sys::parse_pair(text);
       if (!pair) return wrong(text, knob.format, "2M=64M");
-      return one_row(CGX_TRY(of_whole(huge_page_size(pair->first), text)),
-                     CGX_TRY(of_whole(sys::parse_size(pair->second), text)));
+      return one_row(CGX_TRY(huge_page_size(pair->first)), CGX_TRY(sys::parse_size(pair->second)));
     }
     case Format::key_count: {
       const auto [key, n] = CGX_TRY(sys::parse_pair(text));
-      return one_row(CGX_TRY(of_whole(word(key), text)), CGX_TRY(of_whole(count_or_max(n), text)));
+      return one_row(CGX_TRY(word(key)), CGX_TRY(count_or_max(n)));
     }
     case Format::dev_key_count:
       return parse_dev_key_count(text);
     case Format::if_count: {
       const auto pair = sys::parse_pair(text);
       if (!pair) return wrong(text, knob.format, "eth0=5");
-      return one_row(CGX_TRY(of_whole(word(pair->first), text)),
-                     CGX_TRY(of_whole(sys::parse_u64(pair->second, 0, knob.high), text)));
+      return one_row(CGX_TRY(word(pair->first)), CGX_TRY(sys::parse_u64(pair->second, 0, knob.high)));
     }
     case Format::if_rate: {
       const auto pair = sys::parse_pair(text);
       if (!pair) return wrong(text, knob.format, "eth0=10mbit");
-      if (pair->second == "max") return one_row(CGX_TRY(of_whole(word(pair->first), text)), sys::unlimited);
-      return one_row(CGX_TRY(of_whole(word(pair->first), text)),
-                     CGX_TRY(of_whole(sys::parse_rate(pair->second), text)));
+      if (pair->second == "max") return one_row(CGX_TRY(word(pair->first)), sys::unlimited);
+      return one_row(CGX_TRY(word(pair->first)), CGX_TRY(sys::parse_rate(pair->second)));
     }
     case Format::device_rules: {
       const NodeResolver node = [&](const std::string& path) {

@@ -9,6 +9,7 @@
 
 #include "cgx/cgroupfs/device_node.h"
 #include "cgx/cgroupfs/disk.h"
+#include "cgx/model/value_parts.h"
 #include "cgx/policy/read.h"
 
 namespace cgx::policy {
@@ -17,10 +18,7 @@ namespace {
 // A device that is not there is the host's lack, not a fault of the file.
 template <class T>
 Result<T> of_host(Result<T> found) {
-  if (found) return found;
-  Error& e = found.error();
-  e.code = ENODEV;
-  if (e.what.starts_with(errno_text(ENOENT))) e.what = "is not there";
+  if (!found) found.error().code = ENODEV;
   return found;
 }
 Result<std::string> disk(std::string_view path) { return of_host(disk_of(path)); }
@@ -105,18 +103,11 @@ class LimitReader {
       if (text == "true") text = "1";
       if (text == "false") text = "0";
     }
-    auto value = parse_value(knob_, text, names);
+    auto value = parse_parts(knob_, text, names);
     if (!value) {
       Error& e = value.error();
       // The whole words of a flag, of which the file has the first part as keys: the place says which.
-      if (e.value == text && e.what.starts_with("has \"")) {
-        const std::size_t end = e.what.find("\", which ");
-        const std::string part = e.what.substr(5, end == std::string::npos ? end : end - 5);
-        if (end != std::string::npos && (part == own.text || e.code == ENODEV)) {
-          e.what.erase(0, end + 9);
-          e.value = part;
-        }
-      }
+      if (e.value != own.text && e.code != ENODEV) e = of_whole(knob_, std::move(e), text);
       if (e.value == text && knob_.format == Format::device_rules) e.value = own.text;
       if (e.code == ENODEV) {
         reader_.lacks(e, best_effort_);
