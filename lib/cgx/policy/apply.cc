@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <set>
 #include <utility>
 
 #include <fmt/format.h>
@@ -86,8 +85,10 @@ bool may_read_otherwise(const ManagedLimit& m, const Knob* knob) {
 
 // What is there now: inode numbers of new groups, and what the kernel made of values.
 Result<> look_again(const Hierarchies& hierarchies, Difference& d, const std::vector<std::string>& notes) {
-  std::set<std::string_view> rounded;  // groups
-  for (const std::string& note : notes) rounded.insert(std::string_view(note).substr(0, note.find(": ")));
+  // A name may hold what ends it in a note: that is a look too many, and none too few.
+  const auto rounded = [&](const std::string& group) {
+    return std::ranges::any_of(notes, [&](const std::string& note) { return note.starts_with(group + ": "); });
+  };
   for (const Desired& desired : d.set.groups) {
     const auto at = std::ranges::lower_bound(d.after.groups, desired.group, {}, &ManagedGroup::name);
     if (at == d.after.groups.end() || at->name != desired.group) continue;
@@ -95,7 +96,7 @@ Result<> look_again(const Hierarchies& hierarchies, Difference& d, const std::ve
     const Cgroup group(hierarchies, desired.group);
     for (ManagedLimit& m : at->limits) {
       const Knob* knob = m.raw ? nullptr : find_knob(m.knob);
-      if (!may_read_otherwise(m, knob) && !rounded.contains(desired.group)) continue;
+      if (!may_read_otherwise(m, knob) && !rounded(desired.group)) continue;
       const auto now = current_text(group, {knob, {}, {}, m.raw ? m.knob : std::string()});
       // What could not be read is compared again by the next apply, and written once more.
       m.reads = now && *now && **now != m.wanted ? *now : std::nullopt;
