@@ -15,6 +15,7 @@
 #include "cgx/cgroupfs/tasks.h"
 #include "cgx/change/owner.h"
 #include "cgx/change/plan.h"
+#include "cgx/policy/read.h"
 #include "cgx/sys/text.h"
 
 #include "daemon/daemon.h"
@@ -31,6 +32,10 @@ Result<std::vector<Limit>> limits_of(const LimitTexts& texts) {
   std::vector<Limit> limits;
   for (const auto& [name, text] : texts) {
     const Knob* const knob = find_knob(name);
+    // A kernel file by its name. cgxd writes it as root, so it must be a setting and a file of that very group:
+    // cgroup.procs would take any process of the host.
+    if (knob == nullptr ? name.find('.') != std::string::npos : knob->flag.empty())
+      CGX_CHECK(located(policy::check_raw(name, text), "", name, text));
     if (knob != nullptr) {
       limits.push_back({knob, CGX_TRY(located(parse_value(*knob, text, names), "", name)), text, {}});
       continue;

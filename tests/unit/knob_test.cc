@@ -162,8 +162,22 @@ TEST_CASE("knobs: the controller of a file") {
   CHECK(controller_of_file("cpu.pressure") == Controller::core);
   CHECK(controller_of_file("tasks") == Controller::core);
   CHECK(controller_of_file("cgroup.procs") == Controller::core);
-  for (const char* const file : {"", ".", "core.x", "nonsense.max", "../memory.max", "procs", "mem.max"})
+  for (const char* const file : {"",
+                                 ".",
+                                 "core.x",
+                                 "nonsense.max",
+                                 "../memory.max",
+                                 "procs",
+                                 "mem.max",
+                                 "memory.x/../cgroup.procs",
+                                 "memory./memory.max",
+                                 "cpu.\x1b[2J",
+                                 "cpu.\x7f",
+                                 "cpu.\x9bm",
+                                 "cpu.max\n",
+                                 "cpu. max"})
     CHECK_MESSAGE(!controller_of_file(file).has_value(), file);
+  CHECK(!controller_of_file(std::string_view("cpu.max\0", 8)));
 }
 
 TEST_CASE("controllers: names are whole words") {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cgx/model/knob.h"
 
+#include <algorithm>
 #include <array>
 
 #include "cgx/model/knobs/tables.h"
@@ -70,6 +71,9 @@ const Knob* find_knob(std::string_view name) {
 }
 
 std::optional<Controller> controller_of_file(std::string_view file) {
+  // All raw names of files pass here. "memory.x/../cgroup.procs" begins with a controller and is another one's file.
+  const auto in_no_name = [](unsigned char c) { return c <= ' ' || c >= 0x7f || c == '/'; };
+  if (std::ranges::any_of(file, in_no_name)) return {};
   if (file == "tasks" || file == "notify_on_release" || file == "release_agent") return Controller::core;
   // Pressure and cpu.stat are there without their controller.
   if (file.ends_with(".pressure") || file == "cgroup.pressure") return Controller::core;

@@ -265,8 +265,7 @@ std::string_view not_a_setting(std::string_view file) {
 }  // namespace
 
 Result<> check_raw(std::string_view file, std::string_view text) {
-  if (file.find_first_of(std::string_view("/\0 \n", 4)) != std::string_view::npos || file.starts_with('@') ||
-      !controller_of_file(file)) {
+  if (!controller_of_file(file)) {
     auto none = fail(EINVAL, "is no file of a controller");
     none.error().hint = "its name begins with that of a controller, as cpu.uclamp.min";
     return none;
