@@ -21,7 +21,7 @@ inline constexpr std::array container_ls_options{
     Option{"no-trunc", 0, "", "images, commands and ids as long as they are"},
     Option{"size", 's', "", "not supported"}};
 inline constexpr std::array container_stop_options{
-    Option{"time", 't', "SECONDS", "how long to wait before it is killed (as its run said)", false, "timeout"},
+    Option{"time", 't', "SECONDS", "how long to wait before it is killed (as its run said); -1: without end", false, "timeout"},
     Option{"signal", 's', "SIG", "this signal (as its run said): a name or a number"}};
 inline constexpr std::array container_inspect_options{
     Option{"format", 'f', "TEMPLATE", "a template of Go for each: {{.State.Pid}}, {{json .Config.Labels}}"}};
@@ -36,7 +36,11 @@ inline constexpr std::array container_exec_options{
     Option{"workdir", 'w', "DIR", "the directory that the command starts in"},
     Option{"user", 'u', "USER[:GROUP]", "run as this user of the container, by name or number"}};
 inline constexpr std::array container_attach_options{
-    Option{"no-stdin", 0, "", "do not hand on standard input"}};
+    Option{"no-stdin", 0, "", "do not hand on standard input"},
+    Option{"sig-proxy", 0, "", "hand signals on (it does if not given); --sig-proxy=false: they end this command alone", false, {}, true},
+    Option{"detach-keys", 0, "KEYS", "what leaves it running, typed at its terminal (ctrl-p,ctrl-q if not given)"}};
+inline constexpr std::array container_wait_options{
+    Option{"condition", 0, "WORD", "not-running (if not given); next-exit: its next end; removed: nothing of it is left"}};
 inline constexpr std::array container_logs_options{
     Option{"follow", 'f', "", "go on as it writes, until it ends"},
     Option{"tail", 'n', "N", "the last N lines alone (all if not given)"},
@@ -74,26 +78,26 @@ inline constexpr std::array container_rows{
         .details = "Sends the stop signal and waits; what still runs then is killed. Prints the name of each that has ended, now or before. A container that is stopped is not started again by --restart.",
         .example = "cgx container stop web\ncgx container stop -t 2 web db", .options = container_stop_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
     Command{.name = "container kill", .words = "CONTAINER...", .doc = "send a signal to the first process of containers",
-        .details = "Sends the signal to the first process. The kernel drops signals for which that process has no handler, but for KILL and STOP; cgx run --init has one that hands them on.",
+        .details = "Sends the signal to the first process, and prints the name of each container that has it. The kernel drops signals for which that process has no handler, but for KILL and STOP; cgx run --init has one that hands them on.",
         .example = "cgx container kill web\ncgx container kill -s HUP web", .options = container_kill_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
     Command{.name = "container rm", .words = "CONTAINER...", .doc = "remove containers that have ended",
-        .details = "Removes what is left of a container: its layer, its log, its record.",
+        .details = "Removes what is left of a container: its layer, its log, its record. Prints the name of each.",
         .example = "cgx container rm web\ncgx container rm -f web", .options = container_rm_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
     Command{.name = "container pause", .words = "CONTAINER...", .doc = "stop all processes of containers for a while",
-        .details = "Freezes the group of the container; returns when all its processes have stopped.",
+        .details = "Freezes the group of the container; returns when all its processes have stopped. Prints the name of each.",
         .example = "cgx container pause web", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
     Command{.name = "container unpause", .words = "CONTAINER...", .doc = "let paused containers go on",
-        .details = "Thaws the group of the container.",
+        .details = "Thaws the group of the container. Prints the name of each.",
         .example = "cgx container unpause web", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
     Command{.name = "container wait", .words = "CONTAINER...", .doc = "wait for the end of containers",
-        .details = "Returns when all have ended, and prints the exit status of each, a line each. The status of one that run -d --rm has removed is kept for five minutes.",
-        .example = "cgx container wait web", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
+        .details = "Returns when all have ended, and prints the exit status of each, a line each. One that waits to be started again has its next end waited for. The status of one that run -d --rm has removed is kept for five minutes.",
+        .example = "cgx container wait web", .options = container_wait_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
     Command{.name = "container exec", .words = "CONTAINER CMD [ARG...]", .doc = "run a further command in a container",
         .details = "Runs CMD in the namespaces, the group and with the rights of a container that runs. Options stop at CONTAINER. The exit status is as that of cgx run.",
         .example = "cgx container exec -it web sh", .options = container_exec_options, .takes = Takes::program | Takes::stops_at_word | Takes::json, .least = 1, .most = 1, .run = run_container},
     Command{.name = "container attach", .words = "CONTAINER", .doc = "see what a container writes, and write to it",
-        .details = "Joins the streams of a container that runs; what came before is in cgx container logs. The keys ctrl-p ctrl-q leave it running; so does the end of this command. "
-                   "Signals are handed on. The exit status is the container's.",
+        .details = "Joins the streams of a container that runs; what came before is in cgx container logs. The keys ctrl-p ctrl-q, or others by --detach-keys, typed at its terminal leave it running; so does the end of this command. "
+                   "Signals are handed on, but with --sig-proxy=false. The exit status is the container's.",
         .example = "cgx container attach web", .options = container_attach_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = 1, .run = run_container},
     Command{.name = "container logs", .words = "CONTAINER", .doc = "print what a container has written",
         .details = "Its standard output and error, each to that of this command. The log keeps the last 20 MiB or more of it.",
@@ -105,7 +109,7 @@ inline constexpr std::array container_rows{
         .details = "CPU, memory and its limit, processes and IO of those named, or of all that run, refreshed each second.",
         .example = "cgx container stats --no-stream\ncgx container stats web --json --no-stream", .options = container_stats_options, .takes = static_cast<unsigned>(Takes::json), .least = 0, .most = any_number, .run = run_container},
     Command{.name = "container update", .words = "CONTAINER... LIMITS", .doc = "change limits of containers that run",
-        .details = "Takes every limit that cgx set takes, and is the same transaction: on a failure every value is put back.",
+        .details = "Takes every limit that cgx set takes, and is the same transaction: on a failure every value is put back. Prints the name of each.",
         .example = "cgx container update web --mem 2G --cpu-quota 150%", .options = docker_limit_options, .takes = Takes::limits | Takes::dry_run | Takes::json, .least = 1, .most = any_number, .run = run_container},
     Command{.name = "container prune", .words = "", .doc = "remove all containers that have ended",
         .details = "Removes all containers that do not run, and prints their names. Asks before, where standard input is a terminal.",

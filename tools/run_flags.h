@@ -85,7 +85,7 @@ inline constexpr std::array run_options = joined(std::array{
     Option{"label-file", 0, "FILE", "notes from a file, NAME=VALUE a line", true},
     Option{"cidfile", 0, "FILE", "write its id to this file, which must not be there, when it runs"},
     Option{"stop-signal", 0, "SIG", "what stop sends (the image's, or TERM, if not given)"},
-    Option{"stop-timeout", 0, "SECONDS", "how long stop waits before it kills (10 if not given)"},
+    Option{"stop-timeout", 0, "SECONDS", "how long stop waits before it kills (10 if not given); -1: without end"},
     Option{"pull", 0, "missing|always|never", "images of this host are never pulled"},
     Option{"log-driver", 0, "json-file|local|none", "none: no log is kept"},
     Option{"log-opt", 0, "NAME=VALUE", "max-size=SIZE and max-file=N: the log, in two files, has N times SIZE at most (20M if not given)", true},

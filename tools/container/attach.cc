@@ -45,16 +45,19 @@ Result<Known> running(const std::string& name) {
 }  // namespace
 
 Result<int> attach(const Call& call) {
+  const std::string keys = CGX_TRY(located(parse_detach_keys(call.get("detach-keys")), "", "--detach-keys"));
   const Known known = CGX_TRY(running(call.words[0]));
   const auto monitor = connect_in(known.entry.directory());
   if (!monitor)
     return fail(ECONNREFUSED,
                 fmt::format("the monitor of {} was killed; cgx container logs has what it wrote", known.record.id));
   CGX_CHECK(send_packet(monitor->get(), Word::watch));
-  const Foreground foreground{.socket = monitor->get(),
-                              .input = known.record.interactive && !call.on("no-stdin"),
-                              .terminal = known.record.terminal,
-                              .directory = fmt::format("{}/{}", CGX_TRY(run_root()), known.record.id)};
+  Foreground foreground{.socket = monitor->get(),
+                        .input = known.record.interactive && !call.on("no-stdin"),
+                        .terminal = known.record.terminal,
+                        .directory = fmt::format("{}/{}", CGX_TRY(run_root()), known.record.id),
+                        .signals = call.get("sig-proxy") != "false"};
+  foreground.keys = keys;
   const int status = CGX_TRY(located(stay(foreground), known.record.id));
   return status < 0 ? 0 : status;
 }

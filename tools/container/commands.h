@@ -31,6 +31,11 @@ Result<int> gc(const Call&);
 // Closes what the caller has left open: a monitor would keep it open for as long as its container runs.
 void close_others();
 
+// As docker: the name of each container that was acted on, as it was given.
+inline void tell_done(const Call& call, const std::string& name) {
+  if (!call.json) tool::print(name + "\n");
+}
+
 // Calls `change` for each name; errors are told of one by one, and the status is 1 where there was one.
 template <class F>
 int for_each_name(const Call& call, F change) {

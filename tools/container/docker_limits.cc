@@ -64,7 +64,8 @@ Result<std::string> weight_text(const DockerLimit& row, const std::string& text)
     return tool::bad_flag(row.option,
                           text,
                           row.option == "blkio-weight" ? "is no number from 10 to 1000, or 0 for none"
-                                                       : "is not DISK:NUMBER with a number from 10 to 1000");
+                                                       : "is not DISK:NUMBER with a number from 10 to 1000",
+                          row.option == "blkio-weight" ? "500 is the weight without it" : "/dev/sda:500");
   const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
   const Hierarchy* io = hierarchies.of(Controller::io);
   const bool v2 = io != nullptr && io->version() == Version::v2;

@@ -121,7 +121,7 @@ Result<> write_known(sys::JsonWriter& json, const Known& known, std::int64_t now
   json.key("remove").boolean(r.remove).key("terminal").boolean(r.terminal).key("interactive").boolean(r.interactive);
   json.key("restart").open_object().key("policy").string(restart_word(r.restart)).key("most").number(r.restart_most);
   json.key("count").number(r.restarts).close_object();
-  json.key("stop").open_object().key("signal").integer(r.stop_signal).key("timeout").number(r.stop_timeout);
+  json.key("stop").open_object().key("signal").integer(r.stop_signal).key("timeout").integer(r.stop_timeout);
   json.close_object().key("paths").open_object().key("data").string(r.data).key("log").string(r.data + "/log");
   json.key("layer").string(r.data + "/upper");
   write_optional(json.key("bundle"), known.state.bundle);
@@ -164,7 +164,7 @@ void write_docker_members(sys::JsonWriter& json, const Known& known) {
   json.key("Image").string(r.image).key("LogPath").string(r.data + "/log").key("RestartCount").number(r.restarts);
   json.key("Config").open_object().key("Image").string(r.image).key("Tty").boolean(r.terminal);
   json.key("OpenStdin").boolean(r.interactive).key("StopSignal").string("SIG" + tool::signal_name(r.stop_signal));
-  json.key("StopTimeout").number(r.stop_timeout);
+  json.key("StopTimeout").integer(r.stop_timeout);
   write_texts(json, "Cmd", r.command);
   std::map<std::string_view, std::string_view> labels;
   for (const auto& [name, value] : r.labels) labels.insert_or_assign(name, value);

@@ -142,6 +142,8 @@ Result<> Making::make_record() {
   record_.data = parts_.data;
   record_.hex_id = plan_.hex_id;
   record_.network = o.network;
+  record_.ipc = o.ipc;
+  record_.user = o.user.empty() ? plan_.image.user : o.user;
   record_.remove = o.remove;
   record_.terminal = o.terminal;
   record_.interactive = o.interactive;

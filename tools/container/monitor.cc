@@ -244,7 +244,8 @@ class Monitor {
       if (got.ssi_signo != SIGTERM) continue;
       stopping_ = true;
       signal_init(making_.record().stop_signal);
-      kill_at_ = Clock::now() + std::chrono::seconds(making_.record().stop_timeout);
+      const std::int64_t seconds = making_.record().stop_timeout;
+      if (seconds >= 0) kill_at_ = Clock::now() + std::chrono::seconds(seconds);
     }
   }
 

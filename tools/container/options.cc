@@ -296,8 +296,8 @@ class OptionReader {
     return {};
   }
   Result<> take_stop_timeout(std::string_view flag, const std::string& text) {
-    const auto seconds = sys::parse_u64(text, 0, 86400);
-    if (!seconds) return tool::bad_flag(flag, text, "is no number of seconds up to 86400");
+    const auto seconds = sys::parse_i64(text, -1, 86400);
+    if (!seconds) return tool::bad_flag(flag, text, "is no number of seconds from -1 to 86400");
     out_.stop_timeout = *seconds;
     return {};
   }

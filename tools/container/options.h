@@ -77,7 +77,7 @@ struct RunOptions {
   Restart restart = Restart::no;
   std::uint64_t restart_most = 0;
   std::optional<int> stop_signal;
-  std::uint64_t stop_timeout = 10;
+  std::int64_t stop_timeout = 10;    // seconds; -1: without a bound
   std::string cgroup_parent;         // empty: the usual one
   std::optional<Attached> attached;  // none: all, and standard input with -i
   bool pass_signals = true;

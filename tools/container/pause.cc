@@ -42,6 +42,7 @@ Result<int> set_all_paused(const Call& call, bool paused) {
   const int status = for_each_name(call, [&](const std::string& name) -> Result<> {
     const std::string id = CGX_TRY(set_paused(name, paused));
     json.open_object().key("name").string(id).key("paused").boolean(paused).close_object();
+    tell_done(call, name);
     return {};
   });
   json.close_array().close_object();
@@ -147,6 +148,7 @@ Result<int> update(const Call& given) {
       return std::unexpected(std::move(e));
     }
   }
+  for (const std::string& name : call.words) tell_done(call, name);
   return 0;
 }
 

@@ -86,6 +86,10 @@ std::string record_text(const Record& r) {
       .string(r.uts)
       .key("utsOf")
       .string(r.uts_of)
+      .key("ipcMode")
+      .string(r.ipc)
+      .key("user")
+      .string(r.user)
       .key("remove")
       .boolean(r.remove)
       .key("terminal")
@@ -93,7 +97,7 @@ std::string record_text(const Record& r) {
   json.key("interactive").boolean(r.interactive).key("restart").string(restart_word(r.restart));
   json.key("restartMost").number(r.restart_most).key("restarts").number(r.restarts);
   json.key("logSize").number(r.log_size);
-  json.key("stopSignal").integer(r.stop_signal).key("stopTimeout").number(r.stop_timeout);
+  json.key("stopSignal").integer(r.stop_signal).key("stopTimeout").integer(r.stop_timeout);
   write_pairs(json, "labels", r.labels);
   write_pairs(json, "limits", r.limits);
   json.key("monitor").integer(r.monitor).key("monitorStart").number(r.monitor_start).close_object();
@@ -119,6 +123,8 @@ Result<Record> parse_record(std::string_view text) {
   CGX_CHECK(fill(r.pid_of, top["pidOf"]));
   CGX_CHECK(fill(r.uts, top["utsMode"]));
   CGX_CHECK(fill(r.uts_of, top["utsOf"]));
+  CGX_CHECK(fill(r.ipc, top["ipcMode"]));
+  CGX_CHECK(fill(r.user, top["user"]));
   CGX_CHECK(fill(r.log_size, top["logSize"]));
   CGX_CHECK(fill(r.remove, top["remove"]));
   CGX_CHECK(fill(r.terminal, top["terminal"]));

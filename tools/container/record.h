@@ -39,7 +39,9 @@ struct Record {
   std::string pid_of;                // as network_of
   std::string uts = "private";       // as pid
   std::string uts_of;
-  bool remove = false;  // --rm
+  std::string ipc = "private";  // private, host, none
+  std::string user;             // as given, or the image's
+  bool remove = false;          // --rm
   bool terminal = false;
   bool interactive = false;
   Restart restart = Restart::no;
@@ -47,7 +49,7 @@ struct Record {
   std::uint64_t restarts = 0;           // so far
   std::uint64_t log_size = 10U << 20U;  // of each of its two files; 0: it has no log
   int stop_signal = 15;
-  std::uint64_t stop_timeout = 10;  // seconds
+  std::int64_t stop_timeout = 10;  // seconds; -1: without a bound
   Pairs labels;
   Pairs limits;  // flag or file, text, as given
   pid_t monitor = 0;
