@@ -33,8 +33,11 @@ inline constexpr std::array container_exec_options{
     Option{"interactive", 'i', "", "hand on standard input"},
     Option{"tty", 't', "", "give it a terminal"},
     Option{"env", 'e', "NAME[=VALUE]", "set a variable, or hand on the caller's", true},
+    Option{"env-file", 0, "FILE", "variables from a file, NAME=VALUE a line", true},
     Option{"workdir", 'w', "DIR", "the directory that the command starts in"},
-    Option{"user", 'u', "USER[:GROUP]", "run as this user of the container, by name or number"}};
+    Option{"user", 'u', "USER[:GROUP]", "run as this user of the container, by name or number"},
+    Option{"privileged", 0, "", "all capabilities; devices and system calls are the container's"},
+    Option{"detach-keys", 0, "KEYS", "with --tty: what leaves it running, typed at its terminal (ctrl-p,ctrl-q if not given)"}};
 inline constexpr std::array container_attach_options{
     Option{"no-stdin", 0, "", "do not hand on standard input"},
     Option{"sig-proxy", 0, "", "hand signals on (it does if not given); --sig-proxy=false: they end this command alone", false, {}, true},
@@ -49,8 +52,22 @@ inline constexpr std::array container_logs_options{
     Option{"timestamps", 't', "", "with the time of each line"},
     Option{"details", 0, "", "with a blank before each line: there are no options of logs to show"}};
 inline constexpr std::array container_stats_options{
+    Option{"all", 'a', "", "also those that have ended"},
+    Option{"format", 0, "TEMPLATE", "a template of Go for each ({{.Name}} {{.CPUPerc}}), table TEMPLATE, or json"},
     Option{"no-stream", 0, "", "print once"},
+    Option{"no-trunc", 0, "", "with --format: ids as long as they are"},
     Option{"interval", 0, "TIME", "print again after each TIME (1s if not given)"}};
+inline constexpr std::array container_update_options = joined(std::array{
+    Option{"restart", 0, "POLICY", "when it is started again from now on: no, on-failure[:N], always, unless-stopped"}}, docker_limit_options);
+// Flags of docker's that have no meaning here.
+inline constexpr std::array refused_inspect_flags{
+    RefusedFlag{"size", "is not supported: nothing counts what is in a layer", "du -sh of the directory paths.layer of cgx container inspect"},
+    RefusedFlag{"type", "is not supported: it is containers that are looked at", "leave it out"}};
+inline constexpr std::array refused_rm_flags{
+    RefusedFlag{"link", "is not supported: containers have no names in a network", "leave it out"}};
+inline constexpr std::array refused_update_flags{
+    RefusedFlag{"kernel-memory", "is not supported: kernels since 5.16 refuse it", "--mem counts the memory of the kernel too"},
+    RefusedFlag{"cpu-rt-period cpu-rt-runtime", "is not supported: cgx has one flag for both", "--cpu-rt RUNTIME/PERIOD in microseconds"}};
 inline constexpr std::array container_prune_options{
     Option{"force", 'f', "", "do not ask"},
     Option{"filter", 0, "KEY=VALUE", "only those made before until=WHEN, with label=NAME[=VALUE], or without: label!=NAME", true}};
@@ -73,7 +90,7 @@ inline constexpr std::array container_rows{
     Command{.name = "container inspect", .words = "CONTAINER...", .doc = "show all that is known of containers",
         .details = "Prints JSON: how it was started, its state, group and limits, and of one that has ended why it died: exit status or signal, the memory limit that killed it "
                    "and whose it is, how often the pids limit refused it a process, what cgxd did to it.",
-        .example = "cgx container inspect web\ncgx container inspect -f '{{.State.Pid}}' web", .options = container_inspect_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
+        .example = "cgx container inspect web\ncgx container inspect -f '{{.State.Pid}}' web", .options = container_inspect_options, .refused = refused_inspect_flags, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
     Command{.name = "container stop", .words = "CONTAINER...", .doc = "end containers, and kill them where they do not",
         .details = "Sends the stop signal and waits; what still runs then is killed. Prints the name of each that has ended, now or before. A container that is stopped is not started again by --restart.",
         .example = "cgx container stop web\ncgx container stop -t 2 web db", .options = container_stop_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
@@ -82,7 +99,7 @@ inline constexpr std::array container_rows{
         .example = "cgx container kill web\ncgx container kill -s HUP web", .options = container_kill_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
     Command{.name = "container rm", .words = "CONTAINER...", .doc = "remove containers that have ended",
         .details = "Removes what is left of a container: its layer, its log, its record. Prints the name of each.",
-        .example = "cgx container rm web\ncgx container rm -f web", .options = container_rm_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
+        .example = "cgx container rm web\ncgx container rm -f web", .options = container_rm_options, .refused = refused_rm_flags, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
     Command{.name = "container pause", .words = "CONTAINER...", .doc = "stop all processes of containers for a while",
         .details = "Freezes the group of the container; returns when all its processes have stopped. Prints the name of each.",
         .example = "cgx container pause web", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
@@ -102,15 +119,18 @@ inline constexpr std::array container_rows{
     Command{.name = "container logs", .words = "CONTAINER", .doc = "print what a container has written",
         .details = "Its standard output and error, each to that of this command. The log keeps the last 20 MiB or more of it.",
         .example = "cgx container logs -n 20 -f web\ncgx container logs --since 10m -t web", .options = container_logs_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = 1, .run = run_container},
-    Command{.name = "container top", .words = "CONTAINER", .doc = "list the processes of a container",
-        .details = "Lists what runs in the group of the container, as the host sees it; nothing of the container is executed for it.",
-        .example = "cgx container top web", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = 1, .run = run_container},
+    Command{.name = "container top", .words = "CONTAINER [PS OPTION...]", .doc = "list the processes of a container",
+        .details = "Lists what runs in the group of the container, as the host sees it; nothing of the container is executed for it. With options of ps it prints what ps of the "
+                   "host does with them, and of that the lines of the container's processes; a column PID has to be there. Its own flags stand before CONTAINER.",
+        .example = "cgx container top web\ncgx container top web -o pid,rss,args", .options = {}, .takes = Takes::program | Takes::stops_at_word | Takes::json, .least = 1, .most = 1, .run = run_container},
     Command{.name = "container stats", .words = "[CONTAINER...]", .doc = "show what containers use",
         .details = "CPU, memory and its limit, processes and IO of those named, or of all that run, refreshed each second.",
         .example = "cgx container stats --no-stream\ncgx container stats web --json --no-stream", .options = container_stats_options, .takes = static_cast<unsigned>(Takes::json), .least = 0, .most = any_number, .run = run_container},
-    Command{.name = "container update", .words = "CONTAINER... LIMITS", .doc = "change limits of containers that run",
-        .details = "Takes every limit that cgx set takes, and is the same transaction: on a failure every value is put back. Prints the name of each.",
-        .example = "cgx container update web --mem 2G --cpu-quota 150%", .options = docker_limit_options, .takes = Takes::limits | Takes::dry_run | Takes::json, .least = 1, .most = any_number, .run = run_container},
+    Command{.name = "container update", .words = "CONTAINER... [LIMITS]", .doc = "change limits and the restart policy of containers",
+        .details = "Takes every limit that cgx set takes, and is the same transaction: on a failure every value is put back. --restart counts from the next end of the "
+                   "container on; while it waits to be started again, it decides whether it is. Prints the name of each.",
+        .example = "cgx container update web --mem 2G --cpu-quota 150%\ncgx container update --restart no web", .options = container_update_options, .refused = refused_update_flags,
+        .takes = Takes::limits | Takes::dry_run | Takes::json, .least = 1, .most = any_number, .run = run_container},
     Command{.name = "container prune", .words = "", .doc = "remove all containers that have ended",
         .details = "Removes all containers that do not run, and prints their names. Asks before, where standard input is a terminal.",
         .example = "cgx container prune -f", .options = container_prune_options, .takes = static_cast<unsigned>(Takes::json), .least = 0, .most = 0, .run = run_container},

@@ -19,6 +19,8 @@
 
 #include "cgx/sys/process.h"
 
+#include "detach_keys.h"
+
 namespace cgx::tool {
 namespace {
 
@@ -50,7 +52,8 @@ void copy_size(int master) {
 
 class Waiter {
  public:
-  explicit Waiter(const container::Launched& launched) : process_(launched), master_(launched.terminal.get()) {
+  Waiter(const container::Launched& launched, std::string_view keys)
+      : process_(launched), master_(launched.terminal.get()), keys_(keys) {
     sigfillset(&signals_);
     // What this process gets for its own mistakes, and for the terminal, is its own.
     for (const int s : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP, SIGTTIN, SIGTTOU})
@@ -69,7 +72,8 @@ class Waiter {
       raw.emplace();
       copy_size(master_);
     }
-    while (!ended_) CGX_CHECK(step());
+    while (!ended_ && !left_) CGX_CHECK(step());
+    if (left_) return hold_terminal();
     if (master_ >= 0) drain();
     return status_;
   }
@@ -85,7 +89,7 @@ class Waiter {
       return fail_errno(errno, "poll");
     }
     if (fds[1].revents != 0) pass_signals();
-    if (fds[2].revents != 0) reads_ = copy(STDIN_FILENO, master_);
+    if (fds[2].revents != 0) reads_ = type();
     if (fds[3].revents != 0 && !copy(master_, STDOUT_FILENO) && fds[0].revents == 0) {
       // The last one of the other side has closed it; the end of the process follows.
       master_gone_ = true;
@@ -119,18 +123,48 @@ class Waiter {
     }
   }
 
+  static bool write_all(int to, std::string_view text) {
+    while (!text.empty()) {
+      const ssize_t n = write(to, text.data(), text.size());
+      if (n < 0 && errno != EINTR && errno != EAGAIN) return false;
+      if (n > 0) text.remove_prefix(static_cast<std::size_t>(n));
+    }
+    return true;
+  }
+
   // false: there is nothing more to come, or nobody who takes it.
   static bool copy(int from, int to) {
     std::array<char, 16384> buffer{};
     const ssize_t n = read(from, buffer.data(), buffer.size());
     if (n < 0) return errno == EINTR || errno == EAGAIN;
+    return n > 0 && write_all(to, std::string_view(buffer.data(), static_cast<std::size_t>(n)));
+  }
+
+  // What was typed, to the process; false as of copy().
+  bool type() {
+    std::array<char, 16384> buffer{};
+    const ssize_t n = read(STDIN_FILENO, buffer.data(), buffer.size());
+    if (n < 0) return errno == EINTR || errno == EAGAIN;
     if (n == 0) return false;
-    for (ssize_t done = 0; done < n;) {
-      const ssize_t w = write(to, buffer.data() + done, static_cast<std::size_t>(n - done));
-      if (w < 0 && errno != EINTR && errno != EAGAIN) return false;
-      if (w > 0) done += w;
-    }
-    return true;
+    std::string text(buffer.data(), static_cast<std::size_t>(n));
+    left_ = keys_.typed(text);
+    return left_ || write_all(master_, text);
+  }
+
+  // A terminal whose master is closed hangs up: the process would die. A copy of this one keeps it open as long as
+  // somebody has the other side, and reads, so that nobody waits for room in it.
+  Result<int> hold_terminal() const {
+    const pid_t child = fork();
+    if (child < 0) return fail_errno(errno, "fork");
+    if (child > 0) return -1;
+    (void)setsid();
+    (void)signal(SIGHUP, SIG_IGN);  // of the caller's terminal, which may have come before that
+    (void)sigprocmask(SIG_SETMASK, &before_, nullptr);
+    const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = 0; fd < 3; ++fd) (void)dup2(null, fd);
+    sys::close_all_but({STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, master_});
+    while (copy(master_, STDOUT_FILENO)) continue;
+    _exit(0);
   }
 
   // What the process wrote before it ended is still in the terminal.
@@ -147,7 +181,9 @@ class Waiter {
   int master_;
   sigset_t signals_{}, before_{};
   sys::Fd queue_;
+  DetachKeys keys_;
   bool reads_ = true;
+  bool left_ = false;
   bool ended_ = false;
   bool master_gone_ = false;
   int status_ = 0;
@@ -155,6 +191,8 @@ class Waiter {
 
 }  // namespace
 
-Result<int> wait_in_foreground(const container::Launched& launched) { return Waiter(launched).run(); }
+Result<int> wait_in_foreground(const container::Launched& launched, std::string_view keys) {
+  return Waiter(launched, keys).run();
+}
 
 }  // namespace cgx::tool

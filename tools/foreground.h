@@ -2,12 +2,15 @@
 // The parent of a process in the foreground: hands on its signals and its terminal, and waits for its end.
 #pragma once
 
+#include <string_view>
+
 #include "cgx/container/launch.h"
 
 namespace cgx::tool {
 
 // Returns when the process has ended: its status, or 128 and the signal that ended it. Signals that this process gets
-// go to it, and with launched.terminal what is typed and printed.
-[[nodiscard]] Result<int> wait_in_foreground(const container::Launched& launched);
+// go to it, and with launched.terminal what is typed and printed. With `keys`, -1 when they were typed: the process
+// goes on, and a process that is left behind holds its terminal and drops what it writes.
+[[nodiscard]] Result<int> wait_in_foreground(const container::Launched& launched, std::string_view keys = {});
 
 }  // namespace cgx::tool

@@ -42,6 +42,21 @@ Result<Known> running(const std::string& name) {
   return known;
 }
 
+// Files first: what a flag says itself wins.
+Result<std::vector<std::string>> environment_of(const Call& call) {
+  std::vector<std::string> all;
+  for (const std::string_view path : call.all("env-file")) {
+    const auto variables = CGX_TRY(read_env_file(std::string(path)));
+    all.insert(all.end(), variables.begin(), variables.end());
+  }
+  for (const std::string_view text : call.all("env")) {
+    auto variable = located(parse_env(text), "", "--env");
+    if (!variable) return std::unexpected(variable.error());
+    if (*variable) all.push_back(**std::move(variable));
+  }
+  return all;
+}
+
 }  // namespace
 
 Result<int> attach(const Call& call) {
@@ -68,6 +83,9 @@ Result<int> exec(const Call& call) {
     e.fault = Fault::usage;
     return std::unexpected(std::move(e));
   }
+  const std::string keys = CGX_TRY(located(parse_detach_keys(call.get("detach-keys")), "", "--detach-keys"));
+  const std::vector<std::string> environment = CGX_TRY(environment_of(call));
+  close_others();
   const Known known = CGX_TRY(running(call.words[0]));
   CGX_CHECK(enter_namespace_of(known));
   RuntimeCall runtime(CGX_TRY(run_root()), "container exec");
@@ -77,11 +95,13 @@ Result<int> exec(const Call& call) {
   if (call.on("tty")) inner.options.emplace_back("tty", "true");
   if (call.on("detach")) inner.options.emplace_back("detach", "true");
   if (!call.get("workdir").empty()) inner.options.emplace_back("cwd", std::string(call.get("workdir")));
-  for (const std::string_view text : call.all("env")) {
-    auto variable = located(parse_env(text), "", "--env");
-    if (!variable) return std::unexpected(variable.error());
-    if (*variable) inner.options.emplace_back("env", **std::move(variable));
+  for (const std::string& variable : environment) inner.options.emplace_back("env", variable);
+  if (call.on("privileged")) {
+    for (int i = 0; !container::capability_name(i).empty(); ++i)
+      inner.options.emplace_back("cap", container::capability_name(i));
+    inner.options.emplace_back("apparmor", "");
   }
+  if (call.on("tty")) inner.options.emplace_back("detach-keys", keys);
   if (const std::string_view user = call.get("user"); !user.empty()) {
     const sys::Fd root = CGX_TRY(located(root_of(known.state), known.record.id));
     const ImageUser found = CGX_TRY(located(find_user(root.get(), user), known.record.id, "--user"));
@@ -96,7 +116,7 @@ Result<int> exec(const Call& call) {
     if (null >= 0) (void)dup2(null, STDIN_FILENO);
   }
   const auto status = oci::run_exec(inner);
-  if (status) return *status;
+  if (status) return *status < 0 ? 0 : *status;  // it was left running
   Error error = status.error();
   if (error.group.empty()) error.group = known.record.id;
   return std::unexpected(std::move(error));

@@ -22,6 +22,7 @@
 #include "devices.h"
 #include "rootless.h"
 #include "shared.h"
+#include "view.h"
 
 namespace cgx::launcher {
 namespace {
@@ -140,6 +141,18 @@ Result<ImageUser> check_request(const RunOptions& options, const Image& image) {
   const auto groups = CGX_TRY(located(find_groups(root->get(), options.group_add), "", "--group-add"));
   found.groups.insert(found.groups.end(), groups.begin(), groups.end());
   return found;
+}
+
+Error name_is_taken(const std::string& name) {
+  Error e{.code = EEXIST, .what = "is the name of a container that is there already", .value = name};
+  const auto other = find_exactly(name, Store::How::look);
+  if (!other)
+    e.hint = "choose another --name";
+  else if (goes_on(*other))
+    e.hint = fmt::format("it runs: cgx container rm -f {} kills and removes it; or choose another --name", name);
+  else
+    e.hint = fmt::format("it has ended: cgx container rm {} removes it; or choose another --name", name);
+  return e;
 }
 
 }  // namespace cgx::launcher

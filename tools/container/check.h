@@ -14,4 +14,7 @@ namespace cgx::launcher {
 // user, as far as the image can be asked.
 [[nodiscard]] Result<ImageUser> check_request(const RunOptions& options, const Image& image);
 
+// Another container has it: what to do depends on whether that one runs.
+[[nodiscard]] Error name_is_taken(const std::string& name);
+
 }  // namespace cgx::launcher

@@ -16,6 +16,7 @@
 #include "check.h"
 #include "making.h"
 #include "rootless.h"
+#include "view.h"
 
 namespace cgx::launcher {
 namespace {
@@ -66,6 +67,7 @@ class DryRun {
   }
 
   Result<> fill_parts(const ImageUser& user) {
+    if (!o_.name.empty() && find_exactly(o_.name, Store::How::look)) return std::unexpected(name_is_taken(o_.name));
     parts_.options = &o_;
     parts_.image = &image_;
     parts_.user = user;
@@ -169,7 +171,7 @@ class DryRun {
     const std::string wanted = o_.user.empty() ? image_.user : o_.user;
     const bool by_layers = image_.layers.size() != 1 && wanted.find_first_not_of("0123456789:") != std::string::npos;
     if (by_layers)
-      add("user: {}, by the image", shown_word(wanted));
+      add("user: {}, looked up in the image when it starts", shown_word(wanted));
     else
       add("user: {}:{}{}", p.user.uid, p.user.gid, groups_of(p.user));
     add("cwd: {}", shown_word(p.cwd));

@@ -11,23 +11,25 @@
 //     "group": "cgx/web"|null, "systemd_scope": "..."|null,
 //     "limits": {"given": [{"flag": "--mem", "value": "1G"}],           as it was given; a file where it was --set
 //                "in_force": null|{FILE: {"value": V, "flag": "mem"|null, "file": PATH}}},     as `cgx get` shows them
-//     "network": "none", "labels": {...}, "remove": false, "terminal": false, "interactive": false,
+//     "network": "none", "namespaces": {"pid": "private", "uts": "private", "ipc": "private"},
+//     "labels": {...}, "remove": false, "terminal": false, "interactive": false,
 //     "restart": {"policy": "on-failure", "most": 3, "count": 0}, "stop": {"signal": 15, "timeout": 10},
-//     "paths": {"data": "/...", "log": "/...", "layer": "/...", "bundle": "/..."|null, "rootfs": "/..."|null},
+//     "log": {"size": 20971520}|null,                                   at most; null: none is kept
+//     "paths": {"data": "/...", "log": "/..."|null, "layer": "/...", "bundle": "/..."|null, "rootfs": "/..."|null},
 //     "monitor": {"pid": 16|null}}]
 #include <cerrno>
-#include <map>
 #include <optional>
+
+#include <fmt/format.h>
 
 #include "cgx/cgroupfs/presence.h"
 #include "cgx/sys/json.h"
 
 #include "commands.h"
-#include "filters.h"
+#include "inspect_docker.h"
 #include "template.h"
 #include "tools/groups.h"
 #include "tools/oci/oci.h"
-#include "tools/signals.h"
 #include "view.h"
 
 namespace cgx::launcher {
@@ -117,12 +119,20 @@ Result<> write_known(sys::JsonWriter& json, const Known& known, std::int64_t now
   write_optional(json.key("systemd_scope"), known.state.systemd_scope);
   CGX_CHECK(write_limits(json, known));
   json.key("network").string(r.network);
+  json.key("namespaces").open_object().key("pid").string(r.pid).key("uts").string(r.uts).key("ipc").string(r.ipc);
+  json.close_object();
   write_labels(json, r.labels);
   json.key("remove").boolean(r.remove).key("terminal").boolean(r.terminal).key("interactive").boolean(r.interactive);
   json.key("restart").open_object().key("policy").string(restart_word(r.restart)).key("most").number(r.restart_most);
   json.key("count").number(r.restarts).close_object();
   json.key("stop").open_object().key("signal").integer(r.stop_signal).key("timeout").integer(r.stop_timeout);
-  json.close_object().key("paths").open_object().key("data").string(r.data).key("log").string(r.data + "/log");
+  json.close_object().key("log");
+  if (r.log_size == 0)
+    json.null();
+  else
+    json.open_object().key("size").number(2 * r.log_size).close_object();
+  json.key("paths").open_object().key("data").string(r.data).key("log");
+  write_optional(json, r.log_size == 0 ? "" : r.data + "/log");
   json.key("layer").string(r.data + "/upper");
   write_optional(json.key("bundle"), known.state.bundle);
   write_optional(json.key("rootfs"), known.state.rootfs);
@@ -137,43 +147,15 @@ Result<> write_known(sys::JsonWriter& json, const Known& known, std::int64_t now
   return {};
 }
 
-// The members that docker's templates name, beside those above; as far as they are known here.
-void write_docker_state(sys::JsonWriter& json, const Known& known) {
-  const std::string_view state = docker_state(known);
-  const Ending ending = runs(known) ? Ending() : known.ending.value_or(Ending());
-  json.key("State").open_object().key("Status").string(state).key("Running").boolean(runs(known));
-  json.key("Paused").boolean(state == "paused").key("Restarting").boolean(state == "restarting");
-  json.key("Dead").boolean(state == "dead").key("OOMKilled").boolean(ending.oom_kills > 0);
-  json.key("Pid").integer(runs(known) ? known.state.pid : 0).key("ExitCode").integer(ending.status);
-  json.key("Error").string(ending.error).key("StartedAt").string(known.record.started);
-  json.key("FinishedAt").string(ending.ended).close_object();
-}
+// What no container here has.
+constexpr std::string_view networks = ".NetworkSettings";
 
-void write_docker_members(sys::JsonWriter& json, const Known& known) {
-  const Record& r = known.record;
-  json.key("Id")
-      .string(r.hex_id.empty() ? r.id : r.hex_id)
-      .key("Name")
-      .string("/" + r.id)
-      .key("Created")
-      .string(r.created);
-  json.key("Path").string(r.command.empty() ? "" : r.command[0]).key("Args").open_array();
-  for (std::size_t i = 1; i < r.command.size(); ++i) json.string(r.command[i]);
-  json.close_array();
-  write_docker_state(json, known);
-  json.key("Image").string(r.image).key("LogPath").string(r.data + "/log").key("RestartCount").number(r.restarts);
-  json.key("Config").open_object().key("Image").string(r.image).key("Tty").boolean(r.terminal);
-  json.key("OpenStdin").boolean(r.interactive).key("StopSignal").string("SIG" + tool::signal_name(r.stop_signal));
-  json.key("StopTimeout").integer(r.stop_timeout);
-  write_texts(json, "Cmd", r.command);
-  std::map<std::string_view, std::string_view> labels;
-  for (const auto& [name, value] : r.labels) labels.insert_or_assign(name, value);
-  json.key("Labels").open_object();
-  for (const auto& [name, value] : labels) json.key(name).string(value);
-  json.close_object().close_object().key("HostConfig").open_object();
-  json.key("AutoRemove").boolean(r.remove).key("NetworkMode").string(r.network).key("RestartPolicy").open_object();
-  json.key("Name").string(restart_word(r.restart)).key("MaximumRetryCount").number(r.restart_most);
-  json.close_object().close_object();
+Error without_networks(Error error) {
+  if (error.code != ENOENT || error.text().find(networks) == std::string::npos) return error;
+  error.code = ENOTSUP;
+  error.what = fmt::format("has {}, which is not supported: a container has no address of its own", networks);
+  error.hint = "{{.HostConfig.NetworkMode}} is none, host or container:NAME";
+  return error;
 }
 
 Result<int> inspect_by_template(const Call& call) {
@@ -185,8 +167,9 @@ Result<int> inspect_by_template(const Call& call) {
     sys::JsonWriter json;
     CGX_CHECK(write_known(json, known, now, write_docker_members));
     const auto tree = CGX_TRY(container::json::parse(json.take()));
-    const std::string out = CGX_TRY(located(wanted.run(value_of(container::json::Value(tree, 0))), "", "--format"));
-    tool::print(out + "\n");
+    const auto out = located(wanted.run(value_of(container::json::Value(tree, 0))), "", "--format");
+    if (!out) return std::unexpected(without_networks(out.error()));
+    tool::print(*out + "\n");
     return {};
   });
 }

@@ -33,7 +33,7 @@ constexpr Row rows[] = {
     {"container pause", pause},
     {"container unpause", unpause},
     {"container wait", wait},
-    {"container exec", exec, true},
+    {"container exec", exec, true, false, true},
     {"container attach", attach},
     {"container logs", logs},
     {"container top", top},

@@ -18,12 +18,14 @@
 #include "cgx/sys/program.h"
 #include "cgx/sys/text.h"
 
+#include "check.h"
 #include "ended.h"
 #include "host_files.h"
 #include "own_limits.h"
 #include "remove.h"
 #include "rootless.h"
 #include "tools/signals.h"
+#include "view.h"
 
 namespace cgx::launcher {
 namespace {
@@ -113,11 +115,7 @@ std::uint32_t Making::host_id(std::uint32_t id, const std::vector<container::IdM
 Result<> Making::prepare() {
   Store store = CGX_TRY(Store::open(plan_.run_root));
   auto entry = store.create(plan_.id);
-  if (!entry && entry.error().code == EEXIST) {
-    Error e{.code = EEXIST, .what = "is the name of a container that is there already", .value = plan_.id};
-    e.hint = fmt::format("cgx container rm {} removes it", plan_.id);
-    return std::unexpected(std::move(e));
-  }
+  if (!entry && entry.error().code == EEXIST) return std::unexpected(name_is_taken(plan_.id));
   entry_ = CGX_TRY(std::move(entry));
   CGX_CHECK(in_stage("record", make_record()));
   CGX_CHECK(in_stage("data", make_data()));
@@ -294,6 +292,9 @@ Result<container::Launched> Making::launch(const std::function<void()>& streams)
     state_.pid_start = CGX_TRY(container::start_time_of(pid));
     state_.ready = true;
     record_.started = time_now();
+    // The first time this process has the lock itself, and would lose it by another one's end.
+    const auto lock =
+        record_.restarts > 0 ? find_exactly(plan_.id, Store::How::change) : Result<Known>(fail(ENOENT, ""));
     keep_updates();
     CGX_CHECK(write_record(*entry_, record_));
     return entry_->write(state_);
@@ -321,14 +322,19 @@ bool Making::ask_policy(Ending& ending) const {
 Result<> Making::write_ending(const Ending& ending) { return launcher::write_ending(*entry_, ending); }
 
 void Making::count_restart() {
+  // With the lock of who changes it, so that no `update` comes in between and is lost.
+  const auto lock = find_exactly(plan_.id, Store::How::change);
   ++record_.restarts;
   keep_updates();
   (void)write_record(*entry_, record_);
 }
 
-// What `update` has written meanwhile.
 void Making::keep_updates() {
-  if (auto now = read_record(*entry_)) record_.limits = std::move(now->limits);
+  auto now = read_record(*entry_);
+  if (!now) return;
+  record_.limits = std::move(now->limits);
+  record_.restart = now->restart;
+  record_.restart_most = now->restart_most;
 }
 
 void Making::kill_all() const { (void)oci::end_processes(state_); }

@@ -44,6 +44,8 @@ class Making {
   // Whether cgxd has killed it, by a policy: fills that in. Takes up to three seconds where nothing else explains it.
   [[nodiscard]] bool ask_policy(Ending& ending) const;
   [[nodiscard]] Result<> write_ending(const Ending& ending);
+  // Takes over what `update` has written of it meanwhile: limits, and when it is started again.
+  void keep_updates();
   void count_restart();
   void kill_all() const;
   // Its group goes, and with --rm all of it.
@@ -58,7 +60,6 @@ class Making {
 
  private:
   static std::uint32_t host_id(std::uint32_t id, const std::vector<container::IdMapping>& maps);
-  void keep_updates();
   [[nodiscard]] Result<> make_record();
   [[nodiscard]] Layer layer() const;
   [[nodiscard]] Result<> make_data();

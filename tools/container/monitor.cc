@@ -325,21 +325,25 @@ class Monitor {
     }
   }
 
-  void conclude() {
+  // By what `update` says now.
+  bool goes_on() {
+    making_.keep_updates();
     const Record& record = making_.record();
-    bool again = !stopping_;
+    if (stopping_) return false;
     switch (record.restart) {
       case Restart::no:
-        again = false;
-        break;
+        return false;
       case Restart::on_failure:
-        again = again && ending_.status != 0 && (record.restart_most == 0 || record.restarts < record.restart_most);
-        break;
+        return ending_.status != 0 && (record.restart_most == 0 || record.restarts < record.restart_most);
       case Restart::always:
       case Restart::unless_stopped:
-        break;
+        return true;
     }
-    if (!again) return finish();
+    return false;
+  }
+
+  void conclude() {
+    if (!goes_on()) return finish();
     clients_.tell_all(Word::ended, number_data(ending_.status));
     // A container that ran for a while begins with the shortest pause again.
     if (Clock::now() - started_ > std::chrono::seconds(10)) pause_ = shortest_pause_;
@@ -348,6 +352,7 @@ class Monitor {
   }
 
   void start_again() {
+    if (!goes_on()) return finish();
     start_at_.reset();
     making_.count_restart();
     const auto started = launch();

@@ -13,6 +13,7 @@
 #include "cgx/sys/text.h"
 
 #include "options.h"
+#include "tools/bad_flag.h"
 
 namespace cgx::launcher {
 namespace {
@@ -111,6 +112,32 @@ Result<std::vector<std::string>> parse_env_file(std::string_view text) {
     if (*variable) variables.push_back(**std::move(variable));
   }
   return variables;
+}
+
+Result<std::vector<std::string>> read_env_file(const std::string& path) {
+  constexpr std::string_view flag = "env-file";
+  const auto file = sys::read_path(path);
+  if (!file) return tool::bad_flag(flag, path, fmt::format("cannot be read: {}", errno_text(file.error().code)));
+  auto variables = parse_env_file(*file);
+  if (!variables) return tool::bad_flag(flag, path, variables.error().text(), variables.error().hint);
+  return variables;
+}
+
+Result<RestartPolicy> parse_restart(const std::string& text) {
+  RestartPolicy policy;
+  std::string_view word = text;
+  const auto wrong = [&] {
+    return tool::bad_flag("restart", text, "is not no, on-failure[:N], always or unless-stopped");
+  };
+  if (const std::size_t colon = text.find(':'); colon != std::string::npos) {
+    word = std::string_view(text).substr(0, colon);
+    const auto most = sys::parse_u64(std::string_view(text).substr(colon + 1), 1, 1'000'000'000);
+    if (word != "on-failure" || !most) return wrong();
+    policy.most = *most;
+  }
+  for (const Restart r : {Restart::no, Restart::on_failure, Restart::always, Restart::unless_stopped})
+    if (restart_word(r) == word) return policy.restart = r, policy;
+  return wrong();
 }
 
 Result<Bind> parse_volume(std::string_view text) {

@@ -134,12 +134,9 @@ class OptionReader {
     if (*variable) out_.env.push_back(**std::move(variable));
     return {};
   }
-  Result<> take_env_file(std::string_view flag, const std::string& text) {
-    const auto file = sys::read_path(text);
-    if (!file) return tool::bad_flag(flag, text, fmt::format("cannot be read: {}", errno_text(file.error().code)));
-    const auto variables = parse_env_file(*file);
-    if (!variables) return tool::bad_flag(flag, text, variables.error().text(), variables.error().hint);
-    out_.env.insert(out_.env.end(), variables->begin(), variables->end());
+  Result<> take_env_file(std::string_view, const std::string& text) {
+    const auto variables = CGX_TRY(read_env_file(text));
+    out_.env.insert(out_.env.end(), variables.begin(), variables.end());
     return {};
   }
   Result<> take_workdir(std::string_view flag, const std::string& text) {
@@ -269,19 +266,12 @@ class OptionReader {
     out_.cgroupns = text;
     return {};
   }
-  Result<> take_restart(std::string_view flag, const std::string& text) {
+  Result<> take_restart(std::string_view, const std::string& text) {
     restart_text_ = text;
-    std::string_view word = text;
-    if (const std::size_t colon = text.find(':'); colon != std::string::npos) {
-      word = std::string_view(text).substr(0, colon);
-      const auto most = sys::parse_u64(std::string_view(text).substr(colon + 1), 1, 1'000'000'000);
-      if (word != "on-failure" || !most)
-        return tool::bad_flag(flag, text, "is not no, on-failure[:N], always or unless-stopped");
-      out_.restart_most = *most;
-    }
-    for (const Restart r : {Restart::no, Restart::on_failure, Restart::always, Restart::unless_stopped})
-      if (restart_word(r) == word) return out_.restart = r, Result<>();
-    return tool::bad_flag(flag, text, "is not no, on-failure[:N], always or unless-stopped");
+    const RestartPolicy policy = CGX_TRY(parse_restart(text));
+    out_.restart = policy.restart;
+    out_.restart_most = policy.most;
+    return {};
   }
   Result<> take_label(std::string_view flag, const std::string& text) {
     const std::size_t eq = text.find('=');

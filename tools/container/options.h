@@ -115,5 +115,14 @@ void set_label(Pairs& labels, std::string_view text);
 // Of an --env-file: a variable a line, as parse_env() takes them; blank lines and those that begin with # are left out.
 // Errors name the line.
 [[nodiscard]] Result<std::vector<std::string>> parse_env_file(std::string_view text);
+// The file of --env-file, read at once. Errors name the flag and the file.
+[[nodiscard]] Result<std::vector<std::string>> read_env_file(const std::string& path);
+
+// --restart: no, on-failure[:N], always, unless-stopped.
+struct RestartPolicy {
+  Restart restart = Restart::no;
+  std::uint64_t most = 0;  // of on-failure; 0: no bound
+};
+[[nodiscard]] Result<RestartPolicy> parse_restart(const std::string& text);
 
 }  // namespace cgx::launcher

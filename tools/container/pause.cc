@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// container pause, unpause, update: a container's group while it runs.
+// container pause, unpause, update: a container's group while it runs; and when it is started again.
 //
 // pause, unpause --json: {"containers": [{"name": "web", "paused": true}, ...]}
 // update --json: as that of cgx set, whose transaction it is.
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -14,6 +15,7 @@
 
 #include "commands.h"
 #include "options.h"
+#include "tools/bad_flag.h"
 #include "tools/groups.h"
 #include "tools/oci/container.h"
 #include "view.h"
@@ -84,7 +86,7 @@ void take_limits(Pairs& limits, const std::vector<tool::LimitFlag>& given) {
 
 // Their locks are taken in the order of names, as every update does, so that two of them do not wait for each other.
 // Each once: an Entry that goes takes the lock of this process with it.
-Result<std::vector<Known>> find_all_to_change(const Call& call) {
+Result<std::vector<Known>> find_all_to_change(const Call& call, const std::optional<RestartPolicy>& policy) {
   std::vector<std::string> names;
   names.reserve(call.words.size());
   for (const std::string& word : call.words) names.push_back(CGX_TRY(find(word)).entry.id());
@@ -94,8 +96,12 @@ Result<std::vector<Known>> find_all_to_change(const Call& call) {
   std::vector<Known> found;
   for (const std::string& name : names) {
     found.push_back(CGX_TRY(find_exactly(name, call.dry_run ? Store::How::look : Store::How::change)));
-    CGX_CHECK(needs_to_run(found.back()));
-    CGX_CHECK(needs_group(found.back(), "update"));
+    // When it is started again can be said between two runs, too.
+    if (!policy || !call.limits.empty() || !goes_on(found.back())) CGX_CHECK(needs_to_run(found.back()));
+    if (!call.limits.empty()) CGX_CHECK(needs_group(found.back(), "update"));
+    if (policy && policy->restart != Restart::no && found.back().record.remove)
+      return tool::bad_flag(
+          "restart", call.get("restart"), fmt::format("contradicts --rm, with which {} was started", name));
   }
   return found;
 }
@@ -109,21 +115,7 @@ Result<> set_scope(const Call& call, const State& state, const std::vector<Limit
   return {};
 }
 
-}  // namespace
-
-Result<int> pause(const Call& call) { return set_all_paused(call, true); }
-Result<int> unpause(const Call& call) { return set_all_paused(call, false); }
-
-Result<int> update(const Call& given) {
-  const Call call = CGX_TRY(with_docker_limits(given));
-  if (call.limits.empty()) {
-    Error e{.code = EINVAL, .what = "no limit is given", .hint = "cgx container update --help lists them"};
-    e.fault = Fault::usage;
-    return std::unexpected(std::move(e));
-  }
-  // A value that is wrong is so before it is asked whether there are such containers.
-  const std::vector<Limit> limits = CGX_TRY(tool::limits_of(call));
-  std::vector<Known> containers = CGX_TRY(find_all_to_change(call));
+Result<> set_limits(const Call& call, const std::vector<Known>& containers, const std::vector<Limit>& limits) {
   Call set = call;
   set.words.clear();
   for (const Known& known : containers)
@@ -137,14 +129,52 @@ Result<int> update(const Call& given) {
   // Systemd would take back what is not a property of its unit.
   for (const Known& known : containers)
     if (!known.state.systemd_scope.empty()) CGX_CHECK(located(set_scope(call, known.state, limits), known.state.group));
-  if (call.dry_run) return 0;
+  return {};
+}
+
+void show_policy(const Call& call, const std::vector<Known>& containers) {
+  std::string steps;
+  for (const Known& known : containers)
+    steps += fmt::format("restart of {} <- {}\n", known.record.id, call.get("restart"));
+  tool::print_steps(call, steps);
+}
+
+}  // namespace
+
+Result<int> pause(const Call& call) { return set_all_paused(call, true); }
+Result<int> unpause(const Call& call) { return set_all_paused(call, false); }
+
+Result<int> update(const Call& given) {
+  const Call call = CGX_TRY(with_docker_limits(given));
+  std::optional<RestartPolicy> policy;
+  if (call.on("restart")) policy = CGX_TRY(parse_restart(std::string(call.get("restart"))));
+  if (call.limits.empty() && !policy) {
+    Error e{.code = EINVAL, .what = "no limit is given", .hint = "cgx container update --help lists them"};
+    e.fault = Fault::usage;
+    return std::unexpected(std::move(e));
+  }
+  // A value that is wrong is so before it is asked whether there are such containers.
+  const std::vector<Limit> limits = CGX_TRY(tool::limits_of(call));
+  std::vector<Known> containers = CGX_TRY(find_all_to_change(call, policy));
+  if (!limits.empty()) CGX_CHECK(set_limits(call, containers, limits));
+  if (call.limits.empty() && !call.dry_run && call.json) tool::print("{\"groups\":[],\"notes\":[]}\n");
+  if (call.dry_run) {
+    if (policy && (limits.empty() || !call.json)) show_policy(call, containers);
+    return 0;
+  }
   for (Known& known : containers) {
     take_limits(known.record.limits, call.limits);
+    if (policy) {
+      known.record.restart = policy->restart;
+      known.record.restart_most = policy->most;
+    }
     const auto written = write_record(known.entry, known.record);
     if (!written) {
       Error e = written.error();
-      e.what = fmt::format(
-          "the limits are in force, but run.json of container {} does not say so: {}", known.record.id, e.text());
+      e.what = fmt::format("{}run.json of container {} could not be written: {}",
+                           limits.empty() ? "" : "the limits are in force, but ",
+                           known.record.id,
+                           e.text());
       return std::unexpected(std::move(e));
     }
   }

@@ -9,9 +9,11 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <thread>
 
 #include <sys/ioctl.h>
@@ -23,6 +25,7 @@
 #include "cgx/sys/text.h"
 
 #include "commands.h"
+#include "format.h"
 #include "table.h"
 #include "tools/usage_text.h"
 #include "view.h"
@@ -34,7 +37,7 @@ constexpr std::array<std::string_view, 5> stats_needed{
     "cpu.usage_usec", "memory.current", "pids.current", "io.rbytes", "io.wbytes"};
 
 struct StatsRow {
-  std::string name;
+  std::string name, id, network;
   std::optional<double> cpu;
   std::optional<std::uint64_t> memory, pids, read, written;
   std::optional<std::uint64_t> limit;  // of memory; sys::unlimited: none
@@ -42,18 +45,22 @@ struct StatsRow {
 
 class StatsReader {
  public:
-  static Result<StatsReader> create(const Hierarchies& hierarchies, std::vector<std::string> names) {
-    StatsReader reader(std::move(names));
+  // `ended`: those too that do not run.
+  static Result<StatsReader> create(const Hierarchies& hierarchies, std::vector<std::string> names, bool ended) {
+    StatsReader reader(std::move(names), ended);
     (void)CGX_TRY(reader.source({}, hierarchies));
     return reader;
   }
 
-  // Of the containers that run now.
   Result<std::vector<StatsRow>> read() {
     std::vector<StatsRow> rows;
     std::map<std::string, Usage> now;
     for (const Known& known : CGX_TRY(containers())) {
-      StatsRow row{.name = known.record.id};
+      StatsRow row{.name = known.record.id, .id = known.record.hex_id, .network = known.record.network};
+      if (!runs(known)) {
+        rows.push_back(std::move(row));
+        continue;
+      }
       Source& from = *CGX_TRY(source(known.state.bases, sources_.front()->hierarchies));
       auto usage = known.state.group.empty() ? Result<Usage>(fail(ENOENT, "")) : from.sampler->read(known.state.group);
       if (usage) {
@@ -82,7 +89,7 @@ class StatsReader {
     std::optional<Sampler> sampler;
   };
 
-  explicit StatsReader(std::vector<std::string> names) : names_(std::move(names)) {}
+  StatsReader(std::vector<std::string> names, bool ended) : names_(std::move(names)), ended_(ended) {}
 
   Result<Source*> source(const std::vector<Base>& bases, const Hierarchies& hierarchies) {
     for (const auto& known : sources_)
@@ -104,7 +111,7 @@ class StatsReader {
         if (known) found.push_back(std::move(*known));
       }
     }
-    std::erase_if(found, [](const Known& known) { return !runs(known); });
+    if (!ended_) std::erase_if(found, [](const Known& known) { return !runs(known); });
     return found;
   }
 
@@ -132,6 +139,7 @@ class StatsReader {
   }
 
   std::vector<std::string> names_;
+  bool ended_;
   std::vector<std::unique_ptr<Source>> sources_;
   std::map<std::string, Usage> before_;
 };
@@ -178,6 +186,71 @@ std::string stats_json(const Hierarchies& hierarchies, const std::vector<StatsRo
   return json.close_array().close_object().take() + "\n";
 }
 
+constexpr std::array<Field, 9> stats_fields{{{"BlockIO", "BLOCK I/O"},
+                                             {"CPUPerc", "CPU %"},
+                                             {"Container", "CONTAINER"},
+                                             {"ID", "CONTAINER ID"},
+                                             {"MemPerc", "MEM %"},
+                                             {"MemUsage", "MEM USAGE / LIMIT"},
+                                             {"Name", "NAME"},
+                                             {"NetIO", "NET I/O"},
+                                             {"PIDs", "PIDS"}}};
+
+// Numbers in docker's forms, which programs read.
+std::string scaled(std::uint64_t n, double base, std::span<const std::string_view> units, int digits) {
+  auto value = static_cast<double>(n);
+  std::size_t unit = 0;
+  for (; value >= base && unit + 1 < units.size(); ++unit) value /= base;
+  return fmt::format("{:.{}g}{}", value, digits, units[unit]);
+}
+std::string binary_size(std::uint64_t n) {
+  static constexpr std::array<std::string_view, 6> units{"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+  return scaled(n, 1024, units, 4);
+}
+std::string decimal_size(std::uint64_t n) {
+  static constexpr std::array<std::string_view, 6> units{"B", "kB", "MB", "GB", "TB", "PB"};
+  return scaled(n, 999.5, units, 3);
+}
+
+// What is not counted, or not so of a container that has ended, is --.
+Value stats_value(const StatsRow& row, bool whole) {
+  // A container without a limit has the memory of the host.
+  const std::uint64_t host =
+      static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  const std::uint64_t limit = std::min(row.limit.value_or(sys::unlimited), host);
+  const auto text = [](bool known, const std::function<std::string()>& value) {
+    return Value::text(known ? value() : "--");
+  };
+  const std::string id = row.id.empty() ? row.name : whole ? row.id : row.id.substr(0, 12);
+  return Value::object(
+      {{"BlockIO",
+        text(row.read && row.written,
+             [&] { return fmt::format("{} / {}", decimal_size(*row.read), decimal_size(*row.written)); })},
+       {"CPUPerc", text(row.cpu.has_value(), [&] { return fmt::format("{:.2f}%", *row.cpu); })},
+       {"Container", Value::text(id)},
+       {"ID", Value::text(id)},
+       {"MemPerc",
+        text(row.memory.has_value(),
+             [&] {
+               return fmt::format(
+                   "{:.2f}%",
+                   100.0 * static_cast<double>(*row.memory) / static_cast<double>(std::max<std::uint64_t>(limit, 1)));
+             })},
+       {"MemUsage",
+        text(row.memory.has_value(),
+             [&] { return fmt::format("{} / {}", binary_size(*row.memory), binary_size(limit)); })},
+       {"Name", Value::text(row.name)},
+       // A loopback interface alone carries nothing in or out; the others are not its own.
+       {"NetIO", text(row.network == "none" && row.pids, [] { return std::string("0B / 0B"); })},
+       {"PIDs", text(row.pids.has_value(), [&] { return std::to_string(*row.pids); })}});
+}
+
+Result<std::string> formatted(const Format& format, const std::vector<StatsRow>& rows, bool whole) {
+  std::vector<Value> values;
+  for (const StatsRow& row : rows) values.push_back(stats_value(row, whole));
+  return format.text(values);
+}
+
 // A table in the place of the one before: no line may be wrapped, nor the last one scroll.
 std::string redrawn(std::string_view table) {
   winsize size{};
@@ -189,11 +262,11 @@ std::string redrawn(std::string_view table) {
   return out + "\x1b[J";
 }
 
-Result<std::vector<std::string>> names_of_running(const Call& call) {
+Result<std::vector<std::string>> names_of(const Call& call) {
   std::vector<std::string> names;
   for (const std::string& word : call.words) {
     const Known known = CGX_TRY(find(word));
-    CGX_CHECK(needs_to_run(known));
+    if (!call.on("all")) CGX_CHECK(needs_to_run(known));
     if (std::ranges::find(names, known.entry.id()) == names.end()) names.push_back(known.entry.id());
   }
   return names;
@@ -209,8 +282,11 @@ Result<int> stats(const Call& call) {
       return located(Result<int>(bad_value(call.get("interval"), "is not between 50ms and 1h")), "", "--interval");
     interval = std::chrono::microseconds(usec);
   }
+  const std::string_view wanted = call.get("format");
+  std::optional<Format> format;
+  if (!wanted.empty() && wanted != "table") format = CGX_TRY(Format::parse(wanted, stats_fields));
   const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
-  StatsReader reader = CGX_TRY(StatsReader::create(hierarchies, CGX_TRY(names_of_running(call))));
+  StatsReader reader = CGX_TRY(StatsReader::create(hierarchies, CGX_TRY(names_of(call)), call.on("all")));
   const bool redraw = !call.json && !call.on("no-stream") && isatty(STDOUT_FILENO) == 1;
   CGX_CHECK(reader.read());
   // The first rates: of a time that is long enough for v1's ticks of 10 ms.
@@ -221,7 +297,9 @@ Result<int> stats(const Call& call) {
     std::this_thread::sleep_until(next);
     const std::vector<StatsRow> rows = CGX_TRY(reader.read());
     if (rows.empty() && reader.of_names()) return 0;  // all of them have ended
-    const std::string text = call.json ? stats_json(hierarchies, rows) : stats_table(rows);
+    const std::string text = call.json ? stats_json(hierarchies, rows)
+                             : format  ? CGX_TRY(formatted(*format, rows, call.on("no-trunc")))
+                                       : stats_table(rows);
     tool::print(redraw ? redrawn(text) : text);
     if (call.on("no-stream")) return 0;
     next = std::max(next + interval, std::chrono::steady_clock::now());

@@ -19,6 +19,7 @@
 #include "cgx/sys/text.h"
 
 #include "relay.h"
+#include "tools/detach_keys.h"
 
 namespace cgx::launcher {
 namespace {
@@ -48,7 +49,7 @@ constexpr std::size_t most_write = 4096;
 
 class Stay {
  public:
-  explicit Stay(const Foreground& f) : f_(f), reads_(f.input) {
+  explicit Stay(const Foreground& f) : f_(f), keys_(f.keys), reads_(f.input) {
     sigfillset(&set_);
     for (const int s : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP, SIGTTIN, SIGTTOU, SIGTSTP, SIGCONT})
       sigdelset(&set_, s);
@@ -157,7 +158,7 @@ class Stay {
       return;
     }
     std::string text(buffer.data(), static_cast<std::size_t>(n));
-    if (f_.terminal && leaves(text)) {
+    if (f_.terminal && keys_.typed(text)) {
       over_ = true;
       status_ = -1;
       return;
@@ -170,22 +171,6 @@ class Stay {
     const auto sent =
         send_packet(f_.socket, static_cast<Word>(typed_[0]), std::string_view(typed_).substr(1), MSG_DONTWAIT);
     if (sent || sent.error().code != EAGAIN) typed_.clear();  // what has ended takes nothing
-  }
-
-  // What may be the first of the keys waits for what comes next.
-  bool leaves(std::string& text) {
-    std::string out;
-    for (const char c : text) {
-      held_ += c;
-      if (held_ == f_.keys) return true;
-      // Held bytes that cannot begin the key sequence are passed on; an end that may begin it is kept back.
-      while (!f_.keys.starts_with(held_)) {
-        out += held_.front();
-        held_.erase(0, 1);
-      }
-    }
-    text = std::move(out);
-    return false;
   }
 
   void take_signals() {
@@ -231,6 +216,7 @@ class Stay {
   }
 
   const Foreground& f_;
+  tool::DetachKeys keys_;
   sigset_t set_{}, before_{};
   sys::Fd queue_;
   bool reads_;
@@ -238,7 +224,6 @@ class Stay {
   int to_ = STDOUT_FILENO;
   std::string typed_;  // a packet of standard input that the monitor has not taken yet, with its word
   bool over_ = false, ended_ = false;
-  std::string held_;  // the first of the keys to leave
   int status_ = 0;
 };
 

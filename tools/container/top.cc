@@ -20,6 +20,7 @@
 #include "cgx/sys/text.h"
 
 #include "commands.h"
+#include "making.h"
 #include "table.h"
 #include "view.h"
 
@@ -128,11 +129,29 @@ std::string processes_json(const std::string& name,
   return json.close_array().close_object().take() + "\n";
 }
 
+// As docker: what ps of the host prints with these options, and of that the lines of the container's processes.
+Result<int> top_by_ps(const Call& call, const Known& known) {
+  if (call.json) {
+    Error e{.code = EINVAL, .what = "contradicts options of ps", .knob = "--json", .fault = Fault::usage};
+    e.hint = fmt::format("cgx container top {} --json, or the options alone", call.words[0]);
+    return std::unexpected(std::move(e));
+  }
+  RuntimeCall runtime(CGX_TRY(run_root()), "container top");
+  oci::Invocation& inner = runtime.call();
+  inner.words.push_back(known.record.id);
+  inner.words.insert(inner.words.end(), call.program.begin(), call.program.end());
+  return located(oci::run_ps(inner), known.record.id);
+}
+
 }  // namespace
 
-Result<int> top(const Call& call) {
+Result<int> top(const Call& given) {
+  // Behind CONTAINER all is for ps, which has no --json.
+  Call call = given;
+  if (std::erase(call.program, "--json") > 0) call.json = true;
   const Known known = CGX_TRY(find(call.words[0]));
   CGX_CHECK(needs_to_run(known));
+  if (!call.program.empty()) return top_by_ps(call, known);
   std::vector<pid_t> pids{known.state.pid};  // without a group no more is known
   if (!known.state.group.empty()) {
     const Hierarchies hierarchies = CGX_TRY(container::hierarchies_of(known.state));

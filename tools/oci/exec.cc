@@ -203,7 +203,7 @@ Result<int> run_exec(const Invocation& call) {
   const container::Launched launched = CGX_TRY(container::enter(request));
   for (const std::string& warning : launched.warnings) call.log->warning(warning);
   if (call.on("detach")) return 0;
-  return tool::wait_in_foreground(launched);
+  return tool::wait_in_foreground(launched, call.get("detach-keys"));  // of no row: the launcher's
 }
 
 }  // namespace cgx::oci
