@@ -47,6 +47,7 @@ TEST_CASE("features: what clients look for") {
   CHECK(system["intelRdt"]["enabled"].boolean() == false);
   CHECK(system["netDevices"]["enabled"].boolean() == true);
   CHECK(lists(features["potentiallyUnsafeConfigAnnotations"], "run.oci.keep_original_groups"));
+  CHECK(lists(features["potentiallyUnsafeConfigAnnotations"], "run.oci.hooks.stdout"));
 }
 
 }  // namespace container_features_test

@@ -105,7 +105,12 @@ Result<> destroy(const Invocation& call, Container& container) {
 
 void run_poststop(const Invocation& call, const Spec& spec, const State& state) {
   if (spec.hooks.poststop.empty()) return;
-  const container::HookInput input{.state = container::state_json(state, "stopped", 0), .directory = state.bundle};
+  const auto streams = container::open_hook_streams(spec);
+  if (!streams) call.log->warning(streams.error().text());
+  const container::HookInput input{.state = container::state_json(state, "stopped", 0),
+                                   .directory = state.bundle,
+                                   .out = streams ? streams->out.get() : -1,
+                                   .err = streams ? streams->err.get() : -1};
   // They come after the end: what fails there is told, and the rest goes on.
   for (const container::Hook& hook : spec.hooks.poststop)
     if (const auto done = container::run_hooks({hook}, "poststop", input); !done)

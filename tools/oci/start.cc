@@ -61,10 +61,15 @@ Result<> let_go(Container& container, bool filtered) {
 
 Result<> run_poststart(const Invocation& call, const Spec& spec, Container& container) {
   if (spec.hooks.poststart.empty()) return {};
-  auto done = container::run_hooks(spec.hooks.poststart,
-                                   "poststart",
-                                   {.state = container::state_json(container.state, "running", container.state.pid),
-                                    .directory = container.state.bundle});
+  const auto streams = container::open_hook_streams(spec);
+  auto done =
+      streams ? container::run_hooks(spec.hooks.poststart,
+                                     "poststart",
+                                     {.state = container::state_json(container.state, "running", container.state.pid),
+                                      .directory = container.state.bundle,
+                                      .out = streams->out.get(),
+                                      .err = streams->err.get()})
+              : Result<>(std::unexpected(streams.error()));
   if (done) return done;
   // The specification: the container is stopped and destroyed, and its poststop hooks run.
   auto ended = end_processes(container.state);

@@ -190,7 +190,10 @@ Result<> ContainerProcess::hooks() {
   if (hooks.create_container.empty()) return {};
   return run_hooks(hooks.create_container,
                    "createContainer",
-                   {.state = plan_.state_json("created", getpid()), .directory = plan_.bundle});
+                   {.state = plan_.state_json("created", getpid()),
+                    .directory = plan_.bundle,
+                    .out = plan_.hook_out,
+                    .err = plan_.hook_err});
 }
 
 Result<> ContainerProcess::pivot_root() {
@@ -339,7 +342,12 @@ Result<> ContainerProcess::start() {
   if (plan_.target >= 0 || hooks.empty()) return {};
   // Programs of the container: they see nothing of the host's environment, are in the container's directory and under
   // its filter.
-  HookInput input{.state = plan_.state_json("created", getpid()), .directory = ".", .env = &env_, .confine = nullptr};
+  HookInput input{.state = plan_.state_json("created", getpid()),
+                  .directory = ".",
+                  .env = &env_,
+                  .out = plan_.hook_out,
+                  .err = plan_.hook_err,
+                  .confine = nullptr};
   if (plan_.seccomp != nullptr && !filtered_)
     input.confine = [this]() -> Result<> {
       (void)CGX_TRY(load_seccomp(*plan_.seccomp));

@@ -37,6 +37,7 @@ struct ChildPlan {
   const Spec* spec = nullptr;
   RootfsPlan* rootfs = nullptr;
   std::string bundle;  // working directory of hooks
+  int hook_out = -1, hook_err = -1;
   const NamespacePlan* namespaces = nullptr;
   bool join_here = false;  // joined namespaces are entered by this process
   bool time_here = false;  // a new time namespace is made by this process, which is in it after execve

@@ -87,7 +87,10 @@ std::string features_json() {
   json.key("org.opencontainers.runc.checkpoint.enabled").string("false").close_object();
   // What a bundle may say that is not safe to take from an image.
   json.key("potentiallyUnsafeConfigAnnotations").open_array();
-  json.string("org.cgx.").string("run.oci.keep_original_groups").close_array();
+  for (const std::string_view name :
+       {"org.cgx.", "run.oci.hooks.stderr", "run.oci.hooks.stdout", "run.oci.keep_original_groups"})
+    json.string(name);
+  json.close_array();
   json.close_object();
   return json.take() + '\n';
 }

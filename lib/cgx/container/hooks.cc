@@ -42,7 +42,9 @@ std::string output_of(const sys::Fd& file) {
 }
 
 // What is in the process of a hook up to its program. Answers an errno.
-int become_hook(const Hook& hook, const HookInput& input, int in, int out) {
+int become_hook(const Hook& hook, const HookInput& input, int in, int output) {
+  const int out = input.out >= 0 ? input.out : output;
+  const int err = input.err >= 0 ? input.err : output;
   reset_signals();
   sigset_t none;
   sigemptyset(&none);
@@ -51,7 +53,7 @@ int become_hook(const Hook& hook, const HookInput& input, int in, int out) {
   const std::vector<char*> argv = pointers_to(words);
   const std::vector<std::string>* given = hook.env ? &*hook.env : input.env;
   const std::vector<char*> env = given != nullptr ? pointers_to(*given) : std::vector<char*>();
-  if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(out, STDERR_FILENO) < 0) return errno;
+  if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0) return errno;
   // A bundle may have been removed before the hooks that come after the container's end.
   (void)!chdir(input.directory.c_str());
   if (const auto closed = close_at_exec(3); !closed) return closed.error().code;
@@ -132,7 +134,24 @@ Result<> run(const Hook& hook, const HookInput& input) {
   return fail(EIO, fmt::format("error running hook: {}, output: {}", status_text(status), output_of(out)));
 }
 
+// What is appended to, and made where it is missing. A pipe that nobody reads is an error and no wait.
+Result<sys::Fd> open_stream(const Spec& spec, std::string_view annotation) {
+  const std::string path(spec.annotation(annotation));
+  if (path.empty()) return sys::Fd();
+  const auto failed = [&] { return fail_errno(errno, fmt::format("annotation {}: open {}", annotation, path)); };
+  sys::Fd file(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600));
+  if (!file.valid() || fcntl(file.get(), F_SETFL, O_APPEND) != 0) return failed();
+  return file;
+}
+
 }  // namespace
+
+Result<HookStreams> open_hook_streams(const Spec& spec) {
+  HookStreams streams;
+  streams.out = CGX_TRY(open_stream(spec, "run.oci.hooks.stdout"));
+  streams.err = CGX_TRY(open_stream(spec, "run.oci.hooks.stderr"));
+  return streams;
+}
 
 Result<> run_hooks(const std::vector<Hook>& hooks, std::string_view kind, const HookInput& input) {
   for (std::size_t i = 0; i < hooks.size(); ++i)

@@ -105,6 +105,7 @@ class Launch {
     proc_ = CGX_TRY(host_proc());
     namespaces_ = CGX_TRY(plan_namespaces(spec_.linux_));
     CGX_CHECK(check(spec_, namespaces_));
+    hook_streams_ = CGX_TRY(open_hook_streams(spec_));
     console_ = CGX_TRY(console_for(*spec_.process, request_.console_socket, request_.foreground_terminal));
     if (!request_.pidfd_socket.empty()) pidfd_socket_ = CGX_TRY(connect_unix(request_.pidfd_socket));
     CGX_CHECK(prepare(request_, namespaces_, proc_.get()));
@@ -175,6 +176,8 @@ class Launch {
     child_.start_fifo = request_.start_fifo;
     child_.state_json = request_.state_json;
     child_.bundle = request_.bundle;
+    child_.hook_out = hook_streams_.out.get();
+    child_.hook_err = hook_streams_.err.get();
     child_.trace = request_.trace;
     child_.spec = &spec_;
     child_.rootfs = &request_.rootfs;
@@ -206,7 +209,10 @@ class Launch {
     supervision_.hooks = [this](pid_t pid) -> Result<> {
       if (!request_.state_json) return fail(EINVAL, "hooks need the state of the container");
       // The second step of the specification's lifecycle, "creating", ends before them.
-      const HookInput input{.state = request_.state_json("created", pid), .directory = request_.bundle};
+      const HookInput input{.state = request_.state_json("created", pid),
+                            .directory = request_.bundle,
+                            .out = hook_streams_.out.get(),
+                            .err = hook_streams_.err.get()};
       CGX_CHECK(run_hooks(spec_.hooks.prestart, "prestart", input));
       return run_hooks(spec_.hooks.create_runtime, "createRuntime", input);
     };
@@ -216,6 +222,7 @@ class Launch {
   const Spec& spec_;
   Passed passed_;
   sys::Fd proc_, console_, pidfd_socket_;
+  HookStreams hook_streams_;
   NamespacePlan namespaces_;
   ForChildren for_children_;
   BirthPlan plan_;

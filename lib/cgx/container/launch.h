@@ -89,11 +89,19 @@ struct EnterRequest {
 // A further process in a running container: joins its groups and namespaces by descriptors of `init`.
 [[nodiscard]] Result<Launched> enter(EnterRequest& request);
 
+// Where hooks write to, by the annotations run.oci.hooks.stdout and run.oci.hooks.stderr; none: what they write is in
+// the error of one that fails.
+struct HookStreams {
+  sys::Fd out, err;
+};
+[[nodiscard]] Result<HookStreams> open_hook_streams(const Spec& spec);
+
 // What a hook gets.
 struct HookInput {
   std::string state;      // the state of the container, on its stdin
   std::string directory;  // its working directory; one that is gone, or not to be entered, is passed over
   const std::vector<std::string>* env = nullptr;  // where it has none of its own; nullptr: this process's
+  int out = -1, err = -1;                         // of HookStreams
   std::function<Result<>()> confine = nullptr;    // in the process of each hook, as the last before its program
 };
 // Runs hooks in order; the first that fails, or is over its time, is the error.
