@@ -348,6 +348,7 @@ TEST_CASE("fd: a directory in a place of others is believed only where nobody el
     mode_t mode, above;  // of the directory, of the one that it is in
     uid_t uid, uid_above;
     bool believed;
+    gid_t gid_above = 0;
   };
   constexpr Row rows[]{
       {"as it should be", 0700, 0755, 0, 0, true},
@@ -359,6 +360,9 @@ TEST_CASE("fd: a directory in a place of others is believed only where nobody el
       {"sticky is not enough for itself", 01777, 0755, 0, 0, false},
       {"above it all may write", 0700, 0777, 0, 0, false},
       {"in a directory of another user", 0700, 0755, 0, 4711, false},
+      {"above it a group may write", 0700, 0775, 0, 0, false, 4711},
+      {"above it a group may write, but exchange nothing", 0700, 01775, 0, 0, true, 4711},
+      {"above it root's group may write", 0700, 0775, 0, 0, true},
   };
   for (const Row& row : rows) {
     CAPTURE(row.what);
@@ -366,7 +370,7 @@ TEST_CASE("fd: a directory in a place of others is believed only where nobody el
     top.dir("own/dir");
     REQUIRE(chown((own + "/dir").c_str(), row.uid, row.uid) == 0);
     REQUIRE(chmod((own + "/dir").c_str(), row.mode) == 0);
-    REQUIRE(chown(own.c_str(), row.uid_above, row.uid_above) == 0);
+    REQUIRE(chown(own.c_str(), row.uid_above, row.gid_above) == 0);
     REQUIRE(chmod(own.c_str(), row.above) == 0);
     CHECK(code_of(sys::open_own_dir(own + "/dir")) == (row.believed ? 0 : EPERM));
     CHECK(code_of(sys::find_own_dir(own + "/dir")) == (row.believed ? 0 : EPERM));

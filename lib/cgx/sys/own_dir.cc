@@ -31,6 +31,13 @@ bool in_user_namespace() {
 
 bool is_trusted(uid_t uid) { return uid == 0 || uid == geteuid() || (uid == overflow_uid && in_user_namespace()); }
 
+// Whether nobody but root and the caller is in the group: root's own, or the one that a user has alone, which bears the
+// user's number (such users have a umask of 002).
+bool is_private_group(const struct stat& st) {
+  if (st.st_gid == 0 || (st.st_gid == overflow_uid && in_user_namespace())) return true;
+  return st.st_uid == geteuid() && st.st_gid == geteuid() && st.st_gid == getegid();
+}
+
 std::unexpected<Error> not_believed(const std::string& path, std::string what) {
   Error e{.code = EPERM, .what = fmt::format("{} {}", path, what)};
   e.hint = "its contents are not believed: name another directory, or remove this one";
@@ -39,8 +46,11 @@ std::unexpected<Error> not_believed(const std::string& path, std::string what) {
 
 Result<> check_above(const std::string& path, const struct stat& st) {
   if (!is_trusted(st.st_uid)) return not_believed(path, fmt::format("belongs to uid {}", st.st_uid));
-  if ((st.st_mode & S_IWOTH) != 0 && (st.st_mode & S_ISVTX) == 0)
+  if ((st.st_mode & S_ISVTX) != 0) return {};
+  if ((st.st_mode & S_IWOTH) != 0)
     return not_believed(path, fmt::format("can be written by everybody (mode {:o})", st.st_mode & 07777U));
+  if ((st.st_mode & S_IWGRP) != 0 && !is_private_group(st))
+    return not_believed(path, fmt::format("can be written by gid {} (mode {:o})", st.st_gid, st.st_mode & 07777U));
   return {};
 }
 

@@ -11,8 +11,8 @@ namespace cgx::sys {
 
 // Opens `path`, one part after the other, and makes what is missing with `mode`. EPERM, with the reason, unless the
 // directory belongs to the caller, and nobody else can write to it or exchange it: what is above it belongs to root or
-// to the caller, and others can write there only where it is sticky; links on the way belong to root or to the caller.
-// In a user namespace, ids that are not mapped count as root's, which may be one of them.
+// to the caller, and others, a group too, can write there only where it is sticky; links on the way belong to root or
+// to the caller. In a user namespace, ids that are not mapped count as root's, which may be one of them.
 [[nodiscard]] Result<Fd> open_own_dir(const std::string& path, unsigned mode = 0700);
 // The same without making anything: ENOENT.
 [[nodiscard]] Result<Fd> find_own_dir(const std::string& path);
