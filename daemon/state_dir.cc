@@ -5,11 +5,11 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
 
+#include "cgx/sys/file_lock.h"
 #include "cgx/sys/own_dir.h"
 #include "cgx/sys/text.h"
 
@@ -18,8 +18,9 @@ Result<StateDir> StateDir::open(const std::string& path) {
   auto dir = sys::open_own_dir(path, 0755);
   if (!dir) return std::unexpected(std::move(dir).error());
   // Beneath the directory, whose owner is known now.
-  sys::Fd lock(openat(dir->get(), "cgxd.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
-  if (!lock.valid()) return fail_errno(errno, path + "/cgxd.lock");
+  auto opened = sys::open_lock_file(dir->get(), "cgxd.lock");
+  if (!opened) return fail_errno(opened.error().code, path + "/cgxd.lock");
+  sys::Fd lock = std::move(*opened);
   if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return fail_errno(errno, path + "/cgxd.lock");
     const auto holder = sys::read_all(lock.get(), 64);

@@ -30,6 +30,9 @@ TEST_CASE("state: the directory is made, 0755, and only one has it") {
   struct stat status{};
   REQUIRE(stat(path.c_str(), &status) == 0);
   CHECK((status.st_mode & 07777U) == 0755);
+  // Who can open the lock can hold it.
+  REQUIRE(stat((path + "/cgxd.lock").c_str(), &status) == 0);
+  CHECK((status.st_mode & 07777U) == 0600);
   const auto second = StateDir::open(path);
   REQUIRE_FALSE(second);
   CHECK(second.error().code == EBUSY);

@@ -3,6 +3,8 @@
 #include <cerrno>
 #include <string>
 
+#include <sys/stat.h>
+
 #include <doctest/doctest.h>
 
 #include "cgx/policy/record.h"
@@ -76,6 +78,31 @@ TEST_CASE("policy record: the file") {
   REQUIRE_FALSE(wrong.has_value());
   CHECK(wrong.error().what == dir + "/managed is no record of cgx");
   CHECK_FALSE(wrong.error().hint.empty());
+}
+
+TEST_CASE("policy record: its lock is the owner's alone, also where an older one was not") {
+  const test::ScratchDir scratch;
+  scratch.dir("run");
+  scratch.file("run/managed.lock", "");
+  const std::string lock = scratch.path() + "/run/managed.lock";
+  REQUIRE(chmod(lock.c_str(), 0644) == 0);
+  REQUIRE(RecordFile::open(scratch.path() + "/run").has_value());
+  struct stat st{};
+  REQUIRE(stat(lock.c_str(), &st) == 0);
+  CHECK((st.st_mode & 07777U) == 0600);
+}
+
+TEST_CASE("policy record: stays in the directory that was looked at") {
+  const test::ScratchDir scratch;
+  const std::string dir = scratch.path() + "/run";
+  const auto file = RecordFile::open(dir);
+  REQUIRE(file.has_value());
+  REQUIRE(rename(dir.c_str(), (scratch.path() + "/aside").c_str()) == 0);
+  scratch.dir("run");
+  scratch.file("run/managed", "something else\n");
+  REQUIRE(file->write(sample()).has_value());
+  CHECK(*file->read() == sample());
+  CHECK(policy::read_record(scratch.path() + "/aside") == sample());
 }
 
 TEST_CASE("policy record: of an earlier boot it says nothing") {

@@ -13,10 +13,10 @@ namespace cgx {
 class TreeLock {
  public:
   enum class How : std::uint8_t { shared, alone };
-  // Waits until the lock is free, 30 s at most (ETIMEDOUT names the holder): an flock(2) on the root directory of
-  // cgroup2, else of the first hierarchy. The kernel releases it when this object or the process ends, also at execve.
-  // Asking for less than is held changes nothing; to get more, the shared lock is given up first. Errors: the errno of
-  // flock.
+  // Waits until it is free, 30 s at most (ETIMEDOUT names the holder): root for an flock(2) on /run/cgx/tree.lock that
+  // no other can open; others, and root without /run/cgx, for one on the root of cgroup2, else of the first hierarchy.
+  // The kernel releases it when this object or the process ends, also at execve. Asking for less changes nothing; to
+  // get more, the shared lock is given up first. Errors: the errno of flock.
   [[nodiscard]] Result<> take(const Hierarchies& hierarchies, How how);
   void release();
   [[nodiscard]] bool alone() const { return fd_.valid() && how_ == How::alone; }

@@ -11,11 +11,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -150,6 +148,19 @@ std::unexpected<Error> cannot(std::string_view what, const std::string& path, in
   return error;
 }
 
+// Beneath the directory that was looked at: by its path it may be another one by now.
+Result<Record> read_in(int dir, const std::string& path) {
+  const auto text = sys::read_file(dir, file_name);
+  if (!text) return text.error().code == ENOENT ? Result<Record>(Record{}) : cannot("read", path, text.error().code);
+  auto record = Record::parse(*text);
+  if (!record) {
+    Error& e = record.error();
+    e.what = fmt::format("{} {}", path, e.what);
+    e.hint = "once it is removed, cgx manages nothing of what is there, and takes over what a policy names";
+  }
+  return record;
+}
+
 }  // namespace
 
 const ManagedLimit* ManagedGroup::find(std::string_view knob) const {
@@ -192,48 +203,41 @@ Result<Record> Record::parse(std::string_view text) { return Parser(text).run();
 
 Result<Record> read_record(const std::string& state_dir) {
   const std::string path = path_of(state_dir);
-  if (const auto dir = sys::find_trusted_dir(state_dir); !dir) {
-    if (dir.error().code == EPERM) return std::unexpected(dir.error());
-    return dir.error().code == ENOENT ? Result<Record>(Record{}) : cannot("read", path, dir.error().code);
-  }
-  const auto text = sys::read_path(path);
-  if (!text) return text.error().code == ENOENT ? Result<Record>(Record{}) : cannot("read", path, text.error().code);
-  auto record = Record::parse(*text);
-  if (!record) {
-    Error& e = record.error();
-    e.what = fmt::format("{} {}", path, e.what);
-    e.hint = "once it is removed, cgx manages nothing of what is there, and takes over what a policy names";
-  }
-  return record;
+  const auto dir = sys::find_trusted_dir(state_dir);
+  if (dir) return read_in(dir->get(), path);
+  if (dir.error().code == EPERM) return std::unexpected(dir.error());
+  return dir.error().code == ENOENT ? Result<Record>(Record{}) : cannot("read", path, dir.error().code);
 }
 
 Result<RecordFile> RecordFile::open(const std::string& state_dir) {
-  if (const auto dir = sys::open_own_dir(state_dir, 0755); !dir) {
+  auto dir = sys::open_own_dir(state_dir, 0755);
+  if (!dir) {
     if (dir.error().code == EPERM) return std::unexpected(dir.error());
     return cannot("make", state_dir, dir.error().code);
   }
-  const std::string path = path_of(state_dir) + ".lock";
-  sys::Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
-  if (!fd.valid()) return cannot("open", path, errno);
-  if (auto locked = sys::lock_file(fd.get(), LOCK_EX, "applying policies"); !locked) {
-    if (locked.error().code != ETIMEDOUT) return cannot("lock", path, locked.error().code);
+  const std::string path = path_of(state_dir);
+  auto lock = sys::open_lock_file(dir->get(), std::string(file_name) + ".lock");
+  if (!lock) return cannot("open", path + ".lock", lock.error().code);
+  if (auto locked = sys::lock_file(lock->get(), LOCK_EX, "applying policies"); !locked) {
+    if (locked.error().code != ETIMEDOUT) return cannot("lock", path + ".lock", locked.error().code);
     return std::unexpected(std::move(locked).error());
   }
-  return RecordFile(state_dir, std::move(fd));
+  return RecordFile(path, *std::move(dir), *std::move(lock));
 }
 
-Result<Record> RecordFile::read() const { return read_record(dir_); }
+Result<Record> RecordFile::read() const { return read_in(dir_.get(), path_); }
 
 Result<> RecordFile::write(const Record& record) const {
-  const std::string path = path_of(dir_);
-  CGX_CHECK(sys::mutation("record", path));
-  const std::string next = path + ".new";
-  const sys::Fd fd(::open(next.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
-  if (!fd.valid()) return cannot("open", next, errno);
-  if (const auto done = sys::write_fd(fd.get(), record.text()); !done) return cannot("write", next, done.error().code);
+  CGX_CHECK(sys::mutation("record", path_));
+  const std::string name(file_name);
+  const std::string next = name + ".new";
+  const sys::Fd fd(openat(dir_.get(), next.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
+  if (!fd.valid()) return cannot("open", path_ + ".new", errno);
+  if (const auto done = sys::write_fd(fd.get(), record.text()); !done)
+    return cannot("write", path_ + ".new", done.error().code);
   // On a disk, a rename may reach it before what was written.
-  if (fsync(fd.get()) != 0 && errno != EINVAL && errno != EROFS) return cannot("fsync", next, errno);
-  if (rename(next.c_str(), path.c_str()) != 0) return cannot("rename", next, errno);
+  if (fsync(fd.get()) != 0 && errno != EINVAL && errno != EROFS) return cannot("fsync", path_ + ".new", errno);
+  if (renameat(dir_.get(), next.c_str(), dir_.get(), name.c_str()) != 0) return cannot("rename", path_ + ".new", errno);
   return {};
 }
 

@@ -68,8 +68,10 @@ class RecordFile {
   [[nodiscard]] Result<> write(const Record& record) const;
 
  private:
-  RecordFile(std::string dir, sys::Fd lock) : dir_(std::move(dir)), lock_(std::move(lock)) {}
-  std::string dir_;
+  RecordFile(std::string path, sys::Fd dir, sys::Fd lock)
+      : path_(std::move(path)), dir_(std::move(dir)), lock_(std::move(lock)) {}
+  std::string path_;  // of the record, for errors
+  sys::Fd dir_;
   sys::Fd lock_;
 };
 

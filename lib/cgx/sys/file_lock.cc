@@ -7,12 +7,12 @@
 #include <string>
 #include <thread>
 
+#include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 
 #include <fmt/format.h>
 
-#include "cgx/sys/fd.h"
 #include "cgx/sys/text.h"
 
 namespace cgx::sys {
@@ -35,6 +35,14 @@ std::string holder_of(int fd) {
 }
 
 }  // namespace
+
+Result<Fd> open_lock_file(int dir, const std::string& name) {
+  Fd fd(openat(dir, name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  struct stat st{};
+  if (!fd.valid() || fstat(fd.get(), &st) != 0 || ((st.st_mode & 07777U) != 0600 && fchmod(fd.get(), 0600) != 0))
+    return fail_errno(errno, name);
+  return fd;
+}
 
 Result<> lock_file(int fd, int operation, std::string_view doing) {
   // Tried again, with growing pauses, since nothing tells when it is free.
