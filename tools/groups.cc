@@ -43,6 +43,10 @@ Result<std::uint32_t> look_up(const char* database, std::string_view name) {
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
   const auto fields = sys::split(line ? sys::trim(*line) : std::string_view(), ':');
+  // 2 is its word for a name that is not there; anything else is no answer.
+  if (status != 0 && !(WIFEXITED(status) && WEXITSTATUS(status) == 2))
+    return fail(EIO, fmt::format("\"{}\" cannot be looked up: getent {} failed", name, database));
+  if (!line) return fail_errno(line.error().code, fmt::format("the answer of getent {}", database));
   if (status != 0 || fields.size() < 3)
     return bad_value(name, fmt::format("is no {}", database[0] == 'p' ? "user" : "group"));
   const auto id = sys::parse_u64(fields[2], 0, 0xfffffffe);

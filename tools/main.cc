@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 
 #include "cgx/sys/text.h"
 
@@ -84,6 +85,8 @@ int run_main(std::span<const std::string_view> arguments) {
 
 int main(int argc, char** argv) {
   cgx::tool::hold_standard_files();
+  // Inherited as ignored, children would end without a signal or a status: exec would wait for ever.
+  (void)signal(SIGCHLD, SIG_DFL);
   std::vector<std::string_view> arguments;
   for (int i = 1; i < argc; ++i) arguments.emplace_back(argv[i]);
   return cgx::tool::run_main(arguments);

@@ -61,11 +61,15 @@ class Collector {
 
   void look_at(Store& store, const std::string& id) {
     // Who makes or removes one has its lock, and is not disturbed.
-    if (auto seen = store.find(id, Store::How::look); !seen || seen->locked_by_another()) return;
+    if (auto seen = store.find(id, Store::How::look); !seen)
+      return check(std::unexpected(seen.error()), id);
+    else if (seen->locked_by_another())
+      return;
     auto known = find(id, Store::How::change);
     if (!known) {
-      if (known.error().code == ENOENT || known.error().code == EBADMSG) remove_unknown(store, id, known.error());
-      return;
+      if (known.error().code == ENOENT || known.error().code == EBADMSG)
+        return remove_unknown(store, id, known.error());
+      return check(std::unexpected(known.error()), id);
     }
     if (known->record.id != id || known->monitored) return;
     const auto runs = container::init_lives(known->state);
@@ -91,7 +95,7 @@ class Collector {
   // A kill before run.json was written, or a file that no cgx has written.
   void remove_unknown(Store& store, const std::string& id, const Error& why) {
     auto entry = store.find(id, Store::How::change);
-    if (!entry) return;
+    if (!entry) return check(std::unexpected(entry.error()), id);
     if (why.code == EBADMSG) {
       status_ = tool::report(why, "gc", call_.json);
       return;
@@ -119,7 +123,7 @@ class Collector {
     const auto dir = sys::find_own_dir(path);
     if (!dir) return check(std::unexpected(dir.error()), path);
     const auto names = sys::list_dir(dir->get(), "", sys::Entries::directories);
-    if (!names) return;
+    if (!names) return check(std::unexpected(names.error()), path);
     for (const std::string& name : *names) {
       if (!Store::check_id(name)) continue;
       if (const auto entry = store.find(name, Store::How::look); entry || entry.error().code != ENOENT) continue;
@@ -148,7 +152,7 @@ class Collector {
     const auto helper = sys::helper_path("cgx-image");
     if (!helper || call_.dry_run) return;
     const auto text = sys::run_program(*helper, std::vector<std::string>{"clean", data_root_}, -1);
-    if (!text) return;
+    if (!text) return check(std::unexpected(text.error()), *helper);
     for (const std::string_view line : sys::lines(*text)) tell(std::string(line));
   }
 

@@ -50,8 +50,10 @@ Result<> check_in(int all, const Layer& layer, bool own_lock) {
   const std::string text = CGX_TRY(sys::read_all(file.get(), 16384));
   const auto lines = sys::lines(text);
   const std::string theirs(lines.empty() ? std::string_view() : lines[0]);
-  if (!own_lock && flock(file.get(), LOCK_EX | LOCK_NB) != 0)
+  if (!own_lock && flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return fail_errno(errno, "lock " + layer.path() + "/" + user_file);
     return in_use(layer, fmt::format("the monitor of container {} with its record in {} runs", layer.name, theirs));
+  }
   struct stat here{};
   struct stat there{};
   if (stat(layer.run_root.c_str(), &here) != 0) return fail_errno(errno, layer.run_root);

@@ -77,6 +77,7 @@ void close_others() { (void)close_range(STDERR_FILENO + 1, ~0U, 0); }
 int main(int argc, char** argv) {
   cgx::container::recall_program(argv);
   (void)signal(SIGPIPE, SIG_IGN);
+  (void)signal(SIGCHLD, SIG_DFL);  // inherited as ignored, children have no status
   std::vector<std::string_view> words;
   for (int i = 1; i < argc; ++i) words.emplace_back(argv[i]);
   return cgx::launcher::run_main(words, argv);

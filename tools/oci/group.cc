@@ -53,13 +53,11 @@ class Placeholder {
 };
 
 // `group` and those above it, where they are not there yet.
-std::vector<Base> missing_groups(const Hierarchies& hierarchies, const std::string& group) {
+Result<std::vector<Base>> missing_groups(const Hierarchies& hierarchies, const std::string& group) {
   std::vector<Base> missing;
   for (const Hierarchy& h : hierarchies.all())
-    if (const auto root = h.root())
-      for (std::string_view name = group; !name.empty() && !sys::exists(*root, std::string(name));
-           name = parent_of(name))
-        missing.push_back({.hierarchy = h.label(), .group = std::string(name)});
+    for (std::string_view name = group; !name.empty() && !CGX_TRY(is_in(h, name)); name = parent_of(name))
+      missing.push_back({.hierarchy = h.label(), .group = std::string(name)});
   return missing;
 }
 
@@ -89,6 +87,14 @@ void note_made(const Hierarchies& hierarchies, const State& state) {
     for (const std::string& made : state.tracking_made)
       if (made != state.group) note(*h, made);
   }
+}
+
+void forget_group(State& state) {
+  state.group.clear();
+  state.bases.clear();
+  state.group_made = false;
+  state.made.clear();
+  state.tracking_made.clear();
 }
 
 // As far as nothing is in them.
@@ -260,8 +266,8 @@ Result<> GroupMaker::make_there(State& state, const std::function<Result<>()>& s
   for (int round = 0; round < 10; ++round) {
     state.group = desired_.group;
     state.group_made = !CGX_TRY(is_there(Cgroup(*hierarchies_, desired_.group)));
-    state.made = missing_groups(*hierarchies_, desired_.group);
-    state.tracking_made = container::missing_tracking_groups(*hierarchies_, desired_.group);
+    state.made = CGX_TRY(missing_groups(*hierarchies_, desired_.group));
+    state.tracking_made = CGX_TRY(container::missing_tracking_groups(*hierarchies_, desired_.group));
     // First the note, then the deed: a kill in between leaves a note of what may be there.
     CGX_CHECK(save());
     if (!state.group_made) CGX_CHECK(refuse_used(state));
@@ -272,11 +278,7 @@ Result<> GroupMaker::make_there(State& state, const std::function<Result<>()>& s
     if (!done) {
       transaction_.reset();
       if (done.error().code == EEXIST && state.group_made) continue;  // somebody made it meanwhile
-      state.group.clear();
-      state.bases.clear();
-      state.group_made = false;
-      state.made.clear();
-      state.tracking_made.clear();
+      forget_group(state);
       return done;
     }
     note_made(*hierarchies_, state);

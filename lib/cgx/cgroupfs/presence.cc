@@ -3,6 +3,8 @@
 
 #include <cerrno>
 
+#include <fcntl.h>
+
 namespace cgx {
 
 Result<bool> is_there(const Cgroup& group) {
@@ -10,6 +12,13 @@ Result<bool> is_there(const Cgroup& group) {
   if (there) return true;
   if (there.error().code == ENOENT || there.error().code == ENOTDIR) return false;
   return std::unexpected(there.error());
+}
+
+Result<bool> is_in(const Hierarchy& hierarchy, std::string_view group) {
+  const auto opened = sys::open_beneath(CGX_TRY(hierarchy.root()), group, O_PATH | O_DIRECTORY);
+  if (opened) return true;
+  if (opened.error().code == ENOENT || opened.error().code == ENOTDIR) return false;
+  return fail_errno(opened.error().code, hierarchy.path(group));
 }
 
 // ENODEV: the group was removed while its file was open.

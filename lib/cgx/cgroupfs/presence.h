@@ -10,6 +10,9 @@ namespace cgx {
 // Cgroup::present() may be short of that one.
 [[nodiscard]] Result<bool> is_there(const Cgroup& group);
 
+// Whether the directory of `group` is in this hierarchy.
+[[nodiscard]] Result<bool> is_in(const Hierarchy& hierarchy, std::string_view group);
+
 // Whether a failed read says that there is no such file, group or value, rather than that it could not be read.
 [[nodiscard]] bool says_absent(const Error& error);
 // The same of a knob, which may also be one that this host or kind of group does not support.

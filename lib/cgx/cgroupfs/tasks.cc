@@ -84,6 +84,16 @@ Result<> remove_once(const Cgroup& group) {
   return {};
 }
 
+// After an rmdir that failed, what of the group is gone already: nothing brings it back, and the next try goes on.
+std::string gone_of(const Cgroup& group) {
+  std::string gone;
+  for (const Hierarchy* h : group.present())
+    if (const auto root = h->root(); root && !sys::exists(*root, group.name()))
+      gone += (gone.empty() ? "" : ", ") + h->label();
+  if (gone.empty()) return {};
+  return fmt::format("it is removed from {} already; cgx delete {} removes the rest", gone, shown(group.name()));
+}
+
 Result<> attach_in(const Cgroup& group, const Hierarchy& h, pid_t pid, Tasks which) {
   return group.write(h, tasks_file(h, which), std::to_string(pid));
 }
@@ -215,6 +225,7 @@ Result<> remove_group(const Cgroup& group, Below what) {
     auto done = remove_once(group);
     if (done)
       for (const std::string& key : shaped) CGX_CHECK(located(release_net(key), shown(group.name()), "net.rate"));
+    if (!done) done.error().hint = gone_of(group);
     if (done || done.error().code != EBUSY) return done;
     const Cgroup now(group.hierarchies(), group.name());
     const auto children = children_of(now);

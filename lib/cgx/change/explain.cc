@@ -28,6 +28,9 @@ std::string rights(const Hierarchy& h, std::string_view group, std::string_view 
   const std::string path = h.path(group, file);
   struct stat st{};
   if (lstat(path.c_str(), &st) != 0) return {};
+  // Neither owner nor mode is the cause then, but a security module or a rule of the kernel.
+  if (faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) == 0)
+    return fmt::format("the kernel refuses it, although the owner and mode of {} allow it", path);
   return fmt::format(
       "{} belongs to uid {} with mode {:04o}; this is uid {}", path, st.st_uid, st.st_mode & 07777U, geteuid());
 }

@@ -45,7 +45,7 @@ void why_not_attach(const Cgroup& group, pid_t pid, Error& error) {
     const std::string_view file = h->version() == Version::v2 ? "cgroup.procs" : "tasks";
     if (faccessat(AT_FDCWD, h->path(group.name(), file).c_str(), W_OK, AT_EACCESS) == 0) continue;
     error.what += ": " + rights(*h, group.name(), file);
-    error.hint = "root can hand a subtree over: cgx create NAME --owner USER";
+    if (geteuid() != 0) error.hint = "root can hand a subtree over: cgx create NAME --owner USER";
     return;
   }
   const Hierarchy* v2 = group.hierarchies().unified();
@@ -54,7 +54,8 @@ void why_not_attach(const Cgroup& group, pid_t pid, Error& error) {
   error.what = fmt::format("this user may not move a process from {} there: {}",
                            shown(v2_group_of(pid)),
                            rights(*v2, above, "cgroup.procs"));
-  error.hint = fmt::format("root can bring a shell in once: cgx move {} PID; from there it goes on", group.name());
+  if (geteuid() != 0)
+    error.hint = fmt::format("root can bring a shell in once: cgx move {} PID; from there it goes on", group.name());
 }
 
 }  // namespace
@@ -69,7 +70,7 @@ Error explain_create(const Hierarchies& hierarchies, std::string_view group, con
     case EACCES:
     case EPERM:
       error.what = fmt::format("may not be made: {}", rights(h, parent_of(group), ""));
-      error.hint = "root can hand a subtree over: cgx create NAME --owner USER";
+      if (geteuid() != 0) error.hint = "root can hand a subtree over: cgx create NAME --owner USER";
       break;
     case EROFS:
       error.what = fmt::format("may not be made: {} is mounted read only", h.dir());

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/sys/fd.h"
 
 namespace cgx::container {
@@ -33,12 +34,11 @@ Result<> remove_below(int parent, const char* name) {
 
 }  // namespace
 
-std::vector<std::string> missing_tracking_groups(const Hierarchies& hierarchies, const std::string& group) {
+Result<std::vector<std::string>> missing_tracking_groups(const Hierarchies& hierarchies, const std::string& group) {
   std::vector<std::string> missing;
   const Hierarchy* h = tracking(hierarchies);
-  const auto root = h != nullptr ? h->root() : Result<int>(-1);
-  if (h == nullptr || !root) return missing;
-  for (std::string_view name = group; !name.empty() && !sys::exists(*root, std::string(name)); name = parent_of(name))
+  if (h == nullptr) return missing;
+  for (std::string_view name = group; !name.empty() && !CGX_TRY(is_in(*h, name)); name = parent_of(name))
     missing.emplace_back(name);
   return missing;
 }

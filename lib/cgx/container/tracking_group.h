@@ -12,8 +12,8 @@
 namespace cgx::container {
 
 // `group` and those above it that are not there yet, the deepest one first.
-[[nodiscard]] std::vector<std::string> missing_tracking_groups(const Hierarchies& hierarchies,
-                                                               const std::string& group);
+[[nodiscard]] Result<std::vector<std::string>> missing_tracking_groups(const Hierarchies& hierarchies,
+                                                                       const std::string& group);
 // Makes the directory `group`, with those above it; who must not do that does without. Nothing to do where the host has
 // no such hierarchy.
 [[nodiscard]] Result<> make_tracking_group(const Hierarchies& hierarchies, const std::string& group);
