@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/log.h"
 
+#include <algorithm>
 #include <cctype>
 #include <cstdlib>
 #include <ctime>
@@ -18,6 +19,7 @@
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <systemd/sd-journal.h>
 
+#include "cgx/sys/harmless.h"
 #include "cgx/sys/json.h"
 #include "cgx/sys/text.h"
 
@@ -117,13 +119,15 @@ class JsonSink final : public spdlog::sinks::base_sink<std::mutex> {
 // Control characters would let a command name draw lines of its own into the log.
 std::string printable(std::string_view text) {
   std::string out;
-  for (const char c : text) {
-    if (c == '\n')
+  while (!text.empty()) {
+    const std::size_t length = sys::shown_length(text);
+    if (text[0] == '\n')
       out += "\\n";
-    else if (static_cast<unsigned char>(c) < ' ' || c == 0x7f)
-      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    else if (length == 0)
+      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[0]));
     else
-      out += c;
+      out += text.substr(0, length);
+    text.remove_prefix(std::max<std::size_t>(length, 1));
   }
   return out;
 }

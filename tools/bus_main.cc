@@ -16,6 +16,7 @@
 #include <fmt/format.h>
 
 #include "cgx/sys/fd.h"
+#include "cgx/sys/harmless.h"
 #include "cgx/sys/text.h"
 
 #include "bus_client.h"
@@ -43,11 +44,16 @@ Manager::Fill group_of(const Request& request) {
   return [&request](sd_bus_message* m) { return sd_bus_message_append(m, "s", request.word.c_str()); };
 }
 
+// Names and what processes are called, as others have chosen them.
+void print_at_terminal(const std::string& text) {
+  print(isatty(STDOUT_FILENO) == 1 ? sys::harmless_lines(text) : text);
+}
+
 void print_answers(const daemon::Answers& answers) {
   std::string text;
   for (const auto& [key, value] : answers)
     text += fmt::format("{} {}\n", key, is_time(key) ? shown_time(number_of(answers, key)) : shown(value));
-  print(text);
+  print_at_terminal(text);
 }
 
 Result<int> status(const Manager& manager, const Request& request) {
@@ -71,7 +77,7 @@ Result<int> reload(const Manager& manager, const Request& request) {
 }
 
 // A list of lines; with --json as an object of `key`.
-Result<int> print_lines(const Request& request, std::string_view key, const std::vector<std::string>& lines) {
+Result<int> print_list(const Request& request, std::string_view key, const std::vector<std::string>& lines) {
   if (request.json) {
     sys::JsonWriter json;
     json.open_object().key(key).open_array();
@@ -81,13 +87,13 @@ Result<int> print_lines(const Request& request, std::string_view key, const std:
   } else {
     std::string text;
     for (const std::string& line : lines) text += line + "\n";
-    print(text);
+    print_at_terminal(text);
   }
   return 0;
 }
 
 Result<int> groups(const Manager& manager, const Request& request) {
-  return print_lines(request, "groups", CGX_TRY(read_texts(CGX_TRY(manager.call("ListGroups")).get())));
+  return print_list(request, "groups", CGX_TRY(read_texts(CGX_TRY(manager.call("ListGroups")).get())));
 }
 
 Result<int> get(const Manager& manager, const Request& request) {
@@ -105,7 +111,7 @@ Result<int> get(const Manager& manager, const Request& request) {
 }
 
 Result<int> explain(const Manager& manager, const Request& request) {
-  return print_lines(request, "steps", CGX_TRY(read_texts(CGX_TRY(manager.call("Explain", group_of(request))).get())));
+  return print_list(request, "steps", CGX_TRY(read_texts(CGX_TRY(manager.call("Explain", group_of(request))).get())));
 }
 
 // `web oom memory.max=64.0M raise done: 64M -> 80M (took 60us)`
@@ -127,9 +133,7 @@ std::string decision_text(const daemon::Answers& d) {
   }
   if (const auto detail = text_of(d, "detail"); !detail.empty()) text += fmt::format(": {}", detail);
   if (const auto took = number_of(d, "took_usec"); took != 0) text += " (took " + sys::format_time(took) + ")";
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) c = '?';
-  return text;
+  return sys::harmless(text);
 }
 
 Result<int> history(const Manager& manager, const Request& request) {
@@ -189,7 +193,7 @@ Result<int> changes(const Manager& manager, const Request& request, const char* 
   const sys::Fd text = CGX_TRY(policy_text(request.word));
   const auto reply =
       CGX_TRY(manager.call(member, [&](sd_bus_message* m) { return sd_bus_message_append(m, "h", text.get()); }));
-  return print_lines(request, "changes", CGX_TRY(read_texts(reply.get())));
+  return print_list(request, "changes", CGX_TRY(read_texts(reply.get())));
 }
 Result<int> apply(const Manager& manager, const Request& request) { return changes(manager, request, "Apply"); }
 Result<int> plan(const Manager& manager, const Request& request) { return changes(manager, request, "Plan"); }
@@ -213,7 +217,8 @@ void tell(const Watching& watching,
           std::string_view action,
           const daemon::Answers& details) {
   if (!watching.json) {
-    std::string text = details.empty() ? fmt::format("{} {}", shown_time(now()), group) : decision_text(details);
+    std::string text =
+        details.empty() ? fmt::format("{} {}", shown_time(now()), sys::harmless(group)) : decision_text(details);
     print(fmt::format("{}{} {}\n", signal, std::string(signal.size() < 13 ? 13 - signal.size() : 0, ' '), text));
     return;
   }

@@ -5,6 +5,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include "cgx/sys/harmless.h"
 #include "cgx/sys/json.h"
 #include "cgx/sys/text.h"
 
@@ -24,9 +25,7 @@ std::string time_text(system_clock::time_point time) {
 }
 
 std::string line(const Event& e) {
-  std::string group(shown(e.group));
-  for (char& c : group)
-    if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) c = '?';  // a terminal may obey it
+  const std::string group = sys::harmless(shown(e.group));
   std::string text = fmt::format("{} {} {}", time_text(e.time), group, name_of(e.kind));
   for (const Counter& c : e.counters())
     if (c.name != "new" || c.value != 1) text += fmt::format(" {}={}", c.name, c.value);

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/sys/harmless.h"
 #include "cgx/sys/json.h"
 #include "cgx/sys/text.h"
 
@@ -48,7 +49,7 @@ void print(std::string_view text) {
 }
 
 void print_steps(const Call& call, std::string_view lines) {
-  if (!call.json) return print(lines);
+  if (!call.json) return print(isatty(STDOUT_FILENO) == 1 ? sys::harmless_lines(lines) : std::string(lines));
   sys::JsonWriter json;
   json.open_object().key("steps").open_array();
   for (const std::string_view line : sys::lines(lines)) json.string(line);
@@ -72,10 +73,8 @@ int report(const Error& error, std::string_view command, bool json) {
     // `cgx: create child: cpuset.cpus: "9" is outside the online CPUs 0-1`
     std::string line = command.empty() ? "cgx: " : fmt::format("cgx: {}{}", command, error.group.empty() ? ": " : " ");
     line += error.text();
-    for (char& c : line)
-      if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) c = '?';  // one line, whatever was given
-    text = line + "\n";
-    if (!error.hint.empty()) text += "hint: " + error.hint + "\n";
+    text = sys::harmless(line) + "\n";  // one line, whatever was given
+    if (!error.hint.empty()) text += "hint: " + sys::harmless(error.hint) + "\n";
   }
   (void)write_whole(STDERR_FILENO, text);  // the status tells it where stderr does not
   return error.fault == Fault::usage ? 2 : 1;

@@ -9,6 +9,7 @@
 
 #include "cgx/change/owner.h"
 #include "cgx/sys/fd.h"
+#include "cgx/sys/harmless.h"
 #include "cgx/sys/text.h"
 
 #include "groups.h"
@@ -36,12 +37,7 @@ std::string command_of(pid_t id) {
   return text ? std::string(sys::trim(*text)) : "?";
 }
 
-std::string without_controls(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) c = '?';
-  return out;
-}
+std::string without_controls(std::string_view text) { return sys::harmless(text); }
 
 std::string printable(std::string_view text) {
   return isatty(STDOUT_FILENO) == 1 ? without_controls(text) : std::string(text);

@@ -63,6 +63,9 @@ TEST_CASE("log: what is below the level is not there, and a name cannot draw a l
   CHECK(written([] { Log::open(LogFormat::human, LogLevel::warning).info("no"); }).empty());
   const std::string text = written([] { Log::open(LogFormat::human, LogLevel::info).info("a\nERROR \033[31mb"); });
   CHECK(text.ends_with(" info a\\nERROR \\x1b[31mb\n"));
+  // U+009B is as ESC [, in UTF-8 and as a byte of its own.
+  const std::string c1 = written([] { Log::open(LogFormat::human, LogLevel::info).info("\x9bJ \xc2\x9bJ \u00e9"); });
+  CHECK(c1.ends_with(" info \\x9bJ \\xc2\\x9bJ \u00e9\n"));
 }
 
 }  // namespace log_test

@@ -2,7 +2,13 @@
 // Parsers of numbers, sizes, times and quotas.
 #include "cgx/sys/text.h"
 
+#include <cerrno>
+
 #include <doctest/doctest.h>
+
+#include "cgx/sys/harmless.h"
+#include "cgx/sys/json.h"
+#include "cgx/sys/result.h"
 
 #include "parsing.h"
 
@@ -262,6 +268,31 @@ TEST_CASE("text: parse_rt wants a run time within a period") {
                            "10ms /1s",
                            "10ms/max"})
     check_refused(sys::parse_rt(text), text);
+}
+
+TEST_CASE("text: what a terminal would obey becomes a question mark a byte") {
+  struct Row {
+    std::string_view text, shown;
+  };
+  for (const Row& row : {Row{"web/api", "web/api"},
+                         Row{"e\x1b[2J", "e?[2J"},
+                         Row{"a\nb\tc\rd\x7f", "a?b?c?d?"},
+                         Row{"\x9bJ", "?J"},            // C1 as a byte
+                         Row{"\xc2\x9bJ", "??J"},       // and as UTF-8
+                         Row{"\xe0\x82\x9bJ", "???J"},  // and as UTF-8 that is longer than need be
+                         Row{"\xf0\x80\x82\x9b", "????"},
+                         Row{"\xed\xa0\x80", "???"},
+                         Row{"\xe2\x80\xaex", "???x"},  // from right to left
+                         Row{"\xc3\xa9\xe2\x82\xac\xf0\x9f\x90\xa7", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x90\xa7"},
+                         Row{"\xc3", "?"},
+                         Row{std::string_view("a\0b", 3), "a?b"},
+                         Row{"", ""}})
+    CHECK(sys::harmless(row.text) == row.shown);
+  cgx::Error e{.code = EINVAL, .what = "is wrong", .group = "\x9bJ", .knob = "k", .value = "\xc2\x9bx"};
+  CHECK(e.text() == "?J: k: \"??x\" is wrong");
+  sys::JsonWriter json;
+  json.string("\xc2\x9bJ\x7f\xc3\xa9");
+  CHECK(json.take() == "\"\\u009bJ\\u007f\xc3\xa9\"");
 }
 
 }  // namespace text_test

@@ -5,23 +5,10 @@
 
 #include <fmt/format.h>
 
+#include "cgx/sys/harmless.h"
+
 namespace cgx::launcher {
 namespace {
-
-// The length of the character that `text` begins with; 0: that is none, or one that controls a terminal.
-std::size_t shown_length(std::string_view text) {
-  const auto at = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
-  const unsigned c = at(0);
-  if (c < 0x80) return c < ' ' || c == 0x7f ? 0 : 1;
-  const std::size_t length = c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
-  for (std::size_t i = 1; i < length; ++i)
-    if ((at(i) & 0xc0U) != 0x80U) return 0;
-  if (c == 0xc2 && at(1) < 0xa0) return 0;  // C1: 0x9b is as ESC [
-  if (c == 0xe2 && at(1) == 0x80 && ((at(2) >= 0x8e && at(2) <= 0x8f) || (at(2) >= 0xa8 && at(2) <= 0xae)))
-    return 0;  // separators of lines, and what turns the direction of a text
-  if (c == 0xe2 && at(1) == 0x81 && at(2) >= 0xa6 && at(2) <= 0xa9) return 0;
-  return length;
-}
 
 bool begins_character(char c) { return (static_cast<unsigned char>(c) & 0xc0U) != 0x80U; }
 
@@ -37,7 +24,7 @@ std::string escaped(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   while (!text.empty()) {
-    const std::size_t length = shown_length(text);
+    const std::size_t length = sys::shown_length(text);
     if (length != 0)
       out += text.substr(0, length);
     else if (text[0] == '\n')

@@ -10,6 +10,8 @@
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
 
+#include "cgx/sys/harmless.h"
+
 namespace cgx::policy {
 namespace {
 
@@ -284,9 +286,7 @@ std::string_view whole_characters(std::string_view text, std::size_t most) {
 }
 
 std::string printable(std::string_view text, std::size_t most) {
-  std::string out(whole_characters(text, most));
-  std::ranges::replace_if(out, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; }, '?');
-  for (auto bad = not_text(out); bad; bad = not_text(out)) out[*bad] = '?';
+  std::string out = sys::harmless(whole_characters(text, most));
   return text.size() > most ? out + "..." : out;
 }
 

@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include "cgx/sys/harmless.h"
+
 namespace cgx::policy {
 namespace {
 
@@ -63,8 +65,7 @@ void Reader::say(std::string what, std::string hint, bool warning) {
     warning = false;
   }
   // What is quoted from the file is one line that no terminal takes for commands.
-  for (std::string* text : {&what, &hint})
-    std::ranges::replace_if(*text, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; }, '?');
+  for (std::string* text : {&what, &hint}) *text = sys::harmless(*text);
   problems_->push_back({place(), path_, std::move(what), std::move(hint), warning});
 }
 

@@ -17,6 +17,7 @@
 #include "cgx/policy/document.h"
 #include "cgx/policy/emit.h"
 #include "cgx/policy/policy.h"
+#include "cgx/sys/harmless.h"
 #include "cgx/sys/text.h"
 
 namespace cgx::policy {
@@ -133,11 +134,8 @@ Result<std::string> snapshot(const Hierarchies& hierarchies, std::string_view gr
   }
   if (!systemd.empty()) {
     text += fmt::format("# Left out, since systemd owns {}:\n", systemd.size() == 1 ? "it" : "them");
-    for (std::size_t i = 0; i < systemd.size() && i < most_named; ++i) {
-      text += "#   ";
-      for (const char c : systemd[i]) text += static_cast<unsigned char>(c) < ' ' || c == 0x7f ? '?' : c;
-      text += '\n';
-    }
+    for (std::size_t i = 0; i < systemd.size() && i < most_named; ++i)
+      text += fmt::format("#   {}\n", sys::harmless(systemd[i]));
     if (systemd.size() > most_named) text += fmt::format("#   and {} more\n", systemd.size() - most_named);
   }
   return text + CGX_TRY(emit(policies));

@@ -77,6 +77,12 @@ JsonWriter& JsonWriter::string(std::string_view text) {
       text_ += "\\t";
     } else if (static_cast<unsigned char>(c) < ' ') {
       text_ += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+    } else if (c == 0x7f) {
+      text_ += "\\u007f";
+    } else if (c == '\xc2' && text.size() > 1 && static_cast<unsigned char>(text[1]) >= 0x80 &&
+               static_cast<unsigned char>(text[1]) < 0xa0) {
+      text_ += fmt::format("\\u{:04x}", static_cast<unsigned>(static_cast<unsigned char>(text[1])));  // C1
+      n = 2;
     } else if (n = utf8_length(text); n == 0) {
       text_ += "\xef\xbf\xbd";
       if (replaced_.empty()) replaced_ = whole;

@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "cgx/sys/harmless.h"
+
 namespace cgx {
 
 namespace {
@@ -11,8 +13,7 @@ namespace {
 // What the user gave may be anything: control characters must not reach a terminal or break the line, and no sentence
 // gets better by the 64 KiB that somebody pasted.
 std::string printable(std::string_view text, std::size_t most) {
-  std::string out;
-  for (const char c : text.substr(0, most)) out += static_cast<unsigned char>(c) < ' ' || c == 0x7f ? '?' : c;
+  std::string out = sys::harmless(text.substr(0, most));
   return text.size() > most ? out + "..." : out;
 }
 
