@@ -48,7 +48,7 @@ class Daemon final : public Operations {
   [[nodiscard]] Result<std::vector<std::string>> list_groups() override;
   [[nodiscard]] Result<Answers> get_group(const std::string& group) override;
   [[nodiscard]] Result<> create_group(const std::string& group, const LimitTexts& limits, uid_t owner) override;
-  [[nodiscard]] Result<> set_limits(const std::string& group, const LimitTexts& limits) override;
+  [[nodiscard]] Result<> set_limits(const std::string& group, const LimitTexts& limits, uid_t owner) override;
   [[nodiscard]] Result<> delete_group(const std::string& group) override;
   [[nodiscard]] Result<> attach_process(const std::string& group, pid_t pid) override;
   [[nodiscard]] Result<> freeze(const std::string& group) override;
@@ -62,7 +62,7 @@ class Daemon final : public Operations {
   [[nodiscard]] Answers status() override;
   [[nodiscard]] bool policy_valid() override;
   [[nodiscard]] std::chrono::system_clock::time_point last_reload() override;
-  [[nodiscard]] uid_t owner_of(const std::string& group) override;
+  [[nodiscard]] bool owns(uid_t user, const std::string& group, Part part) override;
 
  private:
   Daemon(Settings settings, const Log& log, Hierarchies hierarchies, StateDir state, Loop loop);

@@ -35,7 +35,8 @@ class Operations {
   // With missing parents. `owner` -1: root. Else the owner of the delegated subtree that the group will be in asked for
   // it, and the group is given to that user (as `cgx create --owner` does).
   [[nodiscard]] virtual Result<> create_group(const std::string& group, const LimitTexts& limits, uid_t owner) = 0;
-  [[nodiscard]] virtual Result<> set_limits(const std::string& group, const LimitTexts& limits) = 0;
+  // `owner` as above: where a user asks for it who owns the group, it is made in no hierarchy.
+  [[nodiscard]] virtual Result<> set_limits(const std::string& group, const LimitTexts& limits, uid_t owner) = 0;
   [[nodiscard]] virtual Result<> delete_group(const std::string& group) = 0;
   [[nodiscard]] virtual Result<> attach_process(const std::string& group, pid_t pid) = 0;
   [[nodiscard]] virtual Result<> freeze(const std::string& group) = 0;
@@ -53,9 +54,14 @@ class Operations {
   // For the properties of the interface.
   [[nodiscard]] virtual bool policy_valid() = 0;
   [[nodiscard]] virtual std::chrono::system_clock::time_point last_reload() = 0;
-  // The uid that the delegated subtree belongs to which `group` is in (or would be in, where it is not there yet), or
-  // whose root it is; -1: none but root may change the group.
-  [[nodiscard]] virtual uid_t owner_of(const std::string& group) = 0;
+  // Whether the directories that a change of `group` needs belong to `user`, in each hierarchy that it touches. A
+  // directory of the same name in another hierarchy may be root's.
+  enum class Part : std::uint8_t {
+    itself,  // the group, where it is; where it is nowhere, the nearest above it in all hierarchies
+    above,   // the group above it in those hierarchies, which is to have one more or one less
+    fresh,   // the nearest one above it in all hierarchies, which it is to be made in
+  };
+  [[nodiscard]] virtual bool owns(uid_t user, const std::string& group, Part part) = 0;
 };
 
 }  // namespace cgx::daemon

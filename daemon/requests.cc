@@ -77,13 +77,14 @@ Result<std::vector<std::string>> Daemon::list_groups() {
 }
 
 Result<std::string> Daemon::named(const std::string& name) const {
+  if (name.empty()) return bad_value("/", "is the root of all groups, which GetGroup and Explain alone accept");
   std::string group = CGX_TRY(parse_group_name(name));
   if (!slices_ || CGX_TRY(is_there(Cgroup(hierarchies_, group)))) return group;
   return keeper_.place(group);
 }
 
 Result<Answers> Daemon::get_group(const std::string& name) {
-  const std::string group = CGX_TRY(named(name));
+  const std::string group = name.empty() ? std::string() : CGX_TRY(named(name));
   const Cgroup cgroup(hierarchies_, group);
   const auto world = shared_.get();
   const auto managed = std::ranges::find(world->groups, group, &ManagedGroup::name);
@@ -121,9 +122,9 @@ Result<Answers> Daemon::get_group(const std::string& name) {
 }
 
 Result<> Daemon::create_group(const std::string& name, const LimitTexts& limits, uid_t owner) {
+  if (name.empty()) return bad_value("/", "is the root, which is always there");
   Desired desired{
       .group = CGX_TRY(parse_group_name(name)), .limits = CGX_TRY(limits_of(limits)), .existing = Existing::refuse};
-  if (desired.group.empty()) return bad_value(name, "is the root, which is always there");
   if (owner != static_cast<uid_t>(-1)) desired.owner = cgx::Owner{.uid = owner};
   Transaction transaction(hierarchies_);
   CGX_CHECK(transaction.apply(desired));
@@ -134,8 +135,10 @@ Result<> Daemon::create_group(const std::string& name, const LimitTexts& limits,
   return {};
 }
 
-Result<> Daemon::set_limits(const std::string& name, const LimitTexts& limits) {
-  const Desired desired{.group = CGX_TRY(named(name)), .limits = CGX_TRY(limits_of(limits))};
+Result<> Daemon::set_limits(const std::string& name, const LimitTexts& limits, uid_t owner) {
+  const Desired desired{.group = CGX_TRY(named(name)),
+                        .limits = CGX_TRY(limits_of(limits)),
+                        .existing = owner == static_cast<uid_t>(-1) ? Existing::require : Existing::follow};
   if (slices_ && !slices_->unit_of(desired.group).empty()) return slices_->changed(desired.group, desired.limits);
   Transaction transaction(hierarchies_);
   CGX_CHECK(transaction.apply(desired));
@@ -222,8 +225,9 @@ std::vector<Decision> Daemon::history(std::size_t most) { return history_.last(m
 
 Result<std::vector<std::string>> Daemon::explain(const std::string& name) {
   if (!memory_) return fail(ENOTSUP, "there are no memory events on this host");
+  const std::string group = name.empty() ? std::string() : CGX_TRY(named(name));
   std::vector<std::string> lines;
-  for (const MemoryThread::Explained& step : CGX_TRY(memory_->explain(CGX_TRY(named(name)))))
+  for (const MemoryThread::Explained& step : CGX_TRY(memory_->explain(group)))
     lines.push_back(step.victim == 0 ? fmt::format("{}: {}", step.step, step.what)
                                      : fmt::format("{}: {}: {} ({})", step.step, step.what, step.victim, step.command));
   return lines;
@@ -274,25 +278,30 @@ Answers Daemon::status() {
 bool Daemon::policy_valid() { return keeper_.valid(); }
 std::chrono::system_clock::time_point Daemon::last_reload() { return keeper_.last_reload(); }
 
-// The nearest group on the way up that is there and not root's decides.
-uid_t Daemon::owner_of(const std::string& name) {
-  const auto parsed = parse_group_name(name);
-  if (!parsed) return static_cast<uid_t>(-1);
-  for (std::string_view group = *parsed; !group.empty(); group = parent_of(group)) {
-    const Cgroup cgroup(hierarchies_, std::string(group));
-    // If a group cannot be looked at, its owner is unknown, and the owner of a group above may be another user.
-    const auto there = is_there(cgroup);
-    if (!there) break;
-    for (const Hierarchy* const h : cgroup.present()) {
-      const auto dir = cgroup.dir(*h);
-      struct stat status{};
-      if (!dir || fstat(*dir, &status) != 0) return static_cast<uid_t>(-1);
-      if (status.st_uid != 0) return status.st_uid;
+bool Daemon::owns(uid_t user, const std::string& name, Part part) {
+  // Where the name stands for a slice, the group that would be changed is systemd's.
+  const std::string placed = keeper_.place(name);
+  if (name.empty() || (placed != name && is_there(Cgroup(hierarchies_, placed)).value_or(true))) return false;
+  const Cgroup cgroup(hierarchies_, name);
+  // If a group cannot be looked at, its owner is unknown, and the owner of a group above may be another user.
+  const auto there = is_there(cgroup);
+  if (!there) return false;
+  const bool everywhere = part == Part::fresh || !*there;
+  for (const Hierarchy& h : hierarchies_.all()) {
+    const bool present = cgroup.dir(h).has_value();
+    if (!everywhere && !present) continue;
+    std::string_view group = part == Part::itself ? std::string_view(name) : parent_of(name);
+    struct stat status{};
+    for (;; group = parent_of(group)) {
+      const Cgroup nearest(hierarchies_, std::string(group));
+      const auto dir = nearest.dir(h);
+      if (dir && fstat(*dir, &status) == 0) break;
+      // A group of root's within a delegated subtree is root's alone, so the nearest one decides.
+      if (dir || dir.error().code != ENOENT || group.empty()) return false;
     }
-    // A group of root's within a delegated subtree is root's alone.
-    if (*there) break;
+    if (status.st_uid != user) return false;
   }
-  return static_cast<uid_t>(-1);
+  return true;
 }
 
 }  // namespace cgx::daemon

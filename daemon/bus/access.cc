@@ -18,12 +18,21 @@ namespace {
 
 constexpr std::uint64_t bus_timeout = 5'000'000;  // microseconds, for the bus itself to answer
 
-// Whether the process is inside what `user` owns, in each cgroup2 hierarchy: there the kernel demands the right to
-// write to the nearest group above both (cgroups(7), delegation containment), and cgxd, as root, would pass by that.
-Result<bool> is_inside(Operations& operations, pid_t pid, uid_t user) {
+std::string nearest_above_both(std::string_view a, std::string_view b) {
+  const auto holds_b = [&] { return a.empty() || a == b || (b.starts_with(a) && b[a.size()] == '/'); };
+  while (!holds_b()) a = parent_of(a);
+  return std::string(a);
+}
+
+// Whether `user` owns what the process and `group` are inside of, in each cgroup2 hierarchy: there the kernel demands
+// the right to write to the nearest group above both (cgroups(7), delegation containment), and cgxd, as root, would
+// pass by that.
+Result<bool> is_inside(Operations& operations, pid_t pid, const std::string& group, uid_t user) {
   const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
   for (const Place& place : CGX_TRY(places_of(hierarchies, pid)))
-    if (place.hierarchy->version() == Version::v2 && operations.owner_of(place.group) != user) return false;
+    if (place.hierarchy->version() == Version::v2 &&
+        !operations.owns(user, nearest_above_both(place.group, group), Operations::Part::itself))
+      return false;
   return true;
 }
 
@@ -91,24 +100,26 @@ int Access::on_user(sd_bus_message* reply, void* userdata, sd_bus_error*) {
 }
 
 bool Access::owner_may(Question& q) {
-  const auto owns = [&](std::string_view group) { return operations_->owner_of(std::string(group)) == q.user; };
+  using Part = Operations::Part;
+  const auto owns = [&](Part part) { return operations_->owns(q.user, q.need.group, part); };
   switch (q.need.what) {
     case Need::What::nothing:
       return true;
     case Need::What::all:
       return false;
+    case Need::What::make:
     case Need::What::below:
-      if (q.need.group.empty() || !owns(q.need.group)) return false;
-      if (owns(parent_of(q.need.group))) return true;
+      if (q.need.group.empty() || !owns(Part::itself)) return false;
+      if (owns(q.need.what == Need::What::make ? Part::fresh : Part::above)) return true;
       q.why = "is the root of what belongs to the caller: its limits are root's to change";
       return false;
     case Need::What::into: {
-      if (q.need.group.empty() || !owns(q.need.group)) return false;
+      if (q.need.group.empty() || !owns(Part::itself)) return false;
       if (const auto theirs = process_belongs_to(q.need.pid, q.user); !theirs || !*theirs) {
         q.why = theirs ? fmt::format("process {} belongs to another user", q.need.pid) : theirs.error().what;
         return false;
       }
-      if (const auto inside = is_inside(*operations_, q.need.pid, q.user); !inside || !*inside) {
+      if (const auto inside = is_inside(*operations_, q.need.pid, q.need.group, q.user); !inside || !*inside) {
         q.why = inside ? fmt::format("process {} is outside of what belongs to the caller", q.need.pid)
                        : inside.error().what;
         return false;

@@ -19,6 +19,7 @@ namespace cgx::daemon {
 struct Need {
   enum class What : std::uint8_t {
     nothing,  // only who it is
+    make,     // makes `group`: for the owner of what it is made in, in each hierarchy
     below,    // a change of `group`: for the owner of the subtree that it is below the root of
     into,     // `pid` goes into `group`: for the same, and into the subtree's root too
     all,      // of the whole host

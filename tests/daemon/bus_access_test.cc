@@ -10,7 +10,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
-#include "cgx/cgroupfs/place.h"
+#include "cgx/cgroupfs/hierarchy.h"
 
 #include "bus_support.h"
 #include "daemon/bus/access.h"
@@ -233,13 +233,8 @@ TEST_CASE("bus access: an owner moves its own processes, from within what is its
 
 TEST_CASE("bus access: an owner whose process is inside moves it") {
   NEED_BUS();
-  // As if the groups that this test runs in were the owner's.
-  Fixture f;
-  const auto places = places_of(*Hierarchies::discover(), 0);
-  REQUIRE(places);
-  std::map<std::string, uid_t> owners{{"alice", nobody}};
-  for (const Place& place : *places) owners[place.group] = nobody;
-  f.server.on_loop([&](daemon::Bus&) { f.server.operations().owners = owners; });
+  // As if all groups were the owner's, and with them the nearest one above both.
+  Fixture f({{"", nobody}});
   const Sleeper theirs(nobody);
   CHECK(wait_for([&] { return daemon::process_belongs_to(theirs.pid(), nobody).value_or(false); }));
   CHECK(call_as(f.bus, nobody, fmt::format("AttachProcess su alice {}", theirs.pid())).status == 0);

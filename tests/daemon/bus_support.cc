@@ -21,6 +21,8 @@
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/hierarchy.h"
+
 namespace cgx::test {
 namespace {
 
@@ -123,7 +125,7 @@ Result<> FakeOperations::create_group(const std::string& group, const daemon::Li
   return note("create " + group + limits_text(limits) + whose, group);
 }
 
-Result<> FakeOperations::set_limits(const std::string& group, const daemon::LimitTexts& limits) {
+Result<> FakeOperations::set_limits(const std::string& group, const daemon::LimitTexts& limits, uid_t) {
   CGX_CHECK(note("set " + group + limits_text(limits), group));
   for (const auto& [key, value] : limits)
     if (value == "2GG") {
@@ -185,10 +187,11 @@ std::chrono::system_clock::time_point FakeOperations::last_reload() {
   return std::chrono::system_clock::time_point(std::chrono::seconds(1'700'000'000));
 }
 
-uid_t FakeOperations::owner_of(const std::string& group) {
+bool FakeOperations::owns(uid_t user, const std::string& group, Part part) {
+  const std::string_view of = part == Part::itself ? std::string_view(group) : parent_of(group);
   for (const auto& [root, owner] : owners)
-    if (group == root || group.starts_with(root + "/")) return owner;
-  return static_cast<uid_t>(-1);
+    if (root.empty() || of == root || of.starts_with(root + "/")) return owner == user;
+  return false;
 }
 
 // ---- the daemon's side ----------------------------------------------------------------------------------------------

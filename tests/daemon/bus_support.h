@@ -46,7 +46,7 @@ class FakeOperations final : public daemon::Operations {
   Result<std::vector<std::string>> list_groups() override;
   Result<daemon::Answers> get_group(const std::string& group) override;
   Result<> create_group(const std::string& group, const daemon::LimitTexts& limits, uid_t owner) override;
-  Result<> set_limits(const std::string& group, const daemon::LimitTexts& limits) override;
+  Result<> set_limits(const std::string& group, const daemon::LimitTexts& limits, uid_t owner) override;
   Result<> delete_group(const std::string& group) override;
   Result<> attach_process(const std::string& group, pid_t pid) override;
   Result<> freeze(const std::string& group) override;
@@ -60,7 +60,7 @@ class FakeOperations final : public daemon::Operations {
   daemon::Answers status() override;
   bool policy_valid() override { return true; }
   std::chrono::system_clock::time_point last_reload() override;
-  uid_t owner_of(const std::string& group) override;
+  bool owns(uid_t user, const std::string& group, Part part) override;
 
   // The calls since the last take, a line each; for any thread.
   [[nodiscard]] std::string take();
