@@ -2,10 +2,13 @@
 // apply() and values that depend on those of other groups, are rounded, converted or written as they are; and what it
 // finds changed behind its back.
 #include <cerrno>
+#include <set>
 #include <string>
 #include <vector>
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -155,6 +158,24 @@ TEST_CASE("policy values: groups that went, or were made again by somebody else"
   CHECK(host.there("a"));
 }
 
+// How an apply ends that SIGKILL meets at its n-th change.
+int killed_at(Host& host, const std::vector<policy::GroupPolicy>& groups, unsigned n) {
+  const pid_t child = fork();
+  if (child == 0) {
+    unsigned count = 0;
+    const sys::FaultFn die = [&](std::string_view, std::string_view) {
+      if (++count == n) kill(getpid(), SIGKILL);
+      return 0;
+    };
+    sys::inject_faults(&die);
+    const std::vector<policy::Source> sources{source("/test.yaml", groups)};
+    _exit(policy::apply(host.hierarchies(), sources, host.options()) ? 0 : 1);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  return status;
+}
+
 TEST_CASE("policy values: killed at any change, the next apply brings it to its end or takes it back") {
   if (const char* why = no_root()) CGX_SKIP(why);
   Host host;
@@ -164,19 +185,7 @@ TEST_CASE("policy values: killed at any change, the next apply brings it to its 
   for (unsigned n = 1; n < 200; ++n) {
     CAPTURE(n);
     host.must(first);
-    const pid_t child = fork();
-    if (child == 0) {
-      unsigned count = 0;
-      const sys::FaultFn die = [&](std::string_view, std::string_view) {
-        if (++count == n) kill(getpid(), SIGKILL);
-        return 0;
-      };
-      sys::inject_faults(&die);
-      const std::vector<policy::Source> sources{source("/test.yaml", second)};
-      _exit(policy::apply(host.hierarchies(), sources, host.options()) ? 0 : 1);
-    }
-    int status = 0;
-    REQUIRE(waitpid(child, &status, 0) == child);
+    const int status = killed_at(host, second, n);
     if (n % 2 == 0) {
       host.must(second);
       CHECK(host.there("c"));
@@ -188,6 +197,40 @@ TEST_CASE("policy values: killed at any change, the next apply brings it to its 
     if (WIFEXITED(status)) {
       CHECK(WEXITSTATUS(status) == 0);
       CHECK(n > (host.v1(Controller::memory) ? 15 : 8));
+      return;
+    }
+    CHECK(WTERMSIG(status) == SIGKILL);
+  }
+  FAIL("it never came to its end");
+}
+
+TEST_CASE("policy values: killed while a group is taken back from its owner, the next apply takes it") {
+  if (const char* why = no_root()) CGX_SKIP(why);
+  Host host;
+  std::vector<policy::GroupPolicy> given{group_policy(host.name("a"), {{"pids", "50"}})};
+  given[0].owner = Owner{65534, 65534};
+  const std::vector<policy::GroupPolicy> kept{group_policy(host.name("a"), {{"pids", "60"}})};
+  const Cgroup group(host.hierarchies(), host.name("a"));
+  const auto owners = [&] {
+    std::set<uid_t> uids;
+    for (const Hierarchy* h : group.present())
+      for (const char* file : {".", "cgroup.procs"}) {
+        struct stat st{};
+        REQUIRE(fstatat(group.dir(*h).value(), file, &st, 0) == 0);
+        uids.insert(st.st_uid);
+      }
+    return uids;
+  };
+  for (unsigned n = 1; n < 200; ++n) {
+    CAPTURE(n);
+    host.must(given);
+    REQUIRE(owners().contains(65534));
+    const int status = killed_at(host, kept, n);
+    host.must(kept);
+    CHECK(owners() == std::set<uid_t>{0});
+    if (WIFEXITED(status)) {
+      CHECK(WEXITSTATUS(status) == 0);
+      CHECK(n > 4);
       return;
     }
     CHECK(WTERMSIG(status) == SIGKILL);

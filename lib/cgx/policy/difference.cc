@@ -254,9 +254,15 @@ class Differ {
     for (ManagedGroup& g : d_.intent.groups) {
       const ManagedGroup* old = recorded(g.name);
       if (old == nullptr) continue;
+      const bool another = old->adopted.empty() && old->inode != 0 && g.inode != 0 && old->inode != g.inode;
+      if (another) continue;  // nothing of it is given back
       const ManagedGroup had = old->adopted.empty() ? *old : still_there(hierarchies_, *old);
       for (const ManagedLimit& l : had.limits)
         if (g.find(l.knob) == nullptr) g.limits.push_back(l);
+      if (g.owner.empty()) {
+        g.owner = had.owner;
+        g.owner_before = had.owner_before;
+      }
     }
     for (const ManagedGroup& old : d_.before.groups)
       if (d_.after.find(old.name) == nullptr) {
