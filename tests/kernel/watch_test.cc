@@ -5,12 +5,16 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
+#include <utility>
 
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,6 +25,19 @@
 
 #include "scratch.h"
 #include "skip.h"
+
+namespace {
+
+// What happens just before the next directory is watched.
+std::function<void()> before_watch;
+
+}  // namespace
+
+// In place of the C library's.
+extern "C" int inotify_add_watch(int fd, const char* path, std::uint32_t mask) noexcept {
+  if (const auto now = std::exchange(before_watch, nullptr)) now();
+  return static_cast<int>(syscall(SYS_inotify_add_watch, fd, path, mask));
+}
 
 namespace watch_test {
 
@@ -312,6 +329,24 @@ TEST_CASE("kernel tree watch: a group that is awaited is told of as it and those
     CHECK(told(*tree, inner) == static_cast<std::ptrdiff_t>(made.present().size()));
     REQUIRE(remove_group(made, Below::keep));
   }
+}
+
+TEST_CASE("kernel tree watch: a group above an awaited one that is made meanwhile is watched") {
+  if (geteuid() != 0) CGX_SKIP("needs root");
+  const TestGroup g;
+  const Hierarchy& h = g.hierarchies().all().front();
+  const int root = h.root().value();
+  const std::string inner = g.name() + "/a/b";
+  auto tree = TreeWatch::open(g.hierarchies());
+  REQUIRE(tree.has_value());
+  before_watch = [&] { REQUIRE(sys::make_dir(root, g.name() + "/a").has_value()); };
+  REQUIRE(tree->await(inner));
+  REQUIRE_FALSE(before_watch);
+  (void)tree->read();
+  REQUIRE(sys::make_dir(root, inner).has_value());
+  const auto events = tree->read();
+  REQUIRE(events.has_value());
+  CHECK(std::ranges::count(*events, inner, &TreeEvent::group) == 1);
 }
 
 TEST_CASE("kernel tree watch: what an overflow of the queue lost is found again") {

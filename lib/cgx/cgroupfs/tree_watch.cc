@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <ranges>
 #include <utility>
 
 #include <fcntl.h>
@@ -153,16 +154,17 @@ Result<> TreeWatch::add(const std::string& group, Depth depth) {
 
 Result<> TreeWatch::await(const std::string& group) {
   awaited_.insert(group);
+  std::vector<std::string_view> chain;
+  for (std::string_view above = group; !above.empty(); chain.push_back(above)) above = parent_of(above);
   for (const Hierarchy& h : hierarchies_->all())
-    for (std::string_view above = parent_of(group);; above = parent_of(above)) {
+    // From the root down: a group that is not there yet when it is looked for is made below one that is watched.
+    for (const std::string_view above : chain | std::views::reverse) {
       const auto dir = sys::open_beneath(CGX_TRY(h.root()), above, O_PATH | O_DIRECTORY);
-      if (!dir && !no_group(dir.error())) return located(Result<>(std::unexpected(dir.error())), shown(above));
-      if (dir) {
-        const std::string path = fmt::format("/proc/self/fd/{}", dir->get());
-        const int wd = CGX_TRY(add_inotify(std::string(above), path, IN_CREATE | IN_DELETE | IN_ONLYDIR));
-        directories_.try_emplace(wd, Directory{&h, std::string(above)});
-      }
-      if (above.empty()) break;
+      if (!dir && no_group(dir.error())) break;
+      if (!dir) return located(Result<>(std::unexpected(dir.error())), shown(above));
+      const std::string path = fmt::format("/proc/self/fd/{}", dir->get());
+      const int wd = CGX_TRY(add_inotify(std::string(above), path, IN_CREATE | IN_DELETE | IN_ONLYDIR));
+      directories_.try_emplace(wd, Directory{&h, std::string(above)});
     }
   return {};
 }
