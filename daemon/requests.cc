@@ -56,6 +56,29 @@ Result<std::vector<Limit>> limits_of(const LimitTexts& texts) {
   return limits;
 }
 
+constexpr auto no_owner = static_cast<uid_t>(-1);
+
+// A controller of cgroup2 comes from above. The owner of a group cannot enable one in groups of others, and cgxd does
+// not do it for the owner.
+Result<> check_enabling(const Hierarchies& hierarchies, const Desired& desired, uid_t owner) {
+  if (owner == no_owner) return {};
+  const Plan plan = CGX_TRY(Plan::make_structure(hierarchies, desired));
+  for (const Step& step : plan.steps()) {
+    if (step.verb != Verb::enable) continue;
+    const Cgroup group(hierarchies, step.group);
+    const auto dir = group.dir(*step.hierarchy);
+    struct stat status{};
+    if (!dir ? dir.error().code == ENOENT : fstat(*dir, &status) == 0 && status.st_uid == owner) continue;
+    return std::unexpected(
+        Error{.code = EACCES,
+              .what = fmt::format(
+                  "needs {} in {}, a group of another user", step.text, step.hierarchy->path(step.group, step.file)),
+              .group = desired.group,
+              .hint = "root may enable the controller there"});
+  }
+  return {};
+}
+
 std::vector<std::string> lines_of(const std::vector<policy::Change>& changes) {
   std::vector<std::string> lines;
   for (const policy::Change& change : changes) lines.push_back(change.text());
@@ -125,7 +148,8 @@ Result<> Daemon::create_group(const std::string& name, const LimitTexts& limits,
   if (name.empty()) return bad_value("/", "is the root, which is always there");
   Desired desired{
       .group = CGX_TRY(parse_group_name(name)), .limits = CGX_TRY(limits_of(limits)), .existing = Existing::refuse};
-  if (owner != static_cast<uid_t>(-1)) desired.owner = cgx::Owner{.uid = owner};
+  if (owner != no_owner) desired.owner = cgx::Owner{.uid = owner};
+  CGX_CHECK(check_enabling(hierarchies_, desired, owner));
   Transaction transaction(hierarchies_);
   CGX_CHECK(transaction.apply(desired));
   transaction.commit();
@@ -138,7 +162,8 @@ Result<> Daemon::create_group(const std::string& name, const LimitTexts& limits,
 Result<> Daemon::set_limits(const std::string& name, const LimitTexts& limits, uid_t owner) {
   const Desired desired{.group = CGX_TRY(named(name)),
                         .limits = CGX_TRY(limits_of(limits)),
-                        .existing = owner == static_cast<uid_t>(-1) ? Existing::require : Existing::follow};
+                        .existing = owner == no_owner ? Existing::require : Existing::follow};
+  CGX_CHECK(check_enabling(hierarchies_, desired, owner));
   if (slices_ && !slices_->unit_of(desired.group).empty()) return slices_->changed(desired.group, desired.limits);
   Transaction transaction(hierarchies_);
   CGX_CHECK(transaction.apply(desired));
