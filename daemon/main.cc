@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "cgx/policy/yaml.h"
+#include "cgx/sys/process.h"
 
 #include "daemon/daemon.h"
 #include "daemon/settings.h"
@@ -100,4 +101,7 @@ int run(const std::vector<std::string>& words) {
 }  // namespace
 }  // namespace cgx::daemon
 
-int main(int argc, char** argv) { return cgx::daemon::run({argv + 1, argv + argc}); }
+int main(int argc, char** argv) {
+  cgx::sys::wait_for_children();
+  return cgx::daemon::run({argv + 1, argv + argc});
+}

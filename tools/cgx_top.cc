@@ -19,6 +19,7 @@
 #include <fmt/format.h>
 
 #include "cgx/sys/fd.h"
+#include "cgx/sys/process.h"
 #include "cgx/sys/text.h"
 
 #include "top_model.h"
@@ -308,6 +309,7 @@ Result<Ended> run(std::string_view group,
 }  // namespace cgx::tool
 
 int main(int argc, char** argv) {
+  cgx::sys::wait_for_children();
   // The locale decides which bytes are characters, for names of groups.
   (void)std::setlocale(LC_ALL, "");
   if (argc != 5) {

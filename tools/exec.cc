@@ -18,6 +18,7 @@
 #include "cgx/change/explain.h"
 #include "cgx/change/owner.h"
 #include "cgx/change/slice.h"
+#include "cgx/sys/process.h"
 #include "cgx/sys/program.h"
 
 #include "exec_note.h"
@@ -35,17 +36,20 @@ void say(std::string_view text) { (void)!write(STDERR_FILENO, text.data(), text.
 
 // Waits for the child and hands on the signals that this process gets from other processes. What the terminal sends, it
 // sends to the child too.
-int wait_and_pass_on(pid_t child, const sigset_t& set) {
+Result<int> wait_and_pass_on(const Child& child, const sigset_t& set) {
   while (true) {
     siginfo_t got{};
     const int signal = sigwaitinfo(&set, &got);
     if (signal > 0 && signal != SIGCHLD) {
-      if (got.si_code != SI_KERNEL) (void)kill(child, signal);  // ESRCH: it has just ended
+      // By its number before Linux 5.3, which has no pidfds: it is its own until it is waited for.
+      if (got.si_code != SI_KERNEL && sys::signal_process(child.pidfd.get(), signal) == EBADF)
+        (void)kill(child.pid, signal);
       continue;
     }
     int status = 0;
-    const pid_t ended = waitpid(child, &status, WNOHANG);
-    if (ended != child) continue;
+    const pid_t ended = waitpid(child.pid, &status, WNOHANG);
+    if (ended < 0 && errno != EINTR) return fail_errno(errno, "waiting for the command");
+    if (ended != child.pid) continue;
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
   }
 }
@@ -203,6 +207,7 @@ class Exec {
     std::vector<char*> argv;
     for (const std::string& word : program_) argv.push_back(const_cast<char*>(word.c_str()));
     argv.push_back(nullptr);
+    sys::restore_child_signal();
     (void)execvp(argv[0], argv.data());
     const int code = errno;
     return finish_failed(Cgroup(hierarchies_, ""), {SpawnStage::execute, {.code = code, .what = errno_text(code)}});
@@ -329,7 +334,7 @@ class Exec {
       if (gone && may_try_again && (fresh_ || desired_.existing == Existing::allow)) return again;
       return finish_failed(group, failed);
     }
-    const int status = wait_and_pass_on(child->pid, signals.set());
+    const auto status = wait_and_pass_on(*child, signals.set());
     if (report_start) print_report(*report_start);
     clean(group);
     return status;

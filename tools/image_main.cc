@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "cgx/image/image.h"
+#include "cgx/sys/process.h"
 #include "cgx/sys/text.h"
 
 #include "command.h"
@@ -154,6 +155,7 @@ Result<> run_image(const ImageOptions& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  cgx::sys::wait_for_children();
   // No setlocale(3): names of files are bytes, and libarchive leaves them alone in the C locale.
   auto options = parse_image(std::span(argv, static_cast<std::size_t>(argc)).subspan(argc > 0 ? 1 : 0));
   if (!options) return cgx::tool::report(options.error(), "image", false);

@@ -20,6 +20,7 @@
 #include "cgx/container/rootfs.h"
 #include "cgx/container/seccomp.h"
 #include "cgx/sys/json.h"
+#include "cgx/sys/process.h"
 #include "cgx/sys/text.h"
 
 #include "foreground.h"
@@ -233,5 +234,6 @@ int main(int argc, char** argv) {
     (void)cgx::tool::report(safe.error(), "exec", false);
     return 125;
   }
+  cgx::sys::wait_for_children();
   return cgx::tool::run_main({argv, static_cast<std::size_t>(argc)});
 }

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 
+#include "cgx/sys/process.h"
 #include "cgx/sys/text.h"
 
 #include "command.h"
@@ -84,6 +85,7 @@ int run_main(std::span<const std::string_view> arguments) {
 }  // namespace cgx::tool
 
 int main(int argc, char** argv) {
+  cgx::sys::wait_for_children();
   cgx::tool::hold_standard_files();
   // Inherited as ignored, children would end without a signal or a status: exec would wait for ever.
   (void)signal(SIGCHLD, SIG_DFL);

@@ -28,6 +28,7 @@
 #include "cgx/net/report.h"
 #include "cgx/net/shaper.h"
 #include "cgx/sys/json.h"
+#include "cgx/sys/process.h"
 #include "cgx/sys/text.h"
 
 namespace {
@@ -194,6 +195,7 @@ Result<> run(const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  cgx::sys::wait_for_children();
   const std::span<char* const> args(argv, static_cast<std::size_t>(argc));
   for (const std::string_view arg : args.subspan(args.empty() ? 0 : 1)) {
     if (arg != "--help" && arg != "--version") continue;

@@ -24,6 +24,7 @@
 #include "cgx/policy/snapshot.h"
 #include "cgx/policy/yaml.h"
 #include "cgx/sys/json.h"
+#include "cgx/sys/process.h"
 #include "cgx/sys/text.h"
 
 #include "command.h"
@@ -287,6 +288,7 @@ Result<int> run(const Options& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  cgx::sys::wait_for_children();
   const auto words = std::span(argv, static_cast<std::size_t>(argc)).subspan(argc > 0 ? 1 : 0);
   if (!words.empty() && std::string_view(words[0]) == "place") return cgx::tool::run_place(words.subspan(1));
   const auto options = parse(words);

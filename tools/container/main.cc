@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cgx/container/launch.h"
+#include "cgx/sys/process.h"
 
 #include "commands.h"
 #include "own_limits.h"
@@ -75,6 +76,7 @@ void close_others() { (void)close_range(STDERR_FILENO + 1, ~0U, 0); }
 }  // namespace cgx::launcher
 
 int main(int argc, char** argv) {
+  cgx::sys::wait_for_children();
   cgx::container::recall_program(argv);
   (void)signal(SIGPIPE, SIG_IGN);
   (void)signal(SIGCHLD, SIG_DFL);  // inherited as ignored, children have no status

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "cgx/container/launch.h"
+#include "cgx/sys/process.h"
 
 #include "oci.h"
 
@@ -75,6 +76,7 @@ int run_main(std::span<const std::string_view> words, std::string_view program, 
 }  // namespace cgx::oci
 
 int main(int argc, char** argv) {
+  cgx::sys::wait_for_children();
   cgx::container::recall_program(argv);
   cgx::oci::fill_standard_descriptors();
   (void)signal(SIGPIPE, SIG_DFL);

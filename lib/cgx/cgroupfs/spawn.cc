@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "cgx/cgroupfs/tasks.h"
+#include "cgx/sys/process.h"
 
 namespace cgx {
 namespace {
@@ -50,6 +51,7 @@ struct ChildPlan {
   for (std::size_t i = 0; placed && i < plan.v1_count; ++i) placed = write(plan.v1_tasks[i], "0", 1) == 1;
   if (placed) {
     plan.shared->stage = SpawnStage::execute;
+    sys::restore_child_signal();
     (void)sigprocmask(SIG_SETMASK, plan.mask, nullptr);
     execvp(plan.argv[0], plan.argv);
   }
@@ -222,8 +224,11 @@ SpawnError exec_in(const Cgroup& group, const std::vector<std::string>& argv) {
   if (!tasks) return {SpawnStage::place, tasks.error()};
   if (const int code = join(*tasks); code != 0) return failed(SpawnStage::place, code, errno_text(code));
   const std::vector<char*> words = pointers(argv);
+  sys::restore_child_signal();
   execvp(words[0], words.data());
-  return failed(SpawnStage::execute, errno, errno_text(errno));
+  const int code = errno;
+  sys::wait_for_children();
+  return failed(SpawnStage::execute, code, errno_text(code));
 }
 
 }  // namespace cgx

@@ -26,7 +26,7 @@ struct SpawnError {
   Error error;
 };
 
-// Starts argv[0] (found through PATH) in `group`, with `mask` as its signal mask and default actions for all signals.
+// Starts argv[0] (found through PATH) in `group`, with `mask` as its signal mask. Ignored signals stay ignored.
 // Returns when the program has been executed, or could not be: error stage place (the group refused) or execute
 // (code ENOENT: not found, else not executable). The child is not waited for on success. The child lives in the
 // caller's memory until then: callers have no signal handlers (signalfd and sigwaitinfo are fine) and no other threads.

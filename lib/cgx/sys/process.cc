@@ -13,6 +13,28 @@
 #include "cgx/sys/text.h"
 
 namespace cgx::sys {
+namespace {
+
+bool ignored_children = false;
+
+void set_child_signal(void (*action)(int)) {
+  struct sigaction wanted{};
+  wanted.sa_handler = action;
+  (void)sigaction(SIGCHLD, &wanted, nullptr);
+}
+
+}  // namespace
+
+void wait_for_children() {
+  struct sigaction before{};
+  if (sigaction(SIGCHLD, nullptr, &before) != 0 || before.sa_handler != SIG_IGN) return;
+  ignored_children = true;
+  set_child_signal(SIG_DFL);
+}
+
+void restore_child_signal() {
+  if (ignored_children) set_child_signal(SIG_IGN);
+}
 
 int signal_process(int pidfd, int signal) {
   if (syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0) == 0) return 0;

@@ -19,4 +19,10 @@ namespace cgx::sys {
 // When the process began, in clock ticks since the boot: with this a number means one process. ESRCH: there is none.
 [[nodiscard]] Result<std::uint64_t> started(pid_t pid);
 
+// The kernel reaps the children of a process that ignores SIGCHLD: their status is lost, and their numbers become those
+// of other processes. execve(2) keeps what the caller ignores, so that programs which wait for a child begin with this.
+void wait_for_children();
+// Before execve(2) of the caller's command: SIGCHLD as the caller had it. Makes system calls only.
+void restore_child_signal();
+
 }  // namespace cgx::sys

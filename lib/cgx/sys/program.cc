@@ -15,7 +15,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
+
 #include "cgx/sys/fd.h"
+#include "cgx/sys/process.h"
 #include "cgx/sys/text.h"
 
 namespace cgx::sys {
@@ -77,13 +80,15 @@ Result<std::string> helper_path(std::string_view name) {
   std::vector<std::string> places;
   if (const char* given = std::getenv("CGX_LIBEXEC"); given != nullptr && *given != '\0') places.emplace_back(given);
   const std::string own = own_directory();
-  places.push_back(own + "/../libexec/cgx");
-  places.push_back(own);
+  const int code = errno;
+  if (!own.empty()) places.insert(places.end(), {own + "/../libexec/cgx", own});
   for (std::string place : places) {
     place.append("/").append(name);
     if (access(place.c_str(), X_OK) == 0) return place;
   }
-  return fail(ENOENT, "the program " + std::string(name) + " is not installed");
+  if (own.empty())
+    return fail(code, fmt::format("the program {} cannot be found: /proc/self/exe: {}", name, errno_text(code)));
+  return fail(ENOENT, fmt::format("the program {} is not installed", name));
 }
 
 Result<std::string> run_program(const std::string& program,
@@ -126,8 +131,11 @@ std::unexpected<Error> become_helper(std::string_view name, std::vector<std::str
   std::vector<char*> argv{program->data()};
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
+  restore_child_signal();
   (void)execv(program->c_str(), argv.data());
-  return fail_errno(errno, *program);
+  const int code = errno;
+  wait_for_children();
+  return fail_errno(code, *program);
 }
 
 }  // namespace cgx::sys
