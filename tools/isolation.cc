@@ -74,7 +74,7 @@ Result<> take(std::string_view flag, const std::string& text, Isolation& out) {
   }
   if (flag == "hostname") {
     if (text.empty() || text.size() > 64) return bad_flag(flag, text, "is not of 1 to 64 bytes");
-    if (!is_host_word(text)) return bad_flag(flag, text, "has a blank or a control character");
+    if (!is_host_word(text)) return bad_flag(flag, text, "has a blank, a control character or a #");
     CGX_CHECK(add_namespaces("uts", out));
     return out.hostname = text, Result<>();
   }
@@ -99,7 +99,9 @@ bool is_about_it(std::string_view option) {
 bool Isolation::has(std::string_view ns) const { return std::ranges::find(namespaces, ns) != namespaces.end(); }
 
 bool is_host_word(std::string_view text) {
-  return std::ranges::none_of(text, [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == 0x7f; });
+  return !text.empty() && text.size() <= 255 && std::ranges::none_of(text, [](char c) {
+    return static_cast<unsigned char>(c) <= ' ' || c == 0x7f || c == '#';
+  });
 }
 
 bool isolates(const Call& call) {

@@ -28,7 +28,8 @@ inline constexpr Option isolation_options[] = {
     Option{"no-new-privs", 0, "", "no program that it executes gains rights (set-user-ID, file capabilities)"},
 };
 
-// Without blanks and control characters, which would end a line or a word of /etc/hosts.
+// A word of a line of /etc/hosts or /etc/resolv.conf: at most 255 bytes without blanks, control characters and #, which
+// would end it.
 [[nodiscard]] bool is_host_word(std::string_view text);
 
 // Whether any of them is given.

@@ -9,6 +9,7 @@
 
 #include "cgx/sys/text.h"
 
+#include "bad_flag.h"
 #include "command.h"
 
 namespace cgx::tool {
@@ -37,15 +38,6 @@ const Knob* knob_of_flag(std::string_view flag) {
 bool names_it(std::string_view list, std::string_view name) {
   const auto words = sys::words(list);
   return std::ranges::find(words, name) != words.end();
-}
-
-// The words of Docker's flags; nothing: none of them.
-std::optional<bool> parse_switch(std::string_view text) {
-  static constexpr std::array<std::string_view, 6> on{"1", "t", "T", "true", "TRUE", "True"};
-  static constexpr std::array<std::string_view, 6> off{"0", "f", "F", "false", "FALSE", "False"};
-  if (std::ranges::find(on, text) != on.end()) return true;
-  if (std::ranges::find(off, text) != off.end()) return false;
-  return std::nullopt;
 }
 
 std::unexpected<Error> unknown(const Command& command, std::string_view given, const std::vector<Option>& options) {

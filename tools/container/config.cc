@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <initializer_list>
 #include <optional>
+#include <unordered_map>
 
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -84,15 +85,15 @@ std::uint64_t all_capabilities() {
 // The last one that names a variable counts, in the place of the first.
 std::vector<std::string> merged(const std::vector<std::string>& first, const std::vector<std::string>& then) {
   std::vector<std::string> all;
+  std::unordered_map<std::string_view, std::size_t> places;
   for (const auto* list : {&first, &then})
     for (const std::string& variable : *list) {
       const std::string_view name = std::string_view(variable).substr(0, variable.find('='));
-      const auto same = std::ranges::find_if(
-          all, [&](const std::string& v) { return std::string_view(v).substr(0, v.find('=')) == name; });
-      if (same == all.end())
+      const auto [place, is_new] = places.emplace(name, all.size());
+      if (is_new)
         all.push_back(variable);
       else
-        *same = variable;
+        all[place->second] = variable;
     }
   return all;
 }

@@ -10,11 +10,13 @@
 
 #include <fmt/format.h>
 
+#include "cgx/container/json_tree.h"
 #include "cgx/sys/text.h"
 
 #include "options.h"
 #include "relay.h"
 #include "tools/bad_flag.h"
+#include "tools/isolation.h"
 
 namespace cgx::launcher {
 namespace {
@@ -59,12 +61,6 @@ bool is_address(const std::string& text) {
   return inet_pton(AF_INET, text.c_str(), bytes.data()) == 1 || inet_pton(AF_INET6, text.c_str(), bytes.data()) == 1;
 }
 
-// A word of a line of /etc/hosts or /etc/resolv.conf.
-bool is_host_word(std::string_view text) {
-  return !text.empty() && text.size() <= 255 && std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7f; }) &&
-         text.find('#') == std::string_view::npos;
-}
-
 Result<> take_add_host(RunOptions& o, std::string_view flag, const std::string& text) {
   const std::size_t at = text.find_first_of(":=");
   const std::string name = text.substr(0, at);
@@ -75,7 +71,7 @@ Result<> take_add_host(RunOptions& o, std::string_view flag, const std::string& 
                                   "is not supported: there is no network between a container and the host",
                                   "--network host, where the host is localhost");
   if (address.starts_with('[') && address.ends_with(']')) address = address.substr(1, address.size() - 2);
-  if (!is_host_word(name) || !is_address(address)) return tool::bad_flag(flag, text, "is not HOST:ADDRESS");
+  if (!tool::is_host_word(name) || !is_address(address)) return tool::bad_flag(flag, text, "is not HOST:ADDRESS");
   o.hosts.emplace_back(name, address);
   return {};
 }
@@ -87,13 +83,14 @@ Result<> take_dns(RunOptions& o, std::string_view flag, const std::string& text)
 }
 
 Result<> take_dns_word(RunOptions& o, std::string_view flag, const std::string& text) {
-  if (!is_host_word(text)) return tool::bad_flag(flag, text, "is not a word of /etc/resolv.conf");
+  if (!tool::is_host_word(text)) return tool::bad_flag(flag, text, "is not a word of /etc/resolv.conf");
   (flag == "dns-search" ? o.dns_search : o.dns_options).push_back(text);
   return {};
 }
 
 Result<> take_domainname(RunOptions& o, std::string_view flag, const std::string& text) {
-  if (!is_host_word(text) || text.size() > 64) return tool::bad_flag(flag, text, "is not a name of 1 to 64 bytes");
+  if (!tool::is_host_word(text) || text.size() > 64)
+    return tool::bad_flag(flag, text, "is not a name of 1 to 64 bytes");
   o.domainname = text;
   return {};
 }
@@ -123,6 +120,9 @@ Result<> take_label_file(RunOptions& o, std::string_view flag, const std::string
     if (line.front() == '=')
       return tool::bad_flag(flag, text, fmt::format("line {}: \"{}\" is not NAME=VALUE", number, line));
     set_label(o.labels, line);
+    // A label is two members of a list of the record.
+    if (constexpr std::size_t most = container::json::most_members / 2; o.labels.size() > most)
+      return tool::bad_flag(flag, text, fmt::format("has more than {} labels", most));
   }
   return {};
 }

@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/container/json_tree.h"
 #include "cgx/sys/text.h"
 
 #include "options.h"
@@ -68,6 +69,28 @@ std::vector<std::string> csv_fields(std::string_view text) {
   return fields;
 }
 
+constexpr std::array<std::string_view, 6> propagations{"private", "rprivate", "shared", "rshared", "slave", "rslave"};
+
+// The keys of --mount.
+struct MountKey {
+  std::string_view name;
+  std::string_view type;  // empty: of every type
+  bool is_switch = false;
+};
+constexpr std::array mount_keys{MountKey{"type", ""},
+                                MountKey{"src", ""},
+                                MountKey{"source", ""},
+                                MountKey{"dst", ""},
+                                MountKey{"destination", ""},
+                                MountKey{"target", ""},
+                                MountKey{"ro", "", true},
+                                MountKey{"readonly", "", true},
+                                MountKey{"consistency", ""},
+                                MountKey{"bind-nonrecursive", "bind", true},
+                                MountKey{"bind-propagation", "bind"},
+                                MountKey{"tmpfs-size", "tmpfs"},
+                                MountKey{"tmpfs-mode", "tmpfs"}};
+
 std::unexpected<Error> bad_mount(std::string_view text, std::string what) { return bad_value(text, std::move(what)); }
 
 }  // namespace
@@ -120,6 +143,8 @@ Result<std::vector<std::string>> read_env_file(const std::string& path) {
   if (!file) return tool::bad_flag(flag, path, fmt::format("cannot be read: {}", errno_text(file.error().code)));
   auto variables = parse_env_file(*file);
   if (!variables) return tool::bad_flag(flag, path, variables.error().text(), variables.error().hint);
+  if (constexpr std::size_t most = container::json::most_members; variables->size() > most)
+    return tool::bad_flag(flag, path, fmt::format("has {} variables, more than {}", variables->size(), most));
   return variables;
 }
 
@@ -158,7 +183,6 @@ Result<Bind> parse_volume(std::string_view text) {
   Bind bind{.source = source, .destination = std::string(parts[1]), .options = {"rbind"}, .make_source = true};
   bool propagation = false;
   static constexpr std::array<std::string_view, 4> plain{"ro", "rw", "rro", "idmap"};
-  static constexpr std::array<std::string_view, 6> types{"private", "rprivate", "shared", "rshared", "slave", "rslave"};
   // Of docker's on other systems, or of volumes by name: there is nothing for them to do.
   static constexpr std::array<std::string_view, 4> idle{"cached", "consistent", "delegated", "nocopy"};
   if (parts.size() == 3)
@@ -168,7 +192,7 @@ Result<Bind> parse_volume(std::string_view text) {
         bind.relabel = true;
         continue;
       }
-      if (std::ranges::find(types, option) != types.end())
+      if (std::ranges::find(propagations, option) != propagations.end())
         propagation = true;
       else if (std::ranges::find(plain, option) == plain.end() && !option.starts_with("idmap="))
         return bad_mount(
@@ -181,35 +205,43 @@ Result<Bind> parse_volume(std::string_view text) {
 
 Result<> parse_mount(std::string_view text, RunOptions& into) {
   std::string type = "volume", source, destination, propagation = "rprivate", size, mode;
-  bool readonly = false, recursive = true;
+  bool readonly = false, plain = false;
+  std::string_view of_bind, of_tmpfs;  // a key that is about this type alone
   for (const std::string& field : csv_fields(text)) {
     const std::string_view part = field;
     const std::size_t eq = part.find('=');
-    const std::string_view key = part.substr(0, eq);
+    const std::string key(part.substr(0, eq));
     const std::string value(eq == std::string_view::npos ? std::string_view() : part.substr(eq + 1));
+    const auto row = std::ranges::find(mount_keys, std::string_view(key), &MountKey::name);
+    if (row == mount_keys.end()) return bad_mount(text, fmt::format("has the key \"{}\", which is not known", key));
+    if (row->type == "bind") of_bind = row->name;
+    if (row->type == "tmpfs") of_tmpfs = row->name;
+    if (row->is_switch) {
+      const auto on = eq == std::string_view::npos ? std::optional(true) : tool::parse_switch(value);
+      if (!on) return bad_mount(text, fmt::format("has \"{}\", which is neither true nor false", field));
+      (key == "bind-nonrecursive" ? plain : readonly) = *on;
+    }
     if (key == "type")
       type = value;
     else if (key == "src" || key == "source")
       source = value;
     else if (key == "dst" || key == "destination" || key == "target")
       destination = value;
-    else if (key == "ro" || key == "readonly")
-      readonly = value.empty() || value == "true" || value == "1";
-    else if (key == "consistency")
-      continue;
-    else if (key == "bind-nonrecursive")
-      recursive = !value.empty() && value != "true" && value != "1";
     else if (key == "bind-propagation")
       propagation = value;
     else if (key == "tmpfs-size")
       size = value;
     else if (key == "tmpfs-mode")
       mode = value;
-    else
-      return bad_mount(text, fmt::format("has the key \"{}\", which is not known", key));
   }
   if (!destination.starts_with('/')) return bad_mount(text, "has no dst=/PATH");
+  if (const std::string_view other = type == "bind" ? of_tmpfs : type == "tmpfs" ? of_bind : ""; !other.empty())
+    return bad_mount(text, fmt::format("has the key \"{}\", which is not for type={}", other, type));
+  if (std::ranges::find(propagations, propagation) == propagations.end())
+    return bad_mount(text, fmt::format("has the propagation \"{}\", which is not known", propagation));
   if (type == "tmpfs") {
+    if (mode.find_first_not_of("01234567") != std::string::npos || mode.size() > 5)
+      return bad_mount(text, "has a tmpfs-mode that is no octal number");
     TmpfsMount m{.destination = destination,
                  .options = {"nosuid", "nodev", "noexec", "mode=" + (mode.empty() ? "1777" : mode)}};
     if (!size.empty()) {
@@ -231,7 +263,7 @@ Result<> parse_mount(std::string_view text, RunOptions& into) {
   if (!source.starts_with('/')) return bad_mount(text, "has no src=/PATH");
   into.binds.push_back({.source = source,
                         .destination = destination,
-                        .options = {recursive ? "rbind" : "bind", readonly ? "rro" : "rw", propagation}});
+                        .options = {plain ? "bind" : "rbind", readonly ? "rro" : "rw", propagation}});
   return {};
 }
 

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/container/json_tree.h"
 #include "cgx/sys/text.h"
 
 #include "tools/bad_flag.h"
@@ -27,6 +28,15 @@ Result<std::string> capability_word(std::string_view flag, std::string_view text
 }
 
 bool is_letter_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
+
+// What the files of a container hold, as those read them that look after it; a label is two of a list there.
+constexpr std::size_t most_variables = container::json::most_members;
+constexpr std::size_t most_labels = container::json::most_members / 2;
+
+std::unexpected<Error> too_many(
+    std::string_view flag, std::string_view text, std::size_t count, std::size_t most, std::string_view what) {
+  return tool::bad_flag(flag, text, fmt::format("has {} {}, more than {}", count, what, most));
+}
 
 class OptionReader {
  public:
@@ -59,6 +69,8 @@ class OptionReader {
     if (out_.remove && out_.restart != Restart::no)
       return tool::bad_flag("restart", restart_text_, "and --rm contradict each other");
     CGX_CHECK(check_destinations());
+    if (out_.env.size() > most_variables) return too_many("env", "", out_.env.size(), most_variables, "variables");
+    if (out_.labels.size() > most_labels) return too_many("label", "", out_.labels.size(), most_labels, "labels");
     CGX_CHECK(finish_docker_flags(out_));
     return std::move(out_);
   }
@@ -190,7 +202,7 @@ class OptionReader {
   }
   Result<> take_hostname(std::string_view flag, const std::string& text) {
     if (text.empty() || text.size() > 64) return tool::bad_flag(flag, text, "is not of 1 to 64 bytes");
-    if (!tool::is_host_word(text)) return tool::bad_flag(flag, text, "has a blank or a control character");
+    if (!tool::is_host_word(text)) return tool::bad_flag(flag, text, "has a blank, a control character or a #");
     out_.hostname = text;
     return {};
   }
@@ -208,9 +220,9 @@ class OptionReader {
     const std::size_t at = text.find_first_of("=:");
     const std::string_view name = std::string_view(text).substr(0, at);
     const std::string value = at == std::string::npos ? std::string() : text.substr(at + 1);
-    if (name == "no-new-privileges" && (value.empty() || value == "true"))
-      return out_.no_new_privileges = true, Result<>();
-    if (name == "no-new-privileges" && value == "false") return out_.no_new_privileges = false, Result<>();
+    if (const auto on = at == std::string::npos ? std::optional(true) : tool::parse_switch(value);
+        name == "no-new-privileges" && on)
+      return out_.no_new_privileges = *on, Result<>();
     if (value.empty())
       return tool::bad_flag(
           flag, text, "is not seccomp=, apparmor=, label=, systempaths=unconfined or no-new-privileges");
@@ -241,7 +253,9 @@ class OptionReader {
   Result<> take_sysctl(std::string_view flag, const std::string& text) {
     const std::size_t eq = text.find('=');
     if (eq == std::string::npos || eq == 0) return tool::bad_flag(flag, text, "is not NAME=VALUE");
-    out_.sysctls.emplace_back(text.substr(0, eq), text.substr(eq + 1));
+    const std::string name = text.substr(0, eq);
+    std::erase_if(out_.sysctls, [&](const auto& before) { return before.first == name; });  // the last one counts
+    out_.sysctls.emplace_back(name, text.substr(eq + 1));
     return {};
   }
   Result<> take_shm_size(std::string_view flag, const std::string& text) {

@@ -176,7 +176,11 @@ Result<Ending> parse_ending(std::string_view text) {
 }
 
 Result<> write_record(const Store::Entry& entry, const Record& record) {
-  return entry.write_text(record_file, record_text(record));
+  const std::string text = record_text(record);
+  // What is over a bound of those who read it would be a container that no command can stop.
+  if (const auto again = parse_record(text); !again)
+    return fail(E2BIG, fmt::format("{} of container {}: {}", record_file, entry.id(), again.error().text()));
+  return entry.write_text(record_file, text);
 }
 Result<> write_ending(const Store::Entry& entry, const Ending& ending) {
   return entry.write_text(ending_file, ending_text(ending));

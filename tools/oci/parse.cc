@@ -11,6 +11,7 @@
 #include "cgx/container/launch.h"
 
 #include "oci.h"
+#include "tools/bad_flag.h"
 
 namespace cgx::oci {
 namespace {
@@ -19,10 +20,6 @@ constexpr Flag help_flag{"help", 'h', "", "show help"};
 
 std::unexpected<Error> misuse(std::string what) {
   return std::unexpected(Error{.code = EINVAL, .what = std::move(what), .fault = Fault::usage});
-}
-
-bool truth(std::string_view text) {
-  return text != "false" && text != "0" && text != "f" && text != "F" && text != "False";
 }
 
 class FlagParser {
@@ -65,7 +62,9 @@ class FlagParser {
 
   Result<> take(Options& options, const Flag& f, std::optional<std::string_view> attached) {
     if (f.argument.empty()) {
-      options.emplace_back(f.name, attached && !truth(*attached) ? "false" : "true");
+      const auto on = attached ? tool::parse_switch(*attached) : true;
+      if (!on) return misuse(fmt::format("invalid boolean value \"{}\" for -{}: parse error", *attached, f.name));
+      options.emplace_back(f.name, *on ? "true" : "false");
       return {};
     }
     if (!attached) {
