@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/sys/boot.h"
 #include "cgx/sys/file_lock.h"
 #include "cgx/sys/own_dir.h"
 #include "cgx/sys/remove_tree.h"
@@ -19,11 +20,6 @@ namespace cgx::launcher {
 namespace {
 
 constexpr const char* user_file = "user";
-
-std::string boot_id() {
-  const auto text = sys::read_path("/proc/sys/kernel/random/boot_id");
-  return text ? std::string(sys::trim(*text)) : std::string();
-}
 
 // DATA/containers, locked: nobody else takes or removes a layer meanwhile.
 Result<sys::Fd> lock_all(const Layer& layer, Result<sys::Fd> all) {
@@ -66,7 +62,7 @@ Result<> check_in(int all, const Layer& layer, bool own_lock) {
   }
   if (errno != ENOENT) return in_use(layer, fmt::format("its record is in {}: {}", theirs, errno_text(errno)));
   // Another mount namespace may have that directory, such as a service with a /tmp of its own; not after a boot.
-  if (lines.size() > 1 && lines[1] == boot_id() && theirs != layer.run_root)
+  if (lines.size() > 1 && theirs != layer.run_root && lines[1] == CGX_TRY(sys::boot_id()))
     return in_use(layer, fmt::format("its record is in {}, which does not exist here, since this boot", theirs));
   return {};
 }
@@ -79,6 +75,7 @@ Result<sys::Fd> claim_layer(const Layer& layer) {
     if (unused.error().code == EBUSY) unused.error().code = EEXIST;
     return std::unexpected(std::move(unused).error());
   }
+  const std::string boot = CGX_TRY(sys::boot_id());
   CGX_CHECK(sys::remove_tree(all.get(), layer.name));
   if (mkdirat(all.get(), layer.name.c_str(), 0700) != 0) return fail_errno(errno, "mkdir " + layer.path());
   sys::Fd file(openat(all.get(),
@@ -86,7 +83,7 @@ Result<sys::Fd> claim_layer(const Layer& layer) {
                       O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
                       0600));
   if (!file.valid()) return fail_errno(errno, layer.path() + "/" + user_file);
-  CGX_CHECK(sys::write_fd(file.get(), fmt::format("{}\n{}\n", layer.run_root, boot_id())));
+  CGX_CHECK(sys::write_fd(file.get(), fmt::format("{}\n{}\n", layer.run_root, boot)));
   if (flock(file.get(), LOCK_EX | LOCK_NB) != 0) return fail_errno(errno, layer.path() + "/" + user_file);
   return file;
 }

@@ -18,6 +18,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/sys/boot.h"
 #include "cgx/sys/file_lock.h"
 #include "cgx/sys/own_dir.h"
 #include "cgx/sys/text.h"
@@ -71,11 +72,6 @@ std::uint64_t checksum(std::string_view text) {
   return sum;
 }
 
-std::string boot_id() {
-  const auto text = sys::read_path("/proc/sys/kernel/random/boot_id");
-  return text ? std::string(sys::trim(*text)) : std::string("unknown");
-}
-
 std::unexpected<Error> corrupt(std::size_t line, std::string_view what) {
   return fail(EBADMSG, fmt::format("line {} of the record {}", line, what));
 }
@@ -113,7 +109,7 @@ class Parser {
     const auto field = [&](std::size_t i) { return *unescaped(f[i]); };
     if (f[0] == "boot" && f.size() == 2) {
       // Nothing of what was made then is left.
-      stale_ = f[1] != boot_id();
+      stale_ = f[1] != CGX_TRY(sys::boot_id());
     } else if (f[0] == "unfinished" && f.size() == 2) {
       record_.unfinished.push_back(field(1));
     } else if (f[0] == "group" && f.size() == 8) {
@@ -153,7 +149,7 @@ Result<Record> read_in(int dir, const std::string& path) {
   const auto text = sys::read_file(dir, file_name);
   if (!text) return text.error().code == ENOENT ? Result<Record>(Record{}) : cannot("read", path, text.error().code);
   auto record = Record::parse(*text);
-  if (!record) {
+  if (!record && record.error().code == EBADMSG) {
     Error& e = record.error();
     e.what = fmt::format("{} {}", path, e.what);
     e.hint = "once it is removed, cgx manages nothing of what is there, and takes over what a policy names";
@@ -173,8 +169,8 @@ const ManagedGroup* Record::find(std::string_view name) const {
   return at == groups.end() || at->name != name ? nullptr : &*at;
 }
 
-std::string Record::text() const {
-  std::string out = fmt::format("{}\nboot\t{}\n", first_line, boot_id());
+Result<std::string> Record::text() const {
+  std::string out = fmt::format("{}\nboot\t{}\n", first_line, CGX_TRY(sys::boot_id()));
   for (const std::string& source : unfinished) out += fmt::format("unfinished\t{}\n", escaped(source));
   for (const ManagedGroup& g : groups) {
     out += fmt::format("group\t{}\t{}\t{}\t{}\t{}\t{}\t{}\n",
@@ -228,12 +224,13 @@ Result<RecordFile> RecordFile::open(const std::string& state_dir) {
 Result<Record> RecordFile::read() const { return read_in(dir_.get(), path_); }
 
 Result<> RecordFile::write(const Record& record) const {
+  const std::string text = CGX_TRY(record.text());
   CGX_CHECK(sys::mutation("record", path_));
   const std::string name(file_name);
   const std::string next = name + ".new";
   const sys::Fd fd(openat(dir_.get(), next.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
   if (!fd.valid()) return cannot("open", path_ + ".new", errno);
-  if (const auto done = sys::write_fd(fd.get(), record.text()); !done)
+  if (const auto done = sys::write_fd(fd.get(), text); !done)
     return cannot("write", path_ + ".new", done.error().code);
   // On a disk, a rename may reach it before what was written.
   if (fsync(fd.get()) != 0 && errno != EINVAL && errno != EROFS) return cannot("fsync", path_ + ".new", errno);

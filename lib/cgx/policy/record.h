@@ -49,8 +49,10 @@ struct Record {
   std::vector<ManagedGroup> groups;     // sorted by name, each once
   std::vector<std::string> unfinished;  // sources of an apply that is under way, or was ended by force
   [[nodiscard]] const ManagedGroup* find(std::string_view name) const;
-  [[nodiscard]] std::string text() const;
-  // EBADMSG: `text` is no record, is cut, or is of another version. The error says where.
+  // Fails where it cannot say of which boot it is.
+  [[nodiscard]] Result<std::string> text() const;
+  // EBADMSG: `text` is no record, is cut, or is of another version. The error says where. Other errors: it could not be
+  // found out whether it is of this boot.
   [[nodiscard]] static Result<Record> parse(std::string_view text);
   bool operator==(const Record&) const = default;
 };
