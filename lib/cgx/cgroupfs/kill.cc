@@ -25,9 +25,18 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-bool is_member(const std::vector<Place>& places, const Cgroup& group) {
-  return std::ranges::any_of(places,
-                             [&](const Place& p) { return group.dir(*p.hierarchy) && lies_in(p.group, group.name()); });
+// A directory that could not be opened (EMFILE) says nothing of who is in it.
+Result<bool> is_member(const std::vector<Place>& places, const Cgroup& group) {
+  Result<bool> found = false;
+  for (const Place& p : places) {
+    if (!lies_in(p.group, group.name())) continue;
+    const auto dir = group.dir(*p.hierarchy);
+    if (dir) return true;
+    // EXDEV: something else is mounted over it.
+    const bool none = says_absent(dir.error()) || dir.error().code == ENOTDIR || dir.error().code == EXDEV;
+    if (!none) found = std::unexpected(dir.error());
+  }
+  return found;
 }
 
 // The process that a thread belongs to.
@@ -51,7 +60,7 @@ struct Sent {
 // before: while it can be signalled, the number was its own.
 Result<bool> is_inside(const Cgroup& group, pid_t id) {
   const auto places = places_of(group.hierarchies(), id);
-  if (places && is_member(*places, group)) return true;
+  if (places && CGX_TRY(is_member(*places, group))) return true;
   if (!places && places.error().code == ESRCH) return false;
   if (!places && places.error().code != ENAMETOOLONG) return std::unexpected(places.error());
   if (places && CGX_TRY(unnamed_of(group.hierarchies(), id)).empty()) return false;
