@@ -285,7 +285,8 @@ class Exec {
     if (desired_.existing == Existing::require && desired_.limits.empty()) {
       TreeLock lock;  // not while another cgx is removing it, directory by directory
       CGX_CHECK(lock.take(hierarchies_, TreeLock::How::shared));
-      return transaction_.group(desired_.group).require();
+      CGX_CHECK(transaction_.group(desired_.group).require());
+      return refuse_frozen(transaction_.group(desired_.group));
     }
     auto done = transaction_.apply(desired_);
     for (int round = 2; fresh_ && !done && done.error().code == EEXIST && round < 100; ++round) {
@@ -294,7 +295,9 @@ class Exec {
     }
     if (!done) return done;
     // Opens the directories: to join these very ones.
-    if (auto opened = transaction_.group(desired_.group).require(); !opened) {
+    auto opened = transaction_.group(desired_.group).require();
+    if (opened) opened = refuse_frozen(transaction_.group(desired_.group));
+    if (!opened) {
       (void)transaction_.undo();  // what it would tell of is why this failed
       return opened;
     }

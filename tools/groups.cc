@@ -141,6 +141,16 @@ Result<Deadline> deadline_of(const Call& call, std::chrono::milliseconds otherwi
   return now + std::chrono::microseconds(std::min<std::uint64_t>(usec, 1ULL << 50U));
 }
 
+Result<> refuse_frozen(const Cgroup& group) {
+  const Hierarchy* h = freezer_of(group);
+  if (h == nullptr) return {};
+  const std::string stopped = told_to_freeze(group, *h) ? group.name() : frozen_ancestor(group, *h);
+  if (stopped.empty()) return {};
+  Error e{.code = EBUSY, .what = "is frozen", .group = group.name(), .hint = "cgx thaw " + stopped};
+  if (stopped != group.name()) e.what += fmt::format(", since {} above it is", stopped);
+  return std::unexpected(std::move(e));
+}
+
 void print_notes(const Call& call, const std::vector<std::string>& notes) {
   if (call.json) return;  // stderr is one JSON object there, or nothing
   for (const std::string& note : notes) {

@@ -34,6 +34,9 @@ namespace cgx::tool {
 [[nodiscard]] Result<> write_knobs(sys::JsonWriter& json, const Cgroup& group);
 // Whether a flag given again adds to what it set before, as --device does.
 [[nodiscard]] bool adds(Format format);
+// EBUSY where the group or one above it was told to freeze: a command would wait there in silence and, on v1, not even
+// die of SIGKILL.
+[[nodiscard]] Result<> refuse_frozen(const Cgroup& group);
 // Notes of a transaction, on stderr.
 void print_notes(const Call& call, const std::vector<std::string>& notes);
 
