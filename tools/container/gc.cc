@@ -16,6 +16,7 @@
 #include "commands.h"
 #include "ended.h"
 #include "gc_exec.h"
+#include "id_ranges.h"
 #include "layer.h"
 #include "making.h"
 #include "remove.h"
@@ -36,6 +37,7 @@ class Collector {
     unpacked_by_half();
     if (!call_.dry_run) (void)remove_left_group({});
     if (!call_.dry_run) forget_endings(run_root_);
+    if (!call_.dry_run) release_ids();
     groups_of_exec();
     if (call_.json) {
       sys::JsonWriter json;
@@ -77,7 +79,8 @@ class Collector {
     if (*runs && known->state.ready) return;  // by itself: its end will be nobody's, but it is no rubbish
     const auto group = has_group(known->state);
     if (!group) return check(std::unexpected(group.error()), id);
-    if (known->ending && !known->record.remove && !*group) return;  // as it should be
+    // As it should be, unless it never started.
+    if (known->ending && known->state.ready && !known->record.remove && !*group) return;
     if (!known->record.remove && known->state.ready) {
       tell(fmt::format("{}group of container {}", would(), id));
       if (call_.dry_run) return;
@@ -96,8 +99,13 @@ class Collector {
   void remove_unknown(Store& store, const std::string& id, const Error& why) {
     auto entry = store.find(id, Store::How::change);
     if (!entry) return check(std::unexpected(entry.error()), id);
+    // Its maker may have been quicker to lock it than this process, and have written its record meanwhile.
+    const auto record = read_record(*entry);
+    if (why.code == ENOENT && (record || record.error().code != ENOENT)) return;
     if (why.code == EBADMSG) {
-      status_ = tool::report(why, "gc", call_.json);
+      Error e = why;
+      e.hint = fmt::format("cgx container rm -f {} removes it", id);
+      status_ = tool::report(e, "gc", call_.json);
       return;
     }
     auto state = entry->read();

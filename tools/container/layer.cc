@@ -82,10 +82,12 @@ Result<sys::Fd> claim_layer(const Layer& layer) {
                       fmt::format("{}/{}", layer.name, user_file).c_str(),
                       O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
                       0600));
-  if (!file.valid()) return fail_errno(errno, layer.path() + "/" + user_file);
-  CGX_CHECK(sys::write_fd(file.get(), fmt::format("{}\n{}\n", layer.run_root, boot)));
-  if (flock(file.get(), LOCK_EX | LOCK_NB) != 0) return fail_errno(errno, layer.path() + "/" + user_file);
-  return file;
+  Result<> noted = file.valid() ? sys::write_fd(file.get(), fmt::format("{}\n{}\n", layer.run_root, boot))
+                                : fail_errno(errno, "open");
+  if (noted && flock(file.get(), LOCK_EX | LOCK_NB) != 0) noted = fail_errno(errno, "flock");
+  if (noted) return file;
+  (void)sys::remove_tree(all.get(), layer.name);  // such as on a full disk: nobody else would
+  return fail(noted.error().code, fmt::format("{}/{}: {}", layer.path(), user_file, noted.error().text()));
 }
 
 Result<> check_unused(const Layer& layer, bool own_lock) {

@@ -60,19 +60,25 @@ void LogWriter::put(Stream stream, bool full, std::string_view text) {
   pending_ += format_entry(time, to, full ? LogPart::full : LogPart::part, text);
 }
 
+void LogWriter::open_file() {
+  file_ = sys::Fd(open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+  struct stat st{};
+  size_ = file_.valid() && fstat(file_.get(), &st) == 0 ? static_cast<std::size_t>(st.st_size) : 0;
+}
+
+// What cannot be kept beside the file is lost: else it would grow without a bound. A rename to another name of the same
+// file does nothing, and is no error.
+void LogWriter::rotate() {
+  if (rename(path_.c_str(), (path_ + ".1").c_str()) == 0) open_file();
+  if (size_ > 0 && file_.valid() && ftruncate(file_.get(), 0) == 0) size_ = 0;
+  if (size_ == 0) cut_ = false;
+}
+
 void LogWriter::flush() {
   for (std::string_view rest = pending_; !rest.empty();) {
     std::size_t fits = rest.find('\n') + 1;  // at least one entry, of whatever size
-    if (file_.valid() && size_ > 0 && size_ + fits > most_) {
-      (void)rename(path_.c_str(), (path_ + ".1").c_str());
-      file_.reset(-1);
-    }
-    if (!file_.valid()) {
-      file_ = sys::Fd(open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
-      struct stat st{};
-      size_ = file_.valid() && fstat(file_.get(), &st) == 0 ? static_cast<std::size_t>(st.st_size) : 0;
-      if (size_ > 0 && size_ + fits > most_) continue;  // of the last run
-    }
+    if (!file_.valid()) open_file();
+    if (size_ > 0 && size_ + fits > most_) rotate();
     if (size_ < most_)
       if (const std::size_t end = rest.substr(0, most_ - size_).rfind('\n'); end != std::string_view::npos)
         fits = std::max(fits, end + 1);
@@ -89,7 +95,7 @@ void LogWriter::write_entries(std::string_view entries) {
     entries = with_end;
   }
   const ssize_t n = file_.valid() ? write(file_.get(), entries.data(), entries.size()) : -1;
-  cut_ = n >= 0 && static_cast<std::size_t>(n) < entries.size();
+  if (n >= 0) cut_ = static_cast<std::size_t>(n) < entries.size();
   if (n > 0) size_ += static_cast<std::size_t>(n);
 }
 

@@ -24,6 +24,8 @@ class LogWriter {
 
  private:
   void put(Stream stream, bool full, std::string_view text);
+  void open_file();
+  void rotate();
   void flush();
   void write_entries(std::string_view entries);
 

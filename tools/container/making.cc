@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
+#include <utility>
 
 #include <fcntl.h>
 #include <sched.h>
@@ -21,6 +23,7 @@
 #include "check.h"
 #include "ended.h"
 #include "host_files.h"
+#include "id_ranges.h"
 #include "own_limits.h"
 #include "remove.h"
 #include "rootless.h"
@@ -48,18 +51,6 @@ template <class T>
 Result<T> in_stage(std::string_view stage, Result<T> done) {
   if (!done) return std::unexpected(staged(stage, std::move(done).error()));
   return done;
-}
-
-// Ranges of host ids for `--userns auto`, one for each container, in the part that nobody else gives out on common
-// hosts: as systemd-nspawn chooses them.
-constexpr std::uint32_t first_base = 524288, bases = 28664, range = 65536;
-
-Result<bool> is_used(std::uint32_t base) {
-  for (const Known& other : CGX_TRY(list_containers()).containers) {
-    const auto spec = container::read_spec(other.state.config, "/");
-    if (spec && !spec->linux_.uid_mappings.empty() && spec->linux_.uid_mappings[0].host_id == base) return true;
-  }
-  return false;
 }
 
 }  // namespace
@@ -119,7 +110,7 @@ Result<> Making::prepare() {
   entry_ = CGX_TRY(std::move(entry));
   CGX_CHECK(in_stage("record", make_record()));
   CGX_CHECK(in_stage("data", make_data()));
-  CGX_CHECK(choose_maps());
+  CGX_CHECK(in_stage("ids", choose_maps()));
   parts_.shared = CGX_TRY(choose_shared(plan_.options, plan_.run_root, record_));
   CGX_CHECK(in_stage("record", write_record(*entry_, record_)));
   parts_.host = CGX_TRY(host_name_of(plan_.options, plan_.id, parts_.shared));
@@ -171,26 +162,10 @@ Result<> Making::choose_maps() {
   if (plan_.options.userns != "auto") return {};
   if (in_user_namespace())
     return fail(EPERM, "--userns auto is for root: without it a container is in a user namespace anyway");
-  // Two that begin at once do not see each other's configuration. The lock is held as long as this process lives.
-  const std::string file = plan_.run_root + "/@ids";
-  ids_.reset(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!ids_.valid()) return fail_errno(errno, file);
-  const auto base_of = [](std::uint32_t at) { return first_base + at * range; };
-  std::uint32_t at = static_cast<std::uint32_t>(std::hash<std::string>{}(plan_.id) % bases);
-  for (std::uint32_t round = 0; round < bases; ++round, at = (at + 1) % bases) {
-    struct flock lock{.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = at, .l_len = 1, .l_pid = 0};
-    if (fcntl(ids_.get(), F_OFD_SETLK, &lock) != 0) {
-      if (errno == EAGAIN || errno == EACCES) continue;
-      return fail_errno(errno, file);
-    }
-    if (!CGX_TRY(is_used(base_of(at)))) {
-      parts_.maps.uids = parts_.maps.gids = {{.container_id = 0, .host_id = base_of(at), .size = range}};
-      return {};
-    }
-    lock.l_type = F_UNLCK;
-    (void)fcntl(ids_.get(), F_OFD_SETLK, &lock);
-  }
-  return fail(ENOSPC, "--userns auto: all ranges of ids are taken");
+  auto ids = CGX_TRY(claim_ids(fmt::format("{}/{}", plan_.run_root, plan_.id), plan_.id));
+  parts_.maps.uids = parts_.maps.gids = {{.container_id = 0, .host_id = ids.base, .size = ids.size}};
+  ids_ = std::move(ids.lock);
+  return {};
 }
 
 Result<sys::Fd> Making::mount_root() const {
@@ -339,7 +314,7 @@ void Making::keep_updates() {
 
 void Making::kill_all() const { (void)oci::end_processes(state_); }
 
-void Making::give_up() {
+void Making::give_up(const Error& why) {
   if (!entry_) return;
   first_root_ = sys::Fd();
   auto undone = oci::end_processes(state_);
@@ -350,7 +325,13 @@ void Making::give_up() {
     if (auto gone = remove_layer(layer(), true); undone) undone = std::move(gone);
   // The record goes last, and stays for `gc` and `rm` where something is left.
   if (undone) undone = entry_->remove();
+  if (undone && std::exchange(ids_, sys::Fd()).valid()) release_ids();
   if (!undone) {
+    // Where descriptors are what there was too little of, this makes room for one.
+    layer_lock_ = sys::Fd();
+    groups_.reset();
+    const Ending ending{.status = 125, .ended = time_now(), .error = why.text(), .why = "could not be started"};
+    (void)write_ending(ending);
     undone.error().hint = "cgx gc removes what is left";
     runtime_.call().log->warning(undone.error().text());
   }
@@ -367,6 +348,7 @@ void Making::finish() {
   // Who has started it in the background may ask for its status behind this.
   if (const auto ending = read_ending(known->entry); ending && plan_.options.detach)
     (void)keep_ending(plan_.run_root, plan_.id, *ending);
+  ids_ = sys::Fd();
   (void)remove_container(std::move(*known), true);
 }
 

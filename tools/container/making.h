@@ -34,11 +34,11 @@ class Making {
  public:
   explicit Making(const MonitorPlan& plan);
 
-  // All but the process. On an error, give_up().
+  // All but the process. On an error, give_up() with it.
   [[nodiscard]] Result<> prepare();
   // `streams` is called right before the clone: the process gets this one's standard streams.
   [[nodiscard]] Result<container::Launched> launch(const std::function<void()>& streams);
-  void give_up();
+  void give_up(const Error& why);
 
   void explain(Ending& ending) const;
   // Whether cgxd has killed it, by a policy: fills that in. Takes up to three seconds where nothing else explains it.

@@ -58,7 +58,7 @@ class Monitor {
     signals_ = sys::Fd(signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK));
     if (const auto made = first_start(); !made) {
       const Error& error = made.error();
-      making_.give_up();
+      making_.give_up(error);
       (void)send_packet(clients_.list()[0].socket.get(), Word::failed, error_data(error));
       return 1;
     }
@@ -284,8 +284,14 @@ class Monitor {
   // these hold is read, since a program elsewhere may have got one of them and go on writing.
   void ended() {
     siginfo_t info{};
-    if (waitid(P_PIDFD, static_cast<id_t>(init_->pidfd.get()), &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0)
+    std::string unknown;
+    if (waitid(P_PIDFD, static_cast<id_t>(init_->pidfd.get()), &info, WEXITED | WNOHANG) != 0) {
+      if (errno == EINTR) return;
+      unknown = "its status is unknown: " + errno_text(errno);  // and would be with every further try
+      info.si_status = SIGKILL;
+    } else if (info.si_pid == 0) {
       return;
+    }
     // In a pid namespace that is not its own, others of it go on.
     if (making_.record().pid != "private") making_.kill_all();
     terminal_kept_.reset(-1);
@@ -298,6 +304,7 @@ class Monitor {
     }
     log_->finish();
     ending_ = {};
+    ending_.error = std::move(unknown);
     ending_.signal = info.si_code == CLD_EXITED ? 0 : info.si_status;
     ending_.status = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
     ending_.ended = time_now();

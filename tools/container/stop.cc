@@ -156,6 +156,8 @@ Result<int> rm(const Call& call) {
   return for_each_name(call, [&](const std::string& name) -> Result<> {
     auto known = find(name);
     if (!known && force && known.error().code == ENOENT) return {};
+    if (!known && force && known.error().code == EBADMSG && Store::check_id(name))
+      return located(remove_damaged(name), name);
     if (!known) return std::unexpected(known.error());
     CGX_CHECK(remove_one(*known, force));
     tell_done(call, name);

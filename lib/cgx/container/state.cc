@@ -32,18 +32,30 @@ bool id_char(char c) {
          c == '-' || c == '.';
 }
 
-// Written beside it and renamed: who reads sees the old one or the new one.
+// Written beside it and renamed: who reads sees the old one or the new one. Its name is nobody else's: two that write
+// at once do not write into one file.
 Result<> replace_file(int dir, const char* name, std::string_view text) {
-  const std::string fresh = fmt::format("{}.new", name);
-  sys::Fd file(openat(dir, fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (!file.valid()) return fail_errno(errno, fresh);
+  sys::Fd file;
+  std::string fresh;
+  for (unsigned round = 0; !file.valid(); ++round) {
+    timespec now{};
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    fresh = fmt::format("{}.{}-{}{:09}.new", name, getpid(), now.tv_sec, now.tv_nsec);
+    file.reset(openat(dir, fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!file.valid() && (errno != EEXIST || round == 100)) return fail_errno(errno, fmt::format("{}.new", name));
+  }
+  const auto give_up = [&](const std::string& what) {
+    const int code = errno;
+    (void)unlinkat(dir, fresh.c_str(), 0);
+    return fail_errno(code, what);
+  };
   while (!text.empty()) {
     const ssize_t n = write(file.get(), text.data(), text.size());
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return fail_errno(errno, fresh);
+    if (n < 0) return give_up(fmt::format("{}.new", name));
     text.remove_prefix(static_cast<std::size_t>(n));
   }
-  if (renameat(dir, fresh.c_str(), dir, name) != 0) return fail_errno(errno, name);
+  if (renameat(dir, fresh.c_str(), dir, name) != 0) return give_up(name);
   return {};
 }
 
