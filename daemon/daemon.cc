@@ -22,8 +22,6 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using Clock = std::chrono::steady_clock;
 
-constexpr milliseconds settling{200};  // after the last change of a policy file
-constexpr seconds longest_settling{2};
 constexpr seconds metrics_retry{10};
 constexpr seconds longest_beat{2};  // the memory thread beats every half second
 
@@ -116,17 +114,12 @@ Result<> Daemon::start_files() {
   files_ = CGX_TRY(FilesWatch::open(keeper_.paths()));
   if (!files_->lacks().empty()) log_->warning("changes of policies are seen at SIGHUP only: " + files_->lacks());
   files_settled_ = CGX_TRY(loop_.timer([this] {
-    files_since_.reset();
+    files_settling_.over();
     reload_for("changed files");
   }));
   files_ready_ = CGX_TRY(loop_.on_io(files_->fd(), EPOLLIN, [this](std::uint32_t) {
     if (!files_->read()) return;
-    // A writer who goes on for ever puts it off for two seconds and no longer.
-    const auto now = Clock::now();
-    if (!files_since_) files_since_ = now;
-    const auto left = *files_since_ + longest_settling - now;
-    files_settled_.arm(std::clamp<std::chrono::microseconds>(
-        std::chrono::duration_cast<std::chrono::microseconds>(left), milliseconds(1), settling));
+    if (const auto after = files_settling_.changed(Clock::now())) files_settled_.arm(*after);
   }));
   return {};
 }

@@ -26,6 +26,7 @@
 #include "daemon/operations.h"
 #include "daemon/rules/sorter.h"
 #include "daemon/settings.h"
+#include "daemon/settling.h"
 #include "daemon/slices.h"
 #include "daemon/state_dir.h"
 #include "daemon/world.h"
@@ -69,6 +70,7 @@ class Daemon final : public Operations {
   Result<> start_parts();
   Result<> start_loop();
   Result<> start_files();
+  void settle_trees();
   void start_metrics();
 
   // Policies.
@@ -125,7 +127,7 @@ class Daemon final : public Operations {
 
   std::vector<Source> signals_;
   Source files_ready_, files_settled_, trees_ready_, trees_settled_, decisions_, drift_, watchdog_, metrics_again_;
-  std::optional<std::chrono::steady_clock::time_point> files_since_;
+  Settling files_settling_, trees_settling_;
 };
 
 inline constexpr std::string_view made_file = "made";  // in the state directory

@@ -12,11 +12,6 @@
 #include "daemon/daemon.h"
 
 namespace cgx::daemon {
-namespace {
-
-constexpr std::chrono::milliseconds trees_settling{200};
-
-}  // namespace
 
 void Daemon::put_right() {
   const bool came = keeper_.adopted_came();
@@ -133,12 +128,13 @@ void Daemon::watch_trees() {
   }
   if (!trees_settled_.valid())
     if (auto timer = loop_.timer([this] {
+          trees_settling_.over();
           put_right();
           picture();
         }))
       trees_settled_ = std::move(*timer);
   // What came between the last look and this watch has told nobody.
-  if (keeper_.adopted_came()) trees_settled_.arm(trees_settling);
+  if (keeper_.adopted_came()) settle_trees();
   if (!done) tell_trees("groups that come and go are seen late: ", done.error());
 }
 
@@ -168,7 +164,11 @@ void Daemon::trees_changed() {
     else
       bus_->group_added(group);
   }
-  if (changed) trees_settled_.arm(trees_settling);
+  if (changed) settle_trees();
+}
+
+void Daemon::settle_trees() {
+  if (const auto after = trees_settling_.changed(std::chrono::steady_clock::now())) trees_settled_.arm(*after);
 }
 
 }  // namespace cgx::daemon

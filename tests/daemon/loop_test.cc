@@ -14,6 +14,8 @@
 
 #include "cgx/sys/fd.h"
 
+#include "daemon/settling.h"
+
 namespace loop_test {
 
 using cgx::daemon::Loop;
@@ -101,6 +103,25 @@ TEST_CASE("loop: a signal ends it with the status asked for") {
     CHECK(*status == 7);
   }
   pthread_sigmask(SIG_UNBLOCK, &usr2, nullptr);
+}
+
+TEST_CASE("settling: changes without end put it off for two seconds") {
+  using cgx::daemon::Settling;
+  const Settling::Time start{};
+  for (const milliseconds each : {milliseconds(0), milliseconds(1), milliseconds(50), milliseconds(199)}) {
+    CAPTURE(each.count());
+    Settling settling;
+    Settling::Time due = start;
+    int changes = 0;
+    for (Settling::Time now = start; changes == 0 || (now < due && changes < 5000); now += each, ++changes)
+      if (const auto after = settling.changed(now)) {
+        CHECK(*after > milliseconds(0));
+        due = now + *after;
+      }
+    CHECK(due == start + (each == milliseconds(0) ? seconds(0) + Settling::quiet : milliseconds(2000)));
+    settling.over();
+    CHECK(settling.changed(due + each) == Settling::quiet);
+  }
 }
 
 }  // namespace loop_test
