@@ -146,7 +146,11 @@ int FrozenLog::note(const Node& node) {
   Words<4352>(line) << "frozen " << static_cast<std::uint64_t>(node.freezer_inode) << " - " << node.name << "\n";
   const ssize_t n = write(fd_.get(), line.bytes.data(), line.length);
   if (n < 0) return errno;
-  if (n != line.length) return ENOSPC;
+  if (n != line.length) {
+    // What was written would make one line with the next, of which nothing could be read.
+    const off_t end = lseek(fd_.get(), 0, SEEK_CUR);
+    return end >= n && ftruncate(fd_.get(), end - n) == 0 ? ENOSPC : errno;
+  }
   if (fdatasync(fd_.get()) != 0) return errno;
   ++count_;
   return 0;

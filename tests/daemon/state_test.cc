@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The state directory, the history in it, and the watch of policy files.
+#include <cerrno>
 #include <string>
 #include <vector>
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,6 +15,8 @@
 
 #include "daemon/files_watch.h"
 #include "daemon/history.h"
+#include "daemon/memory/held.h"
+#include "daemon/memory/node.h"
 #include "daemon/state_dir.h"
 #include "scratch.h"
 
@@ -154,6 +159,34 @@ TEST_CASE("files: a path whose directories come to be later is watched from then
   CHECK(told(*watch));
   dir.file("a/b/c/x.yaml", "x");
   CHECK(told(*watch));
+}
+
+TEST_CASE("state: a note of a frozen group that was cut short spoils none that comes after it") {
+  const ScratchDir state;
+  auto log = memory::FrozenLog::open(state.path());
+  REQUIRE(log.has_value());
+  const auto note = [&](const std::string& name) {
+    memory::Node node;
+    node.name = name;
+    node.freezer_inode = 7;
+    return log->note(node);
+  };
+  REQUIRE(note("one") == 0);
+  rlimit old{};
+  REQUIRE(getrlimit(RLIMIT_FSIZE, &old) == 0);
+  const auto before = signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{.rlim_cur = 24, .rlim_max = old.rlim_max};
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &small) == 0);
+  const int code = note("two");
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &old) == 0);
+  signal(SIGXFSZ, before);
+  CHECK(code == ENOSPC);
+  CHECK(note("three") == 0);
+  const auto held = memory::read_held(state.path());
+  REQUIRE(held.has_value());
+  REQUIRE(held->size() == 2);
+  CHECK((*held)[0].group == "one");
+  CHECK((*held)[1].group == "three");
 }
 
 }  // namespace state_test
