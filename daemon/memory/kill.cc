@@ -15,6 +15,17 @@ namespace cgx::daemon::memory {
 
 using policy::Outcome;
 
+namespace {
+
+// How many more the budget allows now, as far as Few has room.
+std::uint64_t left_of(policy::Allowance allowance, const policy::Action::Budget& budget, Micros now) {
+  std::uint64_t left = 0;
+  while (left < Few::room && allowance.take(budget, now)) ++left;
+  return left;
+}
+
+}  // namespace
+
 Outcome Thread::kill(Run& run, const policy::Kill& k, Micros now) {
   Node& node = *run.node;
   Decision& d = run.decision;
@@ -24,9 +35,16 @@ Outcome Thread::kill(Run& run, const policy::Kill& k, Micros now) {
   }
   Words<192> words(d.detail);
   if (k.pick == policy::Pick::all) {
-    const Struck struck = kill_each(node.files.dir.get(), node.place, k, k.signal);
+    run.few = kill_budget_.times == 0 ? Few() : Few(left_of(kills_, kill_budget_, now));
+    const Struck struck = kill_each(node.files.dir.get(), node.place, k, k.signal, run.few);
+    run.few.close();
     run.victim = struck.last;
+    for (std::uint64_t i = 0; i < struck.count; ++i) (void)kills_.take(kill_budget_, now);
     words << "signal " << static_cast<std::uint64_t>(k.signal) << " to " << struck.count << " processes";
+    if (run.few.left_some() && kills_.allows(kill_budget_, now))
+      words << ": no more than " << Few::room << " at once";
+    else if (run.few.left_some())
+      words << ": no more than " << options_.kills_per_hour << " kills an hour";
     if (struck.count == 0) return Outcome::skipped;
     run.victim_fd = sys::Fd(std::max(open_victim(run.victim, node.place), -1));
   } else {
@@ -46,8 +64,10 @@ Outcome Thread::kill(Run& run, const policy::Kill& k, Micros now) {
   d.age = run.victim.age;
   command_of(run.victim.pid, d.command);
   if (d.command.length == 0) d.command.set(run.victim.comm.view());
-  (void)kills_.take(kill_budget_, now);
-  if (k.pick != policy::Pick::all) words << "signal " << static_cast<std::uint64_t>(k.signal);
+  if (k.pick != policy::Pick::all) {
+    (void)kills_.take(kill_budget_, now);
+    words << "signal " << static_cast<std::uint64_t>(k.signal);
+  }
   if (const Outcome outcome = strike(run, k.signal); outcome != Outcome::done) return outcome;
   if (!run.victim_fd.valid()) return Outcome::done;
   run.victim_source = {.kind = Source::Kind::victim, .node = &node, .pressure = run.pressure};
@@ -117,7 +137,7 @@ void Thread::victim_step(Run& run, Micros now) {
     run.kill_at = never;
     const auto& k = std::get<policy::Kill>(run.actions->list[run.progress.step()].what);
     Words<192>(run.decision.detail) << "SIGKILL after signal " << static_cast<std::uint64_t>(k.signal);
-    if (k.pick == policy::Pick::all) (void)kill_each(run.node->files.dir.get(), run.node->place, k, SIGKILL);
+    if (k.pick == policy::Pick::all) (void)kill_each(run.node->files.dir.get(), run.node->place, k, SIGKILL, run.few);
     // Still in the group? The descriptor itself can only be the process that it was.
     if (const int again = open_victim(run.victim, run.node->place); again >= 0) {
       close(again);

@@ -76,6 +76,7 @@ struct Run {
   bool refreeze = false;          // v1: thawed for a kill alone
   Fill fill;                      // as looked at last
   Victim victim;
+  Few few;  // of a kill of all
   sys::Fd victim_fd;
   Source victim_source{.kind = Source::Kind::victim, .node = nullptr, .pressure = nullptr};
   Micros kill_at = never;       // when a signal that was ignored becomes SIGKILL

@@ -88,6 +88,7 @@ struct Walk {
   Search found;
   std::string_view place{};  // where all are to be signalled
   int signal = 0;
+  Few* few = nullptr;
   std::uint64_t struck = 0;
 
   void consider(pid_t pid) {
@@ -99,8 +100,10 @@ struct Walk {
     std::array<char, 32> buffer;
     if (const Text adj = read_proc(pid, "oom_score_adj", buffer); adj.code != 0 || integer(adj.text) == -1000) return;
     if (signal != 0) {
+      if (!few->takes(v)) return;
       const sys::Fd fd(std::max(open_victim(v, place), -1));
       if (!fd.valid() || send_signal(fd.get(), signal) != 0) return;
+      few->note(v);
       ++struck;
     }
     found.victim = v;
@@ -186,8 +189,23 @@ Search find_victim(int dir, const policy::Kill& kill, pid_t not_this) {
   return walk.found;
 }
 
-Struck kill_each(int dir, std::string_view place, const policy::Kill& kill, int signal) {
-  Walk walk{.kill = kill, .not_this = 0, .found = {}, .place = place, .signal = signal};
+bool Few::has(const Victim& v) const {
+  const auto end = struck_.begin() + static_cast<std::ptrdiff_t>(count_);
+  return std::find(struck_.begin(), end, Process{v.pid, v.start}) != end;
+}
+
+bool Few::takes(const Victim& v) {
+  if (!bounded_ || (!closed_ && count_ < most_) || has(v)) return true;
+  left_some_ = true;
+  return false;
+}
+
+void Few::note(const Victim& v) {
+  if (bounded_ && !has(v)) struck_[count_++] = {v.pid, v.start};
+}
+
+Struck kill_each(int dir, std::string_view place, const policy::Kill& kill, int signal, Few& few) {
+  Walk walk{.kill = kill, .not_this = 0, .found = {}, .place = place, .signal = signal, .few = &few};
   walk.subtree(dir, 0);
   return {walk.struck, walk.found.victim};
 }

@@ -2,6 +2,8 @@
 // Inside daemon/memory/: who is killed, and how nobody else is. Allocates nothing.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <string_view>
 
@@ -38,13 +40,37 @@ struct Search {
 // A descriptor of the process, if it is still the one that was found and still in the group at `place` or below (as in
 // Node); else minus an errno: ESRCH gone, another one, or moved away.
 [[nodiscard]] int open_victim(const Victim& victim, std::string_view place);
-// Sends `signal` to every process of the subtree that find_victim() would not leave out, each checked as by
-// open_victim().
+// Bounds kill_each(): the first time it strikes `most` processes, and after close() those again and nobody else.
+class Few {
+ public:
+  static constexpr std::uint64_t room = 64;
+  Few() = default;  // no bound
+  explicit Few(std::uint64_t most) : most_(std::min(most, room)), bounded_(true) {}
+  [[nodiscard]] bool takes(const Victim& v);
+  void note(const Victim& v);
+  void close() { closed_ = true; }
+  [[nodiscard]] bool left_some() const { return left_some_; }
+
+ private:
+  struct Process {
+    pid_t pid = 0;
+    std::uint64_t start = 0;
+    bool operator==(const Process&) const = default;
+  };
+  [[nodiscard]] bool has(const Victim& v) const;
+  std::array<Process, room> struck_{};
+  std::uint64_t count_ = 0, most_ = 0;
+  bool bounded_ = false, closed_ = false;
+  bool left_some_ = false;  // somebody was passed over
+};
+
+// Sends `signal` to every process of the subtree that find_victim() would not leave out and `few` takes, each checked
+// as by open_victim().
 struct Struck {
   std::uint64_t count = 0;
   Victim last;
 };
-[[nodiscard]] Struck kill_each(int dir, std::string_view place, const policy::Kill& kill, int signal);
+[[nodiscard]] Struck kill_each(int dir, std::string_view place, const policy::Kill& kill, int signal, Few& few);
 // 0 or an errno.
 [[nodiscard]] int send_signal(int pidfd, int signal);
 // Its command line as text, blanks between the words.

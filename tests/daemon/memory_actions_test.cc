@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Each action of a policy, on real groups.
 #include <algorithm>
+#include <array>
 #include <thread>
 
 #include <fcntl.h>
@@ -137,6 +138,23 @@ TEST_CASE("memory: a budget of kills") {
   INFO(d.text());
   CHECK(d.decided("oom", "kill", "limited") != nullptr);
   CHECK(d.decided("oom", "release", "done") != nullptr);
+}
+
+TEST_CASE("memory: a budget of kills bounds a kill of all") {
+  NEEDS_MEMORY_EVENTS();
+  const MemoryGroup g;
+  Daemon d(g.hierarchies(), {.kills_per_hour = 2});
+  Eater one(g, "touch", 6);
+  CHECK(one.says("done"));
+  Eater two(g, "touch", 6);
+  CHECK(two.says("done"));
+  CHECK(d.watch({pausing(g.name(), {killing(policy::Pick::all)})}).empty());
+  Eater third(g, "touch", 12);
+  const auto* killed = d.decided("oom", "kill", "done");
+  INFO(d.text());
+  REQUIRE(killed != nullptr);
+  CHECK(killed->detail.view() == "signal 9 to 2 processes: no more than 2 kills an hour");
+  CHECK(std::ranges::count_if(std::array{&one, &two, &third}, [](Eater* e) { return e->ends(3s) != -1; }) == 2);
 }
 
 TEST_CASE("memory: frozen, and killed in the ice") {
