@@ -33,10 +33,7 @@ Daemon::Daemon(Settings settings, const Log& log, Hierarchies hierarchies, State
       hierarchies_(std::move(hierarchies)),
       state_(std::move(state)),
       loop_(std::move(loop)),
-      keeper_(hierarchies_, state_, settings_) {
-  if (const auto made = state_.read(made_file))
-    for (const std::string_view group : sys::lines(*made)) made_.emplace(group);
-}
+      keeper_(hierarchies_, state_, settings_) {}
 
 Daemon::~Daemon() = default;
 
@@ -49,6 +46,9 @@ Result<std::unique_ptr<Daemon>> Daemon::start(Settings settings, const Log& log)
       new Daemon(std::move(settings), log, std::move(hierarchies), std::move(state), std::move(loop)));
   if (const auto kept = daemon->history_.keep_in(daemon->state_.fd()); !kept)
     log.warning("the history is not kept over restarts: " + kept.error().text());
+  CGX_CHECK(daemon->keeper_.recall());
+  const std::string made = CGX_TRY(daemon->state_.read(made_file));
+  for (const std::string_view group : sys::lines(made)) daemon->made_.emplace(group);
   CGX_CHECK(daemon->start_parts());
   CGX_CHECK(daemon->start_loop());
   Notify::ready();
@@ -179,6 +179,8 @@ Result<> Daemon::run() {
 
 void Daemon::reload_for(std::string_view cause) {
   Notify::reloading();
+  // What was changed behind the back of the policies in force is told as such, and not as a change of theirs.
+  if (keeper_.reloads() != 0) put_right();
   (void)settle(keeper_.reload(), cause);
   Notify::ready();
   tell_status();
@@ -221,7 +223,7 @@ Result<> Daemon::settle(const Keeper::Outcome& outcome, std::string_view cause) 
 void Daemon::hand_out() {
   const std::vector<std::string> made(made_.begin(), made_.end());
   if (memory_)
-    for (const policy::Problem& problem : memory_->watch(keeper_.policies(), made))
+    for (const policy::Problem& problem : memory_->watch(keeper_.policies(), made, keeper_.raised()))
       log_->warning(problem.text() + (problem.hint.empty() ? "" : "; " + problem.hint));
   const std::vector<policy::Rule>& rules = keeper_.policies().rules;
   if (!sorter_ && !rules.empty()) {
@@ -253,7 +255,7 @@ void Daemon::decided(Decision decision) {
   history_.add(decision);
   log_->decision(decision);
   metrics_->count(decision);
-  if (decision.action.view() == "raise" || decision.action.view() == "set" || decision.action.view() == "decay")
+  if (decision.action.view() == "raise" || decision.action.view() == "set" || decision.action.view() == "lower")
     changed_by_action(decision);
   if (!bus_) return;
   if (decision.event.view().starts_with("oom") || decision.event.view() == "failcnt") bus_->emit_oom(decision);
@@ -262,7 +264,7 @@ void Daemon::decided(Decision decision) {
 
 void Daemon::changed_by_action(const Decision& decision) {
   const std::string group(decision.group.view());
-  keeper_.changed_by_action(group);
+  keeper_.changed_by_action(group, decision);
   if (!slices_ || decision.new_value == 0 || decision.result.view() != "done") return;
   const Knob* const knob = find_knob(decision.limit.view());
   if (knob == nullptr) return;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 
 #include <unistd.h>
 
@@ -31,12 +32,20 @@ std::string joined(const std::vector<std::string>& lines) {
   return text;
 }
 
-std::vector<std::string> lines_of(const Result<std::string>& text) {
+std::vector<std::string> lines_of(std::string_view text) {
   std::vector<std::string> lines;
-  if (text)
-    for (const std::string_view line : sys::lines(*text))
-      if (!line.empty()) lines.emplace_back(line);
+  for (const std::string_view line : sys::lines(text))
+    if (!line.empty()) lines.emplace_back(line);
   return lines;
+}
+
+// The file `changed`: a line a group, `FROM TO NAME`; a name alone is what cgxd wrote before it kept the limits.
+std::pair<std::string, Raised> changed_of(const std::string& line) {
+  const auto parts = sys::split(line, ' ');
+  if (parts.size() >= 3)
+    if (const auto from = sys::parse_u64(parts[0]), to = sys::parse_u64(parts[1]); from && to)
+      return {line.substr(parts[0].size() + parts[1].size() + 2), {.from = *from, .to = *to}};
+  return {line, {}};
 }
 
 bool below(std::string_view file, std::string_view path) {
@@ -69,7 +78,8 @@ policy::Loaded load_policies(const Settings& settings, const std::string& reques
   std::vector<std::string> there;
   for (std::string& path : paths_of(settings))
     // That nobody has put policies into the directory of every host yet is no mistake.
-    if (path != settings.policy_dir || access(path.c_str(), F_OK) == 0) there.push_back(std::move(path));
+    if (path != settings.policy_dir || access(path.c_str(), F_OK) == 0 || errno != ENOENT)
+      there.push_back(std::move(path));
   policy::Loaded loaded = policy::load(there);
   if (!requested.empty()) {
     policy::Loaded more = policy::load_text(requested, requested_name);
@@ -94,10 +104,13 @@ Keeper::Keeper(const Hierarchies& hierarchies, const StateDir& state, const Sett
       state_(&state),
       settings_(&settings),
       paths_(paths_of(settings)),
-      contested_(contest_of(settings)) {
-  if (auto text = state.read(requested_file)) requested_ = std::move(*text);
-  former_sources_ = lines_of(state.read(sources_file));
-  for (std::string& group : lines_of(state.read(changed_file))) changed_.insert(std::move(group));
+      contested_(contest_of(settings)) {}
+
+Result<> Keeper::recall() {
+  requested_ = CGX_TRY(state_->read(requested_file));
+  former_sources_ = lines_of(CGX_TRY(state_->read(sources_file)));
+  for (const std::string& line : lines_of(CGX_TRY(state_->read(changed_file)))) changed_.insert(changed_of(line));
+  return {};
 }
 
 policy::ApplyOptions Keeper::options() const { return {.state_dir = state_->path(), .lenient = true}; }
@@ -138,11 +151,12 @@ bool Keeper::keep_actual(policy::GroupPolicy& group, bool (*which)(const Limit&)
 }
 
 policy::Policies Keeper::in_force(policy::Policies policies, When when) {
-  std::set<std::string> still;
+  RaisedLimits still;
   for (policy::GroupPolicy& group : policies.groups) {
     for (policy::PolicyLimit& limit : group.limits) limit.left = group.adopt && contested_.left(group.name, limit.key);
     const std::string placed = place(group.name);
-    if (changed_.contains(placed) && keep_actual(group, is_memory_limit)) still.insert(placed);
+    if (const auto changed = changed_.find(placed); changed != changed_.end() && keep_actual(group, is_memory_limit))
+      still.insert(*changed);
     // On v2 the memory thread has its tripwire in memory.high.
     if (when == When::now && group.oom == policy::OomMode::pause) (void)keep_actual(group, is_high);
     const auto overrides = overrides_.find(placed);
@@ -153,13 +167,19 @@ policy::Policies Keeper::in_force(policy::Policies policies, When when) {
   }
   if (still != changed_) {
     changed_ = std::move(still);
-    (void)state_->write(changed_file, joined({changed_.begin(), changed_.end()}));
+    write_changed();
   }
   return policies;
 }
 
 Result<policy::Applied> Keeper::carry_out(const policy::Policies& policies) {
   return slices_ != nullptr ? slices_->apply(policies) : policy::apply(*hierarchies_, sources(policies), options());
+}
+
+void Keeper::write_changed() {
+  std::vector<std::string> lines;
+  for (const auto& [group, raised] : changed_) lines.push_back(fmt::format("{} {} {}", raised.from, raised.to, group));
+  (void)state_->write(changed_file, joined(lines));
 }
 
 // A limit whose value in the policy is another one now is the policy's again.
@@ -208,7 +228,7 @@ std::vector<std::string> Keeper::left_to_owner(const policy::GroupPolicy& group)
 
 Keeper::Outcome Keeper::take(policy::Loaded loaded, const std::string& requested) {
   Outcome outcome{.problems = loaded.problems};
-  const std::set<std::string> changed = changed_;
+  const RaisedLimits changed = changed_;
   const std::map<std::string, std::vector<Limit>> overrides = overrides_;
   const Contested contested = contested_;
   std::map<std::string, Adopted> adopted;
@@ -258,12 +278,15 @@ Keeper::Outcome Keeper::take(policy::Loaded loaded, const std::string& requested
     if (of != nullptr) warnings_.emplace(of->name, problem.text());
   }
   requested_ = requested;
+  former_sources_ = paths_;
+  Result<> kept;
   if (requested_.empty())
     state_->remove(requested_file);
   else
-    (void)state_->write(requested_file, requested_);
-  former_sources_ = paths_;
-  (void)state_->write(sources_file, joined(former_sources_));
+    kept = state_->write(requested_file, requested_);
+  if (kept) kept = state_->write(sources_file, joined(former_sources_));
+  if (!kept)
+    outcome.problems.push_back({.what = "a restart will not know of this: " + kept.error().text(), .warning = true});
   ++reloads_;
   last_reload_ = std::chrono::system_clock::now();
   return outcome;
@@ -289,6 +312,8 @@ Result<std::vector<policy::Change>> Keeper::difference(const policy::Policies& w
 
 Result<Keeper::Repairs> Keeper::put_right(Contested::Time now) {
   Repairs repairs;
+  // Where the policies of the start are refused, nothing says what would be right.
+  if (reloads_ == 0) return repairs;
   look_at_adopted();
   policy::Policies wanted = in_force(loaded_, When::now);
   const std::vector<policy::Change> changes = CGX_TRY(difference(wanted));
@@ -318,9 +343,15 @@ void Keeper::override_limit(const std::string& group, const Limit& limit) {
   limits.push_back(limit);
 }
 
-void Keeper::changed_by_action(const std::string& group) {
-  if (!changed_.insert(group).second) return;
-  (void)state_->write(changed_file, joined({changed_.begin(), changed_.end()}));
+void Keeper::changed_by_action(const std::string& group, const Decision& decision) {
+  const auto [at, fresh] = changed_.try_emplace(group);
+  const Raised before = at->second;
+  if (decision.result.view() == "done") {
+    if (decision.action.view() == "raise")
+      at->second = {.from = before.from != 0 ? before.from : decision.old_value, .to = decision.new_value};
+    if (decision.action.view() == "lower") at->second = {};
+  }
+  if (fresh || at->second != before) write_changed();
 }
 
 }  // namespace cgx::daemon

@@ -14,6 +14,8 @@
 #include "cgx/policy/yaml.h"
 
 #include "daemon/contested.h"
+#include "daemon/decision.h"
+#include "daemon/memory/memory.h"
 #include "daemon/settings.h"
 #include "daemon/slices.h"
 #include "daemon/state_dir.h"
@@ -30,6 +32,8 @@ class Keeper {
  public:
   // All of them outlive it.
   Keeper(const Hierarchies& hierarchies, const StateDir& state, const Settings& settings);
+  // Reads what an earlier run has left in the state directory. Before all else; an error: nothing was read.
+  [[nodiscard]] Result<> recall();
   // systemd makes the groups from now on; `slices` outlives it.
   void use(Slices& slices) { slices_ = &slices; }
 
@@ -66,7 +70,9 @@ class Keeper {
   void override_limit(const std::string& group, const Limit& limit);
   // The memory limits of the group were changed by an action: what the kernel has now counts until it is the policy's
   // again.
-  void changed_by_action(const std::string& group);
+  void changed_by_action(const std::string& group, const Decision& decision);
+  // Those of them that were raised, also by an earlier run, and not lowered again.
+  [[nodiscard]] const RaisedLimits& raised() const { return changed_; }
 
   // With the names that the groups have on this host: slices' where systemd makes them.
   [[nodiscard]] const policy::Policies& policies() const { return policies_; }
@@ -89,6 +95,7 @@ class Keeper {
   [[nodiscard]] std::vector<policy::Source> sources(const policy::Policies& policies) const;
   [[nodiscard]] bool keep_actual(policy::GroupPolicy& group, bool (*which)(const Limit&)) const;
   void forget_changes(const policy::Policies& next);
+  void write_changed();
   void look_at_adopted();
   void settle_adopted(const std::vector<std::string>& unset);
   [[nodiscard]] Result<std::vector<policy::Change>> difference(const policy::Policies& wanted) const;
@@ -105,7 +112,7 @@ class Keeper {
   std::string requested_;
   std::vector<std::string> former_sources_;  // of the last run; what they named and nobody names now goes
   std::map<std::string, std::vector<Limit>> overrides_;
-  std::set<std::string> changed_;  // by actions
+  RaisedLimits changed_;  // by actions; from is 0 where there is nothing to lower
   struct Adopted {
     std::vector<policy::AdoptedIn> places;  // none: it is not there
     bool set = false;                       // its limits are

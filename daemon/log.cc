@@ -173,6 +173,10 @@ std::string sentence(const Decision& d) {
     if (d.limit_bytes != 0) text += fmt::format(", {}", sys::format_size(d.limit_bytes));
     text += ")";
   }
+  if (d.action.view() == "none") {
+    text += d.event.view() == "oom_kill" ? fmt::format(": the kernel has killed in it, {} in all", d.count) : ": told";
+    return text + (d.detail.view().empty() ? "" : fmt::format("; {}", d.detail.view()));
+  }
   text += fmt::format(": {}", d.action.view());
   if (!d.detail.view().empty()) text += fmt::format(" {}", d.detail.view());
   if (d.pid != 0) text += fmt::format(" of {} ({})", d.pid, d.command.view());

@@ -29,19 +29,21 @@ std::string text_of(const Limit& limit, const Value& value) {
 
 }  // namespace
 
-Slices::Slices(const Hierarchies& hierarchies, const StateDir& state, std::unique_ptr<SystemdManager> systemd)
+Slices::Slices(const Hierarchies& hierarchies,
+               const StateDir& state,
+               std::unique_ptr<SystemdManager> systemd,
+               std::string_view made)
     : hierarchies_(&hierarchies), state_(&state), systemd_(std::move(systemd)) {
-  const auto text = state.read(slices_file);
-  if (!text) return;
-  for (const std::string_view line : sys::lines(*text)) {
+  for (const std::string_view line : sys::lines(made)) {
     const std::size_t blank = line.find(' ');
     made_.emplace(line.substr(0, blank), blank == std::string_view::npos ? "" : line.substr(blank + 1));
   }
 }
 
 Result<std::unique_ptr<Slices>> Slices::connect(const Hierarchies& hierarchies, const StateDir& state) {
+  const std::string made = CGX_TRY(state.read(slices_file));
   auto systemd = CGX_TRY(SystemdManager::connect());
-  return std::unique_ptr<Slices>(new Slices(hierarchies, state, std::move(systemd)));
+  return std::unique_ptr<Slices>(new Slices(hierarchies, state, std::move(systemd), made));
 }
 
 std::string Slices::place(const std::string& group) {

@@ -40,7 +40,10 @@ class Slices {
   [[nodiscard]] std::string unit_of(const std::string& place) const;
 
  private:
-  Slices(const Hierarchies& hierarchies, const StateDir& state, std::unique_ptr<SystemdManager> systemd);
+  Slices(const Hierarchies& hierarchies,
+         const StateDir& state,
+         std::unique_ptr<SystemdManager> systemd,
+         std::string_view made);
   [[nodiscard]] Result<> put(const policy::GroupPolicy& group);
   [[nodiscard]] Result<> compare(const policy::GroupPolicy& group, std::vector<policy::Change>& changes) const;
   [[nodiscard]] std::string group_at(const std::string& place) const;

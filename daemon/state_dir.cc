@@ -51,7 +51,12 @@ Result<> StateDir::write(std::string_view name, std::string_view text) const {
   return {};
 }
 
-Result<std::string> StateDir::read(std::string_view name) const { return sys::read_file(dir_.get(), name); }
+Result<std::string> StateDir::read(std::string_view name) const {
+  auto text = sys::read_file(dir_.get(), name);
+  if (!text && text.error().code == ENOENT) return std::string();
+  if (!text) return fail_errno(text.error().code, fmt::format("{}/{}", path_, name));
+  return text;
+}
 
 void StateDir::remove(std::string_view name) const { (void)unlinkat(dir_.get(), std::string(name).c_str(), 0); }
 

@@ -20,7 +20,7 @@ class StateDir {
   [[nodiscard]] int fd() const { return dir_.get(); }
   // The whole file, or nothing of it, also after a crash: written beside it and renamed.
   [[nodiscard]] Result<> write(std::string_view name, std::string_view text) const;
-  // ENOENT where there is none.
+  // Empty where there is none. A file that cannot be read is an error: what stands in it must not be taken for gone.
   [[nodiscard]] Result<std::string> read(std::string_view name) const;
   void remove(std::string_view name) const;
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <mutex>
+#include <set>
 
 #include <sys/eventfd.h>
 #include <sys/stat.h>
@@ -70,12 +71,52 @@ MemoryThread::Parts::Parts(const Hierarchies& host, Options given, memory::Froze
       quick(host, 256, decided.get(), thread.wake_fd(), nullptr),
       slow(host, 1024, decided.get(), thread.wake_fd(), [this] { rescan(); }) {}
 
-std::vector<policy::Problem> MemoryThread::watch(const policy::Policies& policies, std::span<const std::string> also) {
+std::vector<policy::Problem> MemoryThread::watch(const policy::Policies& policies,
+                                                 std::span<const std::string> also,
+                                                 const RaisedLimits& raised) {
   Parts& p = *parts_;
   const std::scoped_lock lock(p.control);
   p.policies = policies;
   p.also.assign(also.begin(), also.end());
-  return p.watch();
+  std::set<const memory::Node*> before;
+  for (const memory::View::Entry& e : p.view.nodes) before.insert(e.node.get());
+  std::vector<policy::Problem> problems = p.watch();
+  RaisedLimits inherited = raised;
+  std::erase_if(inherited, [&](const auto& limit) {
+    const memory::View::Entry* const e = p.view.find(limit.first);
+    return e == nullptr || before.contains(e->node.get());
+  });
+  p.lower_later(inherited);
+  return problems;
+}
+
+// The raise that decays is the one that the limit is lowered by: it says how long that is tried.
+void MemoryThread::Parts::lower_later(const RaisedLimits& raised) {
+  const auto decaying = [](const memory::Actions& actions) -> const policy::Action* {
+    const auto at = std::ranges::find_if(actions.list, [](const policy::Action& action) {
+      const auto* const raise = std::get_if<policy::Raise>(&action.what);
+      return raise != nullptr && raise->decay_after != 0;
+    });
+    return at == actions.list.end() ? nullptr : &*at;
+  };
+  for (const auto& [name, limit] : raised) {
+    const memory::View::Entry* const e = view.find(name);
+    if (e == nullptr || e->program == nullptr || limit.from == 0) continue;
+    const policy::Action* action = decaying(e->program->oom);
+    for (const memory::Actions& list : e->program->pressure)
+      if (action == nullptr) action = decaying(list);
+    std::uint64_t none = 0;
+    if (action == nullptr || !e->node->base_limit.compare_exchange_strong(none, limit.from)) continue;
+    e->node->raised_limit = limit.to;
+    e->node->lower_at = memory::now_micros() + std::get<policy::Raise>(action->what).decay_after;
+    Job job{.kind = Job::Kind::lower, .node = e->node, .program = e->program, .action = action, .decision = {}};
+    job.at = e->node->lower_at;
+    job.decision.group.set(name);
+    job.decision.limit_of.set(name);
+    job.decision.limit.set(memory::limit_file(*e->node));
+    job.decision.policy_line = action->place.line;
+    slow.hand(std::move(job));
+  }
 }
 
 std::vector<policy::Problem> MemoryThread::Parts::watch() {

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -24,6 +25,14 @@
 #include "daemon/decision.h"
 
 namespace cgx::daemon {
+
+// Of a group whose limit an action has raised, and that has not been lowered again: bytes.
+struct Raised {
+  std::uint64_t from = 0;  // before the first raise; 0: not known
+  std::uint64_t to = 0;
+  bool operator==(const Raised&) const = default;
+};
+using RaisedLimits = std::map<std::string, Raised>;  // by group
 
 class MemoryThread {
  public:
@@ -48,8 +57,12 @@ class MemoryThread {
   // Watches the groups of the policies, and those named besides (observed only), in place of what was watched before.
   // Groups that stay keep their eventfds: nothing is missed. A run of actions that is under way ends as it began.
   // Groups that are not there yet are taken up within a second of their making. Answers what cannot be done, or is done
-  // in another way (warnings); the rest is done.
-  std::vector<policy::Problem> watch(const policy::Policies& policies, std::span<const std::string> also);
+  // in another way (warnings); the rest is done. `raised`: limits that an earlier run has raised. Where the policy has
+  // a raise that decays they are lowered again, the time counted from now on; a group that was watched before is left
+  // out.
+  std::vector<policy::Problem> watch(const policy::Policies& policies,
+                                     std::span<const std::string> also,
+                                     const RaisedLimits& raised = {});
 
   [[nodiscard]] int fd() const;  // readable when decisions wait; owned by it
   // Moves out what has been decided, oldest first, with growing ids; answers how many were lost for want of room since

@@ -17,6 +17,7 @@ namespace cgx::daemon {
 struct MemoryThread::Parts {
   Parts(const Hierarchies& host, Options given, memory::FrozenLog frozen, sys::Fd decided_fd);
   std::vector<policy::Problem> watch();  // control is locked
+  void lower_later(const RaisedLimits& raised);
   void bury(memory::Set old);
   void clear_graves();
   void rescan();

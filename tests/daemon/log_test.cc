@@ -50,6 +50,13 @@ Decision raised() {
 
 TEST_CASE("log: a decision is one line for people, and one object with all its fields as JSON") {
   CHECK(sentence(raised()) == "oom of web (memory.limit_in_bytes of web, 64.0M): raise 64M -> 80M, done in 41us");
+  Decision killed = raised();
+  killed.event.set("oom_kill");
+  killed.action.set("none");
+  killed.detail.set("");
+  killed.count = 3;
+  CHECK(sentence(killed) ==
+        "oom_kill of web (memory.limit_in_bytes of web, 64.0M): the kernel has killed in it, 3 in all");
   const std::string human = written([] { Log::open(LogFormat::human, LogLevel::info).decision(raised()); });
   CHECK(human.ends_with(" info oom of web (memory.limit_in_bytes of web, 64.0M): raise 64M -> 80M, done in 41us\n"));
   const std::string json = written([] { Log::open(LogFormat::json, LogLevel::info).decision(raised()); });
