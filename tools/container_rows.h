@@ -31,7 +31,7 @@ inline constexpr std::array container_rm_options{Option{"force", 'f', "", "kill 
 inline constexpr std::array container_exec_options{
     Option{"detach", 'd', "", "do not wait for its end"},
     Option{"interactive", 'i', "", "hand on standard input"},
-    Option{"tty", 't', "", "give it a terminal"},
+    Option{"tty", 't', "", "give it a terminal; with -i standard input has to be one"},
     Option{"env", 'e', "NAME[=VALUE]", "set a variable, or hand on the caller's", true},
     Option{"env-file", 0, "FILE", "variables from a file, NAME=VALUE a line", true},
     Option{"workdir", 'w', "DIR", "the directory that the command starts in"},

@@ -37,7 +37,7 @@ constexpr std::array<Option, A + B> joined(const std::array<Option, A>& first, c
 inline constexpr std::array run_options = joined(std::array{
     Option{"detach", 'd', "", "print the name and end; the container runs on"},
     Option{"interactive", 'i', "", "hand on standard input"},
-    Option{"tty", 't', "", "give it a terminal"},
+    Option{"tty", 't', "", "give it a terminal; with -i standard input has to be one"},
     Option{"attach", 'a', "stdin|stdout|stderr", "hand on these streams alone (all if not given; stdin with -i)", true},
     Option{"sig-proxy", 0, "", "hand signals on (it does if not given); --sig-proxy=false: they end this command alone", false, {}, true},
     Option{"detach-keys", 0, "KEYS", "what leaves it running, typed at its terminal (ctrl-p,ctrl-q if not given)"},

@@ -62,13 +62,19 @@ Result<std::vector<std::string>> environment_of(const Call& call) {
 Result<int> attach(const Call& call) {
   const std::string keys = CGX_TRY(located(parse_detach_keys(call.get("detach-keys")), "", "--detach-keys"));
   const Known known = CGX_TRY(running(call.words[0]));
+  const bool input = known.record.interactive && !call.on("no-stdin");
+  if (!check_input(input, known.record.terminal)) {
+    Error e{.code = ENOTTY, .what = "has a terminal, and standard input is no terminal", .group = known.record.id};
+    e.hint = "--no-stdin shows its output alone";
+    return std::unexpected(std::move(e));
+  }
   const auto monitor = connect_in(known.entry.directory());
   if (!monitor)
     return fail(ECONNREFUSED,
                 fmt::format("the monitor of {} was killed; cgx container logs has what it wrote", known.record.id));
   CGX_CHECK(send_packet(monitor->get(), Word::watch));
   Foreground foreground{.socket = monitor->get(),
-                        .input = known.record.interactive && !call.on("no-stdin"),
+                        .input = input,
                         .terminal = known.record.terminal,
                         .directory = fmt::format("{}/{}", CGX_TRY(run_root()), known.record.id),
                         .signals = call.get("sig-proxy") != "false"};
@@ -83,6 +89,7 @@ Result<int> exec(const Call& call) {
     e.fault = Fault::usage;
     return std::unexpected(std::move(e));
   }
+  if (!call.on("detach")) CGX_CHECK(check_input(call.on("interactive"), call.on("tty")));
   const std::string keys = CGX_TRY(located(parse_detach_keys(call.get("detach-keys")), "", "--detach-keys"));
   const std::vector<std::string> environment = CGX_TRY(environment_of(call));
   close_others();

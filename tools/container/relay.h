@@ -70,5 +70,8 @@ struct Foreground {
 // The bytes of `ctrl-p,ctrl-q`, `ctrl-a,d`; empty text: the usual ones.
 [[nodiscard]] Result<std::string> parse_detach_keys(std::string_view text);
 [[nodiscard]] Result<int> stay(const Foreground& foreground);
+// ENOTTY: what is typed goes to a container's terminal, and standard input is none. A terminal has no end of its input,
+// so that a program which reads up to the end of a file or a pipe would wait forever.
+[[nodiscard]] Result<> check_input(bool input, bool terminal);
 
 }  // namespace cgx::launcher

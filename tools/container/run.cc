@@ -46,6 +46,9 @@ Result<int> run(const Call& call) {
   plan.run_root = CGX_TRY(run_root());
   plan.data_root = CGX_TRY(data_root());
   if (call.dry_run) return show_run(call, plan.options, plan.data_root);
+  const Attached shown = plan.options.attached.value_or(Attached{.in = true, .out = true, .err = true});
+  const bool input = plan.options.interactive && shown.in;
+  if (!plan.options.detach) CGX_CHECK(check_input(input, plan.options.terminal));
   plan.image = CGX_TRY(open_image(plan.options.image, plan.data_root));
   if (!plan.image.warning.empty() && !call.json)
     fmt::print(stderr, "cgx: run: warning: {}: {}\n", plan.image.name, plan.image.warning);
@@ -86,9 +89,8 @@ Result<int> run(const Call& call) {
     tool::print(plan.id + "\n");
     return 0;
   }
-  const Attached shown = plan.options.attached.value_or(Attached{.in = true, .out = true, .err = true});
   Foreground foreground{.socket = mine.get(),
-                        .input = plan.options.interactive && shown.in,
+                        .input = input,
                         .terminal = plan.options.terminal,
                         .directory = fmt::format("{}/{}", plan.run_root, plan.id),
                         .out = shown.out,

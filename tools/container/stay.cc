@@ -248,6 +248,14 @@ Result<std::string> parse_detach_keys(std::string_view text) {
   return keys;
 }
 
+Result<> check_input(bool input, bool terminal) {
+  if (!input || !terminal || isatty(STDIN_FILENO) == 1) return {};
+  Error e{.code = ENOTTY, .what = "needs a terminal as standard input where -i is given", .knob = "--tty"};
+  e.hint = "leave out -t: -i alone hands on a file or a pipe up to its end";
+  e.fault = Fault::usage;
+  return std::unexpected(std::move(e));
+}
+
 Result<int> stay(const Foreground& foreground) { return Stay(foreground).run(); }
 
 }  // namespace cgx::launcher
