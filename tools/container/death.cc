@@ -64,6 +64,14 @@ bool is_managed(const std::string& helper, const std::string& name) {
   return false;
 }
 
+std::string memory_reason(const Ending& e, bool all) {
+  const bool host = e.oom_group.empty() && !e.oom_limit.empty();
+  const container::Cause cause{.count = e.oom_kills, .group = e.oom_group, .limit = e.oom_limit};
+  return fmt::format("{} for memory: {}",
+                     all ? std::string("killed") : fmt::format("{} of its processes killed", e.oom_kills),
+                     host ? e.oom_limit : cause.memory_text());
+}
+
 }  // namespace
 
 Counters count_now(const Cgroup& group) {
@@ -111,13 +119,11 @@ std::string name_from_root(const Cgroup& group) {
 
 std::string plain_reason(const Ending& e) {
   std::string why;
-  if (e.oom_kills > 0) {
-    const bool first = e.signal == SIGKILL;
-    const bool host = e.oom_group.empty() && !e.oom_limit.empty();
-    const container::Cause cause{.count = e.oom_kills, .group = e.oom_group, .limit = e.oom_limit};
-    why = fmt::format("{} for memory: {}",
-                      first ? std::string("killed") : fmt::format("{} of its processes killed", e.oom_kills),
-                      host ? e.oom_limit : cause.memory_text());
+  if (!e.killer.empty()) {
+    why = fmt::format("killed by {}", e.killer);
+    if (e.oom_kills > 0) why += "; " + memory_reason(e, false);
+  } else if (e.oom_kills > 0) {
+    why = memory_reason(e, e.signal == SIGKILL);
   } else if (!e.policy.empty()) {
     why = fmt::format("killed by a policy: {}", e.policy);
   } else if (e.signal == SIGKILL) {

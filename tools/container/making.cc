@@ -24,6 +24,7 @@
 #include "ended.h"
 #include "host_files.h"
 #include "id_ranges.h"
+#include "killer.h"
 #include "own_limits.h"
 #include "remove.h"
 #include "rootless.h"
@@ -284,6 +285,7 @@ Result<container::Launched> Making::launch(const std::function<void()>& streams)
 
 void Making::explain(Ending& ending) const {
   if (groups_->group() != nullptr) explain_death(*groups_->group(), counters_, ending);
+  if (ending.signal == SIGKILL) ending.killer = noted_killer(*entry_, state_);
   ending.why = plain_reason(ending);
 }
 
@@ -313,6 +315,11 @@ void Making::keep_updates() {
 }
 
 void Making::kill_all() const { (void)oci::end_processes(state_); }
+
+void Making::kill_for_end() const {
+  note_killer(*entry_, state_, fmt::format("its monitor, which was told to end, after {} s", record_.stop_timeout));
+  kill_all();
+}
 
 void Making::give_up(const Error& why) {
   if (!entry_) return;

@@ -48,6 +48,7 @@ class Making {
   void keep_updates();
   void count_restart();
   void kill_all() const;
+  void kill_for_end() const;  // that of the monitor, and the stop signal was not enough
   // Its group goes, and with --rm all of it.
   void finish();
 

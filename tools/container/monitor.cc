@@ -157,7 +157,7 @@ class Monitor {
     const auto now = Clock::now();
     if (kill_at_ && now >= *kill_at_) {
       kill_at_.reset();
-      making_.kill_all();
+      making_.kill_for_end();
     }
     if (start_at_ && now >= *start_at_) start_again();
     if (write_at_ && now >= *write_at_) write_ending();

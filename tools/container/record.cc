@@ -151,7 +151,8 @@ std::string ending_text(const Ending& e) {
   json.key("error").string(e.error).key("why").string(e.why).key("oomKills").number(e.oom_kills);
   json.key("oomGroup").string(e.oom_group).key("oomLimit").string(e.oom_limit);
   json.key("pidsRefused").number(e.pids_refused).key("pidsGroup").string(e.pids_group);
-  json.key("pidsLimit").string(e.pids_limit).key("policy").string(e.policy).close_object();
+  json.key("pidsLimit").string(e.pids_limit).key("policy").string(e.policy);
+  json.key("killer").string(e.killer).close_object();
   return json.take() + "\n";
 }
 
@@ -172,6 +173,7 @@ Result<Ending> parse_ending(std::string_view text) {
   CGX_CHECK(fill(e.pids_group, top["pidsGroup"]));
   CGX_CHECK(fill(e.pids_limit, top["pidsLimit"]));
   CGX_CHECK(fill(e.policy, top["policy"]));
+  CGX_CHECK(fill(e.killer, top["killer"]));
   return e;
 }
 

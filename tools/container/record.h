@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is kept of a container of `cgx run`: ROOT/NAME holds what the OCI runtime keeps of every container (state.json,
-// config.json, lock: cgx/container/state.h) and, beside it, run.json (how it was started), exit.json (how it ended) and
-// the socket `attach` of its monitor. What it writes is elsewhere, in DATA/containers/NAME: its layer, its log.
+// config.json, lock: cgx/container/state.h) and, beside it, run.json (how it was started), exit.json (how it ended),
+// killer.json (which command of cgx is about to kill it: killer.h) and the socket `attach` of its monitor. What it
+// writes is elsewhere, in DATA/containers/NAME: its layer, its log.
 #pragma once
 
 #include <optional>
@@ -69,6 +70,7 @@ struct Ending {
   std::uint64_t pids_refused = 0;  // processes that it could not make, and the limit
   std::string pids_group, pids_limit;
   std::string policy;  // of cgxd, that killed it
+  std::string killer;  // the command of cgx that did: "cgx container stop after 10 s"
 };
 
 // Where containers are kept: by root /run/cgx/containers and /var/lib/cgx, by others below $XDG_RUNTIME_DIR/cgx and

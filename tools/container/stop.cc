@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // stop, kill, rm: the end of containers.
 #include <cerrno>
+#include <chrono>
+#include <optional>
+#include <span>
+#include <vector>
 
 #include <poll.h>
 #include <signal.h>
@@ -10,11 +14,13 @@
 #include "cgx/sys/text.h"
 
 #include "commands.h"
+#include "killer.h"
 #include "making.h"
 #include "relay.h"
 #include "remove.h"
 #include "rootless.h"
 #include "tools/signals.h"
+#include "view.h"
 #include "waiting.h"
 
 namespace cgx::launcher {
@@ -49,29 +55,126 @@ void let_it_see(const Known& known) {
   if (hierarchies) (void)thaw(Cgroup(*hierarchies, known.state.group), oci::in_seconds(10));
 }
 
-Result<> end_it(const Known& known, int signal, std::int64_t seconds) {
+using Clock = std::chrono::steady_clock;
+
+// A container that a command is about.
+struct Target {
+  Known known;
+  std::string name;  // as given
+  bool ends = true;  // it is to be ended; false: it has ended
+  int signal = SIGKILL;
+  std::int64_t seconds = 0;  // before it is killed; -1: without a bound
+  std::string command{};     // that ends it
+  State state{};             // as it runs now
+  sys::Fd monitor{}, init{};
+  Clock::time_point kill_at{};
+  bool killed = false;
+  Result<> done{};
+};
+
+// It is told to end.
+Result<> begin_end(Target& t) {
+  const Known& known = t.known;
   CGX_CHECK(enter_namespace_of(known));
-  const sys::Fd monitor = CGX_TRY(open_monitor(known));
+  sys::Fd monitor = CGX_TRY(open_monitor(known));
   forbid_restart(known);
   // It may have been started again before that.
   const auto now = find(known.record.id);
   if (!now && now.error().code == ENOENT) return {};
-  const State& state = now && now->record.created == known.record.created ? now->state : known.state;
-  const sys::Fd init = CGX_TRY(if_there(oci::open_init(state)));
-  if (init.valid()) {
-    if (signal != SIGKILL) {
-      (void)oci::send_signal(init, signal);
-      let_it_see(known);
-      if (!CGX_TRY(ended_within(init, seconds * 1000))) CGX_CHECK(oci::end_processes(state));
-    } else {
-      CGX_CHECK(oci::end_processes(state));
-    }
-    (void)CGX_TRY(ended_within(init, 60'000));
-  }
-  // The record of its end is the monitor's.
-  if (monitor.valid() && !CGX_TRY(ended_within(monitor, 60'000)))
-    return fail(ETIMEDOUT, fmt::format("its monitor, process {}, does not end", known.record.monitor));
+  t.monitor = std::move(monitor);
+  t.state = now && now->record.created == known.record.created ? now->state : known.state;
+  t.init = CGX_TRY(if_there(oci::open_init(t.state)));
+  t.kill_at = Clock::now();
+  if (!t.init.valid() || t.signal == SIGKILL) return {};
+  (void)oci::send_signal(t.init, t.signal);
+  let_it_see(known);
+  t.kill_at = t.seconds < 0 ? Clock::time_point::max() : Clock::now() + std::chrono::seconds(t.seconds);
   return {};
+}
+
+// No more than the signal: the others have theirs to get. On v1 a frozen process dies when end_processes() thaws it.
+Result<> begin_kill(Target& t) {
+  note_killer(t.known.entry, t.state, t.command);
+  auto sent = oci::send_signal(t.init, SIGKILL);
+  t.killed = sent.has_value() || sent.error().code == ESRCH;
+  if (!sent) forget_killer(t.known.entry);
+  return t.killed ? Result<>() : sent;
+}
+
+// Returns when each of them has ended or was killed.
+Result<> wait_or_kill(std::span<Target> targets) {
+  std::vector<Target*> waits;
+  for (Target& t : targets)
+    if (t.done && t.init.valid()) waits.push_back(&t);
+  while (!waits.empty()) {
+    const auto next = std::ranges::min(waits, {}, &Target::kill_at)->kill_at;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now()).count();
+    const int most = next == Clock::time_point::max() ? -1 : static_cast<int>(std::max<std::int64_t>(left, 0));
+    std::vector<pollfd> fds;
+    for (const Target* t : waits) fds.push_back({.fd = t->init.get(), .events = POLLIN, .revents = 0});
+    if (poll(fds.data(), fds.size(), most) < 0) {
+      if (errno == EINTR) continue;
+      return fail_errno(errno, "poll");
+    }
+    const auto now = Clock::now();
+    for (std::size_t i = waits.size(); i-- > 0;) {
+      Target& t = *waits[i];
+      const bool ended = fds[i].revents != 0;
+      if (!ended && now < t.kill_at) continue;
+      if (!ended) t.done = begin_kill(t);
+      waits.erase(waits.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+  }
+  return {};
+}
+
+// What has ended is all of it, and is written down.
+Result<> finish_end(const Target& t) {
+  if (t.killed) CGX_CHECK(oci::end_processes(t.state));
+  // The record of its end is the monitor's.
+  if (t.monitor.valid() && !CGX_TRY(ended_within(t.monitor, 60'000)))
+    return fail(ETIMEDOUT, fmt::format("its monitor, process {}, does not end", t.known.record.monitor));
+  return {};
+}
+
+// Side by side: all of them get the signal, and then there is one wait.
+void end_all(std::span<Target> targets) {
+  for (Target& t : targets)
+    if (t.ends) t.done = begin_end(t);
+  const auto waited = wait_or_kill(targets);
+  for (Target& t : targets) {
+    if (t.done && !waited) t.done = waited;
+    if (t.done && t.ends) t.done = finish_end(t);
+    t.done = located(std::move(t.done), t.known.record.id);
+  }
+}
+
+// For each name `choose` says what it is about, nothing where there is nothing to do; `then` is called when that has
+// ended. So many at once as docker does; each has a few descriptors open.
+template <class Choose, class Then>
+int end_each(const Call& call, Choose choose, Then then) {
+  constexpr std::size_t at_once = 50;
+  int status = 0;
+  const auto tell = [&](const Error& error) {
+    status = std::max(status, tool::report(error, call.command->name, call.json));
+  };
+  const std::span<const std::string> names(call.words);
+  for (std::size_t from = 0; from < names.size(); from += at_once) {
+    std::vector<Target> targets;
+    for (const std::string& name : names.subspan(from, std::min(at_once, names.size() - from))) {
+      Result<std::optional<Target>> chosen = choose(name);
+      if (!chosen)
+        tell(chosen.error());
+      else if (*chosen)
+        targets.push_back(*std::move(*chosen));
+    }
+    end_all(targets);
+    for (Target& t : targets) {
+      const Result<> done = t.done ? then(t) : t.done;
+      if (!done) tell(done.error());
+    }
+  }
+  return status;
 }
 
 // -1: without a bound, as docker has it.
@@ -84,40 +187,23 @@ Result<std::int64_t> seconds_of(const Call& call, std::int64_t otherwise) {
   return *seconds;
 }
 
-Result<> remove_one(const Known& known, bool force) {
-  const std::string& id = known.record.id;
-  if (known.status != Status::stopped || known.monitored) {
-    if (!force) {
-      Error e{.code = EBUSY, .what = "runs", .group = id};
-      e.hint = fmt::format("cgx container stop {0} ends it, cgx container rm -f {0} kills it first", id);
-      return std::unexpected(std::move(e));
-    }
-    CGX_CHECK(located(end_it(known, SIGKILL, 0), id));
-  }
-  CGX_CHECK(enter_own_namespace());
-  auto again = find(id, Store::How::change);
-  if (!again) {
-    if (again.error().code == ENOENT) return {};  // with --rm, or by somebody else
-    return std::unexpected(again.error());
-  }
-  if (again->record.created != known.record.created) return {};  // another one of that name
-  return located(remove_container(std::move(*again)), id);
-}
-
 }  // namespace
 
 Result<int> stop(const Call& call) {
   (void)CGX_TRY(seconds_of(call, 0));
   std::optional<int> signal;
   if (call.on("signal")) signal = CGX_TRY(located(tool::parse_signal(call.get("signal")), "", "--signal"));
-  return for_each_name(call, [&](const std::string& name) -> Result<> {
-    const Known known = CGX_TRY(find(name));
-    const Record& r = known.record;
-    // What has ended is as it is to be.
-    if (known.status != Status::stopped || known.monitored)
-      CGX_CHECK(
-          located(end_it(known, signal.value_or(r.stop_signal), CGX_TRY(seconds_of(call, r.stop_timeout))), r.id));
-    tell_done(call, name);
+  const auto choose = [&](const std::string& name) -> Result<std::optional<Target>> {
+    Target t{.known = CGX_TRY(find(name)), .name = name};
+    t.ends = goes_on(t.known);
+    t.signal = signal.value_or(t.known.record.stop_signal);
+    t.seconds = CGX_TRY(seconds_of(call, t.known.record.stop_timeout));
+    t.command = "cgx container stop";
+    if (t.signal != SIGKILL) t.command += fmt::format(" after {} s", t.seconds);
+    return t;
+  };
+  return end_each(call, choose, [&](const Target& t) -> Result<> {
+    tell_done(call, t.name);
     return {};
   });
 }
@@ -133,7 +219,7 @@ Result<int> kill(const Call& call) {
     const bool waits = known.status == Status::stopped && known.monitored && known.record.restart != Restart::no;
     const bool ends = *signal == SIGKILL || (waits && *signal == known.record.stop_signal);
     if (ends) forbid_restart(known);
-    sys::Fd init = CGX_TRY(located(if_there(oci::open_init(known.state)), known.record.id));
+    State state = known.state;
     if (waits) {
       const auto now = find(known.record.id);  // it may have been started just before
       if (!now || now->status == Status::stopped) {
@@ -141,10 +227,15 @@ Result<int> kill(const Call& call) {
         tell_done(call, name);
         return {};
       }
-      init = CGX_TRY(located(if_there(oci::open_init(now->state)), known.record.id));
+      state = now->state;
     }
+    const sys::Fd init = CGX_TRY(located(if_there(oci::open_init(state)), known.record.id));
     if (!init.valid() || (known.status == Status::stopped && !waits)) return not_running(known);
-    CGX_CHECK(located(oci::send_signal(init, *signal), known.record.id));
+    if (*signal == SIGKILL) note_killer(known.entry, state, "cgx container kill");
+    if (auto sent = oci::send_signal(init, *signal); !sent) {
+      if (*signal == SIGKILL) forget_killer(known.entry);
+      return located(std::move(sent), known.record.id);
+    }
     if (*signal == SIGKILL) let_it_see(known);
     tell_done(call, name);
     return {};
@@ -153,14 +244,31 @@ Result<int> kill(const Call& call) {
 
 Result<int> rm(const Call& call) {
   const bool force = call.on("force");
-  return for_each_name(call, [&](const std::string& name) -> Result<> {
+  const auto choose = [&](const std::string& name) -> Result<std::optional<Target>> {
     auto known = find(name);
-    if (!known && force && known.error().code == ENOENT) return {};
-    if (!known && force && known.error().code == EBADMSG && Store::check_id(name))
-      return located(remove_damaged(name), name);
-    if (!known) return std::unexpected(known.error());
-    CGX_CHECK(remove_one(*known, force));
-    tell_done(call, name);
+    if (!known && force && known.error().code == ENOENT) return std::nullopt;
+    if (!known && force && known.error().code == EBADMSG && Store::check_id(name)) {
+      CGX_CHECK(located(remove_damaged(name), name));
+      return std::nullopt;
+    }
+    Target t{.known = CGX_TRY(std::move(known)), .name = name};
+    t.ends = goes_on(t.known);
+    t.command = "cgx container rm -f";
+    if (!t.ends || force) return t;
+    const std::string& id = t.known.record.id;
+    Error e{.code = EBUSY, .what = "runs", .group = id};
+    e.hint = fmt::format("cgx container stop {0} ends it, cgx container rm -f {0} kills it first", id);
+    return std::unexpected(std::move(e));
+  };
+  return end_each(call, choose, [&](const Target& t) -> Result<> {
+    const Record& r = t.known.record;
+    CGX_CHECK(enter_own_namespace());
+    auto again = find(r.id, Store::How::change);
+    // With --rm, or by somebody else; another one may have its name by now.
+    const bool gone = again ? again->record.created != r.created : again.error().code == ENOENT && (force || t.ends);
+    if (!again && !gone) return std::unexpected(std::move(again).error());
+    if (!gone) CGX_CHECK(located(remove_container(std::move(*again)), r.id));
+    tell_done(call, t.name);
     return {};
   });
 }
