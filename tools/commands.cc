@@ -100,6 +100,7 @@ constexpr std::array first_rows{
         .details = "Runs CMD inside NAME; it is in the group before its first instruction. With limits or --rm the group is made where it is missing, and removed "
                    "at the end if this call made it. Without NAME a fresh group is used and removed. A frozen group is refused. Signals are passed on. The exit status is CMD's, 128+N if it died "
                    "of signal N, 126 if it cannot be executed, 127 if it was not found, 125 if cgx itself failed before it started. "
+                   "Where CMD ended with 137 and the group has counted a kill for memory, a line on standard error names the limit and its group. "
                    "With --by-rules the command is placed as cgxd would place it, but before its first instruction: no process is missed, however short it runs. "
                    "With --isolate, or any of the options below it, the command gets namespaces and a file system of its own, in the group, step by step; each of "
                    "them gives it a mount namespace, so that what is mounted for it is seen by nobody else. With --ns net it has a loopback interface alone.",

@@ -79,7 +79,8 @@ inline constexpr std::array container_rows{
                    "Options stop at IMAGE. The limits are in force before the first instruction.\n\n"
                    "A process of cgx stays with each container: it holds the terminal, writes the log, keeps the exit status and starts the container again where --restart "
                    "says so. It needs no daemon, and the container survives the end of this command. The exit status is CMD's, 128+N if it died of signal N, 126 if it cannot be executed, "
-                   "127 if it was not found, 125 if cgx itself failed before it started.\n\n"
+                   "127 if it was not found, 125 if cgx itself failed before it started. Where a limit of memory has killed the container, a line on standard error names "
+                   "the limit and the group that it belongs to.\n\n"
                    "--cpus is a list of CPUs, as everywhere in cgx; with a point it is Docker's number of CPUs: --cpus 1.5 is --cpu-quota 1.5, and --cpus 2.0 the time of two.",
         .example = "cgx run --rm dir:/srv/alpine echo hello\ncgx run -it --mem 512M --cpus 0 oci:images/debian:12 bash\n"
                    "cgx run -d --name web --pids 200 --read-only --tmpfs /tmp -v /srv/www:/www:ro dir:/srv/alpine httpd -f -h /www",
@@ -110,7 +111,8 @@ inline constexpr std::array container_rows{
         .details = "Returns when all have ended, and prints the exit status of each, a line each. One that waits to be started again has its next end waited for. The status of one that run -d --rm has removed is kept for five minutes.",
         .example = "cgx container wait web", .options = container_wait_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
     Command{.name = "container exec", .words = "CONTAINER CMD [ARG...]", .doc = "run a further command in a container",
-        .details = "Runs CMD in the namespaces, the group and with the rights of a container that runs. Options stop at CONTAINER. The exit status is as that of cgx run.",
+        .details = "Runs CMD in the namespaces, the group and with the rights of a container that runs. Options stop at CONTAINER. The exit status is as that of cgx run, "
+                   "and a limit of memory that has killed CMD is named on standard error.",
         .example = "cgx container exec -it web sh", .options = container_exec_options, .takes = Takes::program | Takes::stops_at_word | Takes::json, .least = 1, .most = 1, .run = run_container},
     Command{.name = "container attach", .words = "CONTAINER", .doc = "see what a container writes, and write to it",
         .details = "Joins the streams of a container that runs; what came before is in cgx container logs. The keys ctrl-p ctrl-q, or others by --detach-keys, typed at its terminal leave it running; so does the end of this command. "

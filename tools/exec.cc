@@ -21,6 +21,7 @@
 #include "cgx/sys/process.h"
 #include "cgx/sys/program.h"
 
+#include "exec_memory.h"
 #include "exec_note.h"
 #include "exec_rules.h"
 #include "groups.h"
@@ -328,6 +329,7 @@ class Exec {
     if (call_.on("report"))
       report_start = CGX_TRY(start_report(
           hierarchies_, desired_.group, transaction_.made(desired_.group) ? Counted::from_zero : Counted::from_now));
+    const container::Readings before = container::read_memory(group);
     const auto child = spawn_in(group, program_, signals.before());
     if (!child) {
       const SpawnError& failed = child.error();
@@ -338,6 +340,7 @@ class Exec {
       return finish_failed(group, failed);
     }
     const auto status = wait_and_pass_on(*child, signals.set());
+    if (status && *status == 128 + SIGKILL) tell_of_memory(before, group, {"exec", shown(group.name()), call_.json});
     if (report_start) print_report(*report_start);
     clean(group);
     return status;

@@ -3,10 +3,12 @@
 #include <cerrno>
 
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
 
+#include "cgx/container/limit_hits.h"
 #include "cgx/container/proc_fd.h"
 #include "cgx/container/root_dir.h"
 #include "cgx/sys/text.h"
@@ -16,6 +18,7 @@
 #include "options.h"
 #include "relay.h"
 #include "rootless.h"
+#include "tools/exec_memory.h"
 
 namespace cgx::launcher {
 namespace {
@@ -77,6 +80,7 @@ Result<int> attach(const Call& call) {
                         .input = input,
                         .terminal = known.record.terminal,
                         .directory = fmt::format("{}/{}", CGX_TRY(run_root()), known.record.id),
+                        .shown = fmt::format("container attach {}", known.record.id),
                         .signals = call.get("sig-proxy") != "false"};
   foreground.keys = keys;
   const int status = CGX_TRY(located(stay(foreground), known.record.id));
@@ -122,7 +126,14 @@ Result<int> exec(const Call& call) {
     const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (null >= 0) (void)dup2(null, STDIN_FILENO);
   }
+  // No descriptor of the group is open while the command starts.
+  const auto hierarchies = container::hierarchies_of(known.state);
+  const bool counts = hierarchies && !known.state.group.empty() && !call.on("detach");
+  const auto before = counts ? container::read_memory(Cgroup(*hierarchies, known.state.group)) : container::Readings();
   const auto status = oci::run_exec(inner);
+  if (counts && status && *status == 128 + SIGKILL)
+    tool::tell_of_memory(
+        before, Cgroup(*hierarchies, known.state.group), {"container exec", known.record.id, call.json});
   if (status) return *status < 0 ? 0 : *status;  // it was left running
   Error error = status.error();
   if (error.group.empty()) error.group = known.record.id;

@@ -117,6 +117,8 @@ std::string name_from_root(const Cgroup& group) {
   return path.size() > top.size() + 1 && path.starts_with(top + "/") ? path.substr(top.size() + 1) : group.name();
 }
 
+bool killed_for_memory(const Ending& e) { return e.oom_kills > 0 && e.killer.empty() && e.status == 128 + SIGKILL; }
+
 std::string plain_reason(const Ending& e) {
   std::string why;
   if (!e.killer.empty()) {

@@ -23,6 +23,8 @@ void explain_death(const Cgroup& group, const Counters& before, Ending& ending);
 // no cgxd. For one that was killed. `patient`: nothing else explains it, and cgxd, if it has a
 // policy for a group there, may need a second to say so.
 [[nodiscard]] std::string policy_of_death(const Cgroup& group, std::string_view started, pid_t first, bool patient);
+// Whether a limit of memory, and no command, is why its status is that of SIGKILL.
+[[nodiscard]] bool killed_for_memory(const Ending& ending);
 // `why`, of all that was filled in.
 [[nodiscard]] std::string plain_reason(const Ending& ending);
 

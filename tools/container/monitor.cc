@@ -314,6 +314,8 @@ class Monitor {
     if (ending_.signal == SIGKILL && !stopping_ && making_.ask_policy(ending_)) write_ending();
     init_.reset();
     kill_at_.reset();
+    // Who waits in the foreground has no other way to it: with --rm the record goes.
+    if (killed_for_memory(ending_)) clients_.tell_watchers(Word::reason, ending_.why);
     conclude();
   }
 

@@ -22,6 +22,7 @@ enum class Word : char {
   last = 'l',      // the same, and nothing more follows: what was to be removed is gone
   stopping = 'y',  // the answer to `stop`: nothing is started from here on
   warning = 'n',   // a text: what the monitor could not do
+  reason = 'r',    // a text: the limit that has killed the container, before `ended` or `last`
   // of a command
   in = 'i',      // bytes for standard input
   in_end = 'c',  // its end
@@ -63,6 +64,7 @@ struct Foreground {
   int socket = -1;
   bool input = false, terminal = false;
   std::string directory;                      // ROOT/NAME
+  std::string shown;                          // in messages: "run NAME"
   bool out = true, err = true;                // which of its streams are printed
   bool signals = true;                        // are handed on; false: they end this command, and the container goes on
   std::string_view keys = usual_detach_keys;  // typed at a terminal

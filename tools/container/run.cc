@@ -93,6 +93,7 @@ Result<int> run(const Call& call) {
                         .input = input,
                         .terminal = plan.options.terminal,
                         .directory = fmt::format("{}/{}", plan.run_root, plan.id),
+                        .shown = fmt::format("run {}", plan.id),
                         .out = shown.out,
                         .err = shown.err,
                         .signals = plan.options.pass_signals};

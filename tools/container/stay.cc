@@ -113,6 +113,10 @@ class Stay {
         to_ = STDERR_FILENO;
         text_ = fmt::format("cgx: warning: {}\n", packet->data);
         break;
+      case Word::reason:
+        to_ = STDERR_FILENO;
+        text_ = fmt::format("cgx: {}: {}\n", f_.shown, packet->data);
+        break;
       case Word::failed:
         over_ = true;
         return std::unexpected(data_error(packet->data));
