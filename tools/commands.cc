@@ -72,7 +72,7 @@ constexpr std::array daemon_options{
     Option{"number", 'n', "N", "at most N decisions of the history (20 if not given)"},
     Option{"bus", 0, "BUS", "system (if not given), session, or the address of a bus"}};
 constexpr Option keep{"keep", 0, "", "leave what is no longer named as it is"};
-constexpr Option state{"state", 0, "DIR", "where it is recorded what is managed (/run/cgx if not given)"};
+constexpr Option state{"state", 0, "DIR", "absolute path of the directory of the record (default: /run/cgx, or XDG_RUNTIME_DIR/cgx without root)"};
 constexpr std::array check_options{Option{"manager", 0, "auto|systemd|cgroupfs", "whom cgxd has make the groups (default: auto, which is systemd where it is PID 1)"}};
 constexpr std::array plan_options{Option{"exit-code", 0, "", "end with status 3 where there is something to do"}, keep, state};
 constexpr std::array apply_options{keep, state};

@@ -292,7 +292,7 @@ int main(int argc, char** argv) {
   const auto words = std::span(argv, static_cast<std::size_t>(argc)).subspan(argc > 0 ? 1 : 0);
   if (!words.empty() && std::string_view(words[0]) == "place") return cgx::tool::run_place(words.subspan(1));
   const auto options = parse(words);
-  if (!options) return report(options.error(), "policy", false);
+  if (!options) return report(options.error(), words.empty() ? "policy" : words[0], false);
   if (options->command == "apply") {
     struct sigaction action{};
     action.sa_handler = on_signal;

@@ -54,6 +54,25 @@ std::optional<std::size_t> not_text(std::string_view text) {
   return {};
 }
 
+// A tab that a line begins with, in the line of `at` or the one before: the library finds fault with what follows it.
+std::optional<YAML::Mark> tab_near(std::string_view text, const YAML::Mark& at) {
+  if (at.line < 0) return {};
+  int line = 0;
+  for (const std::string_view one : sys::lines(text)) {
+    if (line == at.line || line + 1 == at.line) {
+      const std::size_t tab = one.substr(0, one.find_first_not_of(" \t")).find('\t');
+      if (tab != std::string_view::npos) {
+        YAML::Mark found = at;
+        found.line = line;
+        found.column = static_cast<int>(tab);
+        return found;
+      }
+    }
+    ++line;
+  }
+  return {};
+}
+
 // Lines of the text, for columns: the library counts bytes, people count characters.
 class Lines {
  public:
@@ -314,7 +333,10 @@ std::optional<Node> parse_document(std::string_view text, const std::string& fil
     if (!parser.HandleNextDocument(builder)) return refuse(0, 0, "is empty");
     if (!builder.broken()) (void)parser.HandleNextDocument(builder);  // the builder refuses a second one
   } catch (const YAML::Exception& e) {
-    builder.fail(e.mark, fmt::format("is not YAML: {}", printable(e.msg)));
+    if (const auto tab = tab_near(text, e.mark))
+      builder.fail(*tab, "is not YAML: a tab is no indentation; use spaces");
+    else
+      builder.fail(e.mark, fmt::format("is not YAML: {}", printable(e.msg)));
   } catch (const std::exception& e) {
     // The library has been seen to let others through where the text is damaged.
     builder.fail(YAML::Mark::null_mark(), fmt::format("is not YAML: {}", printable(e.what())));

@@ -2,6 +2,7 @@
 #include "cgx/policy/read.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -22,6 +23,22 @@ std::string alternatives(std::string_view words) {
     out += parts[i];
   }
   return out;
+}
+
+// What a single value in the place of a group's limits most likely is.
+struct FirstLimit {
+  std::string_view key, limit;
+};
+constexpr std::array first_limits{
+    FirstLimit{".pids", "max"},
+    FirstLimit{".memory", "max"},
+    FirstLimit{".cpu", "quota"},
+};
+
+std::string first_limit(std::string_view path, const Node& node) {
+  if (node.kind != Node::Kind::scalar) return {};
+  const auto row = std::ranges::find_if(first_limits, [&](const FirstLimit& r) { return path.ends_with(r.key); });
+  return row == first_limits.end() ? std::string() : fmt::format("{{{}: {}}}", row->limit, printable(node.text));
 }
 
 // A number, or a name that `look` knows.
@@ -86,7 +103,7 @@ std::string_view Reader::kind(const Node& node) {
 bool Reader::map(const Node& node) {
   if (node.kind != Node::Kind::map)
     wrong(fmt::format("takes a map (KEY: VALUE), not {}", kind(node)),
-          node.kind == Node::Kind::null ? "an empty map is {}" : "");
+          node.kind == Node::Kind::null ? "an empty map is {}" : first_limit(path_, node));
   return node.kind == Node::Kind::map;
 }
 

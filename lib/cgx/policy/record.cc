@@ -208,8 +208,11 @@ Result<Record> read_record(const std::string& state_dir) {
 Result<RecordFile> RecordFile::open(const std::string& state_dir) {
   auto dir = sys::open_own_dir(state_dir, 0755);
   if (!dir) {
-    if (dir.error().code == EPERM) return std::unexpected(dir.error());
-    return cannot("make", state_dir, dir.error().code);
+    const int code = dir.error().code;
+    if (code != EPERM && code != EACCES) return cannot("make", state_dir, code);
+    Error e = code == EPERM ? dir.error() : cannot("make", state_dir, code).error();
+    e.hint = "name a directory of your own: --state DIR (an absolute path), or XDG_RUNTIME_DIR";
+    return std::unexpected(std::move(e));
   }
   const std::string path = path_of(state_dir);
   auto lock = sys::open_lock_file(dir->get(), std::string(file_name) + ".lock");

@@ -40,7 +40,7 @@ bool is_private_group(const struct stat& st) {
 
 std::unexpected<Error> not_believed(const std::string& path, std::string what) {
   Error e{.code = EPERM, .what = fmt::format("{} {}", path, what)};
-  e.hint = "its contents are not believed: name another directory, or remove this one";
+  e.hint = "its contents are not believed, because others may have written them: use a directory of your own";
   return std::unexpected(std::move(e));
 }
 
@@ -57,6 +57,12 @@ Result<> check_above(const std::string& path, const struct stat& st) {
 enum class Owner : std::uint8_t { caller, trusted };
 
 Result<> check_last(const std::string& path, const struct stat& st, Owner owner) {
+  // Root's are no trap. Only, they are not this user's, who must not be told to take them away.
+  if (st.st_uid == 0 && geteuid() != 0 && owner != Owner::trusted) {
+    Error e{.code = EPERM, .what = fmt::format("{} belongs to root, and this is uid {}", path, geteuid())};
+    e.hint = "use a directory of your own";
+    return std::unexpected(std::move(e));
+  }
   if (st.st_uid != geteuid() && !(owner == Owner::trusted && is_trusted(st.st_uid)))
     return not_believed(path, fmt::format("belongs to uid {}, not to {}", st.st_uid, geteuid()));
   if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
