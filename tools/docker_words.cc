@@ -65,6 +65,9 @@ constexpr std::array words{
     DockerWord{"wait", false, "cgx container wait"},
 };
 
+// The one that has its place elsewhere here.
+constexpr DockerWord container_run{"container run", false, "cgx run"};
+
 // Commands of groups, and those of containers that do the like.
 struct Pair {
   std::string_view group, container;
@@ -100,6 +103,7 @@ bool is_group(std::string_view name) {
 std::span<const DockerWord> docker_words() { return words; }
 
 const DockerWord* find_docker_word(std::string_view name) {
+  if (name == container_run.name) return &container_run;
   constexpr std::string_view below = "container ";
   if (name.starts_with(below)) name.remove_prefix(below.size());
   const auto* found = std::ranges::find(words, name, &DockerWord::name);

@@ -78,7 +78,7 @@ Result<Target> target_of(const Hierarchies& hierarchies, const std::string& word
   t.name = CGX_TRY(existing_name(hierarchies, word));
   const Cgroup group(hierarchies, t.name);
   const auto there = group.require();
-  if (!there && pid)
+  if (!there && sys::parse_u64(word))
     return located(Result<Target>(fail(ESRCH, "there is no such process, and no such group")), "", "", word);
   if (!there) return std::unexpected(there.error());
   for (const Hierarchy* h : group.present()) t.places.push_back({h, t.name});

@@ -88,7 +88,11 @@ Result<std::vector<Limit>> limits_of(const Call& call) {
       limits.push_back({nullptr, std::string(), f.text, f.file});
       continue;
     }
-    Value value = CGX_TRY(located(parse_value(*f.knob, f.text, names), "", "--" + std::string(f.knob->flag)));
+    auto parsed = located(parse_value(*f.knob, f.text, names), "", "--" + std::string(f.knob->flag));
+    // Docker's --cpus is an amount of time.
+    if (!parsed && f.knob->name == "cpuset.cpus" && f.text.find(',') == std::string::npos && sys::parse_quota(f.text))
+      parsed.error().hint = fmt::format("a list of CPUs by their numbers; for their time: --cpu-quota {}", f.text);
+    Value value = CGX_TRY(std::move(parsed));
     const auto same = std::ranges::find(limits, f.knob, &Limit::knob);
     if (same == limits.end()) {
       limits.push_back({f.knob, std::move(value), f.text, {}});

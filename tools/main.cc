@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // cgx: finds the command's row, parses, runs, reports.
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <string_view>
 #include <vector>
 
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+
+#include <fmt/format.h>
 
 #include "cgx/sys/process.h"
 #include "cgx/sys/text.h"
@@ -44,6 +48,17 @@ int run_incomplete(std::string_view name,
   return report(no_command(std::string(name) + ' ' + std::string(rest[0])), "", false);
 }
 
+// Only for these the next step may be to make the group.
+constexpr std::array<std::string_view, 3> wants_group{"set", "exec", "move"};
+
+Error hint_at_create(Error error, const Call& call) {
+  const bool missing = error.code == ENOENT && !error.group.empty() && error.knob.empty() && error.value.empty();
+  if (missing && error.hint.starts_with("cgx ls") &&
+      std::ranges::find(wants_group, call.command->name) != wants_group.end())
+    error.hint = fmt::format("cgx create {} makes it; {}", error.group, error.hint);
+  return error;
+}
+
 int run_main(std::span<const std::string_view> arguments) {
   if (arguments.empty()) {
     print(help_text());
@@ -78,7 +93,8 @@ int run_main(std::span<const std::string_view> arguments) {
     return 0;
   }
   const Result<int> status = command->run(*call);
-  return status ? *status : failed(hint_at_container(status.error(), *call), command->name, call->json);
+  return status ? *status
+                : failed(hint_at_container(hint_at_create(status.error(), *call), *call), command->name, call->json);
 }
 
 }  // namespace

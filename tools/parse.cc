@@ -40,6 +40,22 @@ bool names_it(std::string_view list, std::string_view name) {
   return std::ranges::find(words, name) != words.end();
 }
 
+// Limits as docker names them, where only `run` and `container update` take those names.
+struct DockerName {
+  std::string_view given, flag;
+};
+constexpr std::array docker_names{
+    DockerName{"-m", "mem"},
+    DockerName{"--memory", "mem"},
+    DockerName{"--memory-swap", "memsw"},
+    DockerName{"--memory-reservation", "mem-soft"},
+    DockerName{"--memory-swappiness", "swappiness"},
+    DockerName{"--cpuset-cpus", "cpus"},
+    DockerName{"--cpuset-mems", "mems"},
+    DockerName{"--pids-limit", "pids"},
+    DockerName{"--blkio-weight", "io-weight"},
+};
+
 std::unexpected<Error> unknown(const Command& command, std::string_view given, const std::vector<Option>& options) {
   const std::string_view bare = given.substr(0, given.find('='));
   for (const RefusedFlag& r : command.refused)
@@ -48,6 +64,13 @@ std::unexpected<Error> unknown(const Command& command, std::string_view given, c
       e.code = ENOTSUP;
       return std::unexpected(std::move(e));
     }
+  if (has(command.takes, Takes::limits)) {
+    const auto docker = std::ranges::find(docker_names, bare, &DockerName::given);
+    if (docker != docker_names.end())
+      return usage(given,
+                   fmt::format("is not a flag of cgx {}", command.name),
+                   fmt::format("docker's name of --{}", docker->flag));
+  }
   std::vector<std::string_view> known;
   for (const Option& o : options) known.push_back(o.name);
   if (has(command.takes, Takes::limits))

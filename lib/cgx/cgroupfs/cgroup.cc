@@ -49,7 +49,7 @@ Result<> Cgroup::require() const {
   if (e.code == ENOENT && name_.empty())
     e.what = "the mount points of the hierarchies are not to be seen: something else is mounted over them";
   else if (e.code == ENOENT)
-    e.hint = fmt::format("cgx create {} makes it; cgx ls shows what there is", name_);
+    e.hint = "cgx ls shows what there is";
   e.group = shown(name_);
   return std::unexpected(std::move(e));
 }
