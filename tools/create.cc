@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/change/explain.h"
 #include "cgx/sys/json.h"
 
 #include "groups.h"
@@ -39,8 +40,11 @@ Result<int> change(const Hierarchies& hierarchies, const Call& call, Desired des
   }
   Transaction transaction(hierarchies);
   CGX_CHECK(transaction.apply(set));
-  print_notes(call, transaction.notes());
-  if (call.json) print(json_names(names, transaction.notes()));
+  std::vector<std::string> notes = transaction.notes();
+  for (const Limit& limit : desired.limits)
+    if (const auto said = doubt(limit)) notes.push_back(fmt::format("--{}: {}", limit.knob->flag, *said));
+  print_notes(call, notes);
+  if (call.json) print(json_names(names, notes));
   return 0;
 }
 

@@ -61,7 +61,7 @@ Error told(const Cgroup& group, const SpawnError& failed, const std::string& pro
   e.group = shown(group.name());
   e.value = program;
   e.what = e.code == ENOENT ? "was not found" : "cannot be executed: " + errno_text(e.code);
-  return e;
+  return explain_exec(group, std::move(e));
 }
 
 // 126 and 127 as shells have them; 125 for what failed before.
@@ -158,7 +158,8 @@ class Exec {
     desired_.only = CGX_TRY(only_of(call_));
     fresh_ = call_.words.empty();
     // Numbered by process: unique among the living of this pid namespace, and one in another retries.
-    desired_.group = fresh_ ? fmt::format("cgx-exec-{}", getpid()) : CGX_TRY(parse_group_name(call_.words[0]));
+    desired_.group = fresh_ ? child_of(above_fresh(hierarchies_), fmt::format("cgx-exec-{}", getpid()))
+                            : CGX_TRY(parse_group_name(call_.words[0]));
     if (CGX_TRY(find_slice())) return {};
     CGX_CHECK(refuse_unit());
     const bool changes = fresh_ || !desired_.limits.empty() || call_.on("rm");
@@ -290,8 +291,9 @@ class Exec {
       return refuse_frozen(transaction_.group(desired_.group));
     }
     auto done = transaction_.apply(desired_);
+    const std::string first = desired_.group;
     for (int round = 2; fresh_ && !done && done.error().code == EEXIST && round < 100; ++round) {
-      desired_.group = fmt::format("cgx-exec-{}-{}", getpid(), round);
+      desired_.group = fmt::format("{}-{}", first, round);
       done = transaction_.apply(desired_);
     }
     if (!done) return done;

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "exec_note.h"
 
+#include <algorithm>
 #include <cerrno>
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/place.h"
 #include "cgx/cgroupfs/presence.h"
 #include "cgx/sys/fd.h"
 #include "cgx/sys/text.h"
@@ -34,7 +37,29 @@ Result<std::uint64_t> pid_namespace() {
   return static_cast<std::uint64_t>(st.st_ino);
 }
 
+// What is mounted read-only is in the way everywhere, and is told as that.
+bool may_make_in(const Hierarchy& h, const std::string& group) {
+  return faccessat(AT_FDCWD, h.path(group).c_str(), W_OK, AT_EACCESS) == 0 || errno != EACCES;
+}
+bool may_make_in(const Hierarchies& hierarchies, const std::string& group) {
+  return std::ranges::all_of(hierarchies.all(), [&](const Hierarchy& h) { return may_make_in(h, group); });
+}
+
 }  // namespace
+
+std::string above_fresh(const Hierarchies& hierarchies) {
+  // One tells for all: whoever is not root was given no root of any.
+  if (hierarchies.all().empty() || may_make_in(hierarchies.all().front(), "")) return {};
+  const auto places = places_of(hierarchies, 0);
+  if (!places || places->size() != hierarchies.all().size()) return {};
+  const std::string& own = places->front().group;
+  if (own.starts_with("..") || !std::ranges::all_of(*places, [&](const Place& p) { return p.group == own; })) return {};
+  // On v2 the caller's own group, which has a process in it, gives no controllers to groups below. One beside it can.
+  const Hierarchy* v2 = hierarchies.unified();
+  const std::string beside(parent_of(own));
+  if (v2 != nullptr && !v2->controllers().empty() && !beside.empty() && may_make_in(hierarchies, beside)) return beside;
+  return may_make_in(hierarchies, own) ? own : std::string();
+}
 
 Result<> note_maker(const Cgroup& group) {
   const auto pid = static_cast<std::uint64_t>(getpid());

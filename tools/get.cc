@@ -5,6 +5,7 @@
 // V: a number or "max"; {"quota": N|"max", "period": N}; an object of numbers for keyed files and rows; an array of
 // rules for devices; else a string. With several groups (-r) an array of such objects.
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include <fmt/format.h>
@@ -74,6 +75,22 @@ void json_value(sys::JsonWriter& json, const Knob* knob, const Value& value) {
   }
 }
 
+// In the order of the files of v1.
+constexpr std::array<std::string_view, 4> io_keys{"rbps", "wbps", "riops", "wiops"};
+
+// v1 has a file for each key of `io.max`: what is shown names the file that it was read from.
+void by_file(
+    const Cgroup& group, const Hierarchy& h, const Knob& knob, const Table& table, std::vector<Entry>& entries) {
+  for (std::size_t i = 0; i < io_keys.size(); ++i) {
+    Table part;
+    for (const TableRow& r : table)
+      for (const auto& field : r.fields)
+        if (field.first == io_keys[i]) part.push_back({r.key, {field}});
+    const std::string file(knob.v1.files[i]);
+    if (!part.empty()) entries.push_back({file, &knob, Value(std::move(part)), h.path(group.name(), file)});
+  }
+}
+
 // What a knob's own row says of a group: nothing where the kernel or this group has no such file, or the file may not
 // be read by everybody; unless it is `asked` for.
 Result<> collect(const Cgroup& group, const Knob& knob, std::vector<Entry>& entries, bool asked) {
@@ -106,6 +123,10 @@ Result<> collect(const Cgroup& group, const Knob& knob, std::vector<Entry>& entr
   }
   // Rows of a disk or interface: nothing is limited, nothing to show unless asked.
   if (table != nullptr && table->empty() && !asked) return {};
+  if (knob.format == Format::io_max && table != nullptr && !table->empty() && !b.files[1].empty()) {
+    by_file(group, h, knob, *table, entries);
+    return {};
+  }
   entries.push_back(
       {name,
        &knob,

@@ -23,7 +23,8 @@ std::string text_of(const Cgroup& group, const Hierarchy& h, std::string_view fi
   return text ? std::string(sys::trim(*text)) : std::string();
 }
 
-// Who may: the owner and mode of the file, for EACCES and EPERM.
+// Who may: the owner and mode of the file, for EACCES and EPERM. In a user namespace the kernel answers numbers of that
+// namespace, and one number for every owner that it does not map: those say nothing to who started from outside.
 std::string rights(const Hierarchy& h, std::string_view group, std::string_view file) {
   const std::string path = h.path(group, file);
   struct stat st{};
@@ -31,8 +32,28 @@ std::string rights(const Hierarchy& h, std::string_view group, std::string_view 
   // Neither owner nor mode is the cause then, but a security module or a rule of the kernel.
   if (faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) == 0)
     return fmt::format("the kernel refuses it, although the owner and mode of {} allow it", path);
-  return fmt::format(
-      "{} belongs to uid {} with mode {:04o}; this is uid {}", path, st.st_uid, st.st_mode & 07777U, geteuid());
+  const auto map = sys::read_path("/proc/self/uid_map");
+  const std::string_view ids = map ? std::string_view(*map) : std::string_view();
+  const auto caller = outer_id(ids, geteuid());
+  const auto owner = outer_id(ids, st.st_uid);
+  return fmt::format("{} {} with mode {:04o}; this is uid {}",
+                     path,
+                     owner ? fmt::format("belongs to uid {}", *owner) : "belongs to another user",
+                     st.st_mode & 07777U,
+                     caller.value_or(geteuid()));
+}
+
+std::optional<std::uint64_t> outer_id(std::string_view map, std::uint64_t id) {
+  if (sys::trim(map).empty()) return id;  // no user namespaces, or none to look at
+  for (const std::string_view line : sys::lines(map)) {
+    const auto fields = sys::words(line);
+    if (fields.size() != 3) continue;
+    const auto inside = sys::parse_u64(fields[0]);
+    const auto outside = sys::parse_u64(fields[1]);
+    const auto count = sys::parse_u64(fields[2]);
+    if (inside && outside && count && id >= *inside && id - *inside < *count) return *outside + (id - *inside);
+  }
+  return {};
 }
 
 namespace {
@@ -155,7 +176,7 @@ std::string why_memory(const Cgroup& group, const Step& step, int code, std::str
     return fmt::format("is over memory.memsw.limit_in_bytes ({})", *other);
   }
   if (!limit && wanted && *wanted < *other) {
-    hint = "give --mem too";
+    hint = "--memsw is memory and swap together: at least as much as --mem (for swap alone: --swap)";
     return fmt::format("is below memory.limit_in_bytes ({})", *other);
   }
   return {};
@@ -285,8 +306,13 @@ std::optional<Error> foresee(const Limit& limit, const Home& home) {
     const std::string_view which = home.hierarchy->version() == Version::v1 ? "online" : "possible";
     const auto ids = sys::read_path(fmt::format("/sys/devices/system/{}/{}", cpus ? "cpu" : "node", which));
     const auto there = sys::IdSet::parse(sys::trim(ids ? *ids : (cpus ? "" : "0")));
-    if (wanted && there && !there->empty() && !wanted->within(*there))
-      return bad(fmt::format("is outside the {} {} {}", which, cpus ? "CPUs" : "memory nodes", there->text()));
+    if (wanted && there && !there->empty() && !wanted->within(*there)) {
+      Error e = bad(fmt::format("is outside the {} {} {}", which, cpus ? "CPUs" : "memory nodes", there->text()));
+      if (cpus && sys::parse_u64(limit.given))
+        e.hint =
+            fmt::format("a list of CPUs by their numbers; for the time of {0} CPUs: --cpu-quota {0}00%", limit.given);
+      return e;
+    }
   }
   if (limit.knob->format == Format::size && limit.knob->kind == Kind::limit) {
     const auto page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
@@ -302,6 +328,26 @@ std::optional<Error> foresee(const Limit& limit, const Home& home) {
         return bad(fmt::format("is less than one page of {}, and the kernel would make it 0", row.key));
     }
   return {};
+}
+
+std::optional<std::string> doubt(const Limit& limit) {
+  if (limit.knob == nullptr || limit.knob->format != Format::quota || limit.given.empty()) return {};
+  const auto& quota = std::get<sys::Quota>(limit.value);
+  const long cpus = sysconf(_SC_NPROCESSORS_CONF);
+  // A count of CPUs alone is so easily mistaken: for one of percents, or, as in Docker, of microseconds.
+  if (cpus <= 0 || quota.quota == sys::unlimited || quota.period != 0 || limit.given.ends_with('%') ||
+      quota.quota / 100'000 < static_cast<std::uint64_t>(cpus) ||
+      quota.quota == static_cast<std::uint64_t>(cpus) * 100'000)
+    return {};
+  const double count = static_cast<double>(quota.quota) / 100'000;
+  const bool percent = count < 1000;
+  return fmt::format("\"{}\" is {} CPUs, more than the {} of this host; {}{} is {} CPUs",
+                     limit.given,
+                     count,
+                     cpus,
+                     count,
+                     percent ? "%" : "/100000",
+                     count / (percent ? 100 : 100'000));
 }
 
 }  // namespace cgx

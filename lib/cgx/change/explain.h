@@ -22,5 +22,9 @@ namespace cgx {
 // A value that no kernel would take as it is meant, known before anything is written: CPUs that are not there, a limit
 // under a page. nullopt: nothing to say.
 [[nodiscard]] std::optional<Error> foresee(const Limit& limit, const Home& home);
+// What executing a program in `group` failed with: ENOMEM where a memory limit on the path leaves no room.
+[[nodiscard]] Error explain_exec(const Cgroup& group, Error error);
+// A value that is allowed, and most likely not what was meant: a quota of more CPUs than the host has.
+[[nodiscard]] std::optional<std::string> doubt(const Limit& limit);
 
 }  // namespace cgx

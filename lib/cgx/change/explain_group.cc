@@ -54,8 +54,15 @@ void why_not_attach(const Cgroup& group, pid_t pid, Error& error) {
   error.what = fmt::format("this user may not move a process from {} there: {}",
                            shown(v2_group_of(pid)),
                            rights(*v2, above, "cgroup.procs"));
+  // The group itself may have been made for this alone, and be gone when the hint is read. What was handed over is the
+  // topmost group of this user.
+  std::string_view handed = group.name();
+  for (std::string_view up = parent_of(handed); !up.empty(); up = parent_of(up)) {
+    if (faccessat(AT_FDCWD, v2->path(up, "cgroup.procs").c_str(), W_OK, AT_EACCESS) != 0) break;
+    handed = up;
+  }
   if (geteuid() != 0)
-    error.hint = fmt::format("root can bring a shell in once: cgx move {} PID; from there it goes on", group.name());
+    error.hint = fmt::format("root can bring a shell in once: cgx move {} PID; from there it goes on", handed);
 }
 
 }  // namespace
@@ -177,6 +184,27 @@ Error explain_remove(const Cgroup& group, Error error) {
     if (faccessat(AT_FDCWD, h->path(above).c_str(), W_OK, AT_EACCESS) == 0) continue;
     error.what = "may not be removed: " + rights(*h, above, "");
     return error;
+  }
+  return error;
+}
+
+Error explain_exec(const Cgroup& group, Error error) {
+  if (error.code != ENOMEM) return error;
+  constexpr std::uint64_t least = 1U << 20U;  // what is less than this is no room for a program
+  for (std::string_view name = group.name(); !name.empty(); name = parent_of(name)) {
+    const Cgroup here(group.hierarchies(), std::string(name));
+    const Knob* knob = find_knob("memory.max");
+    const auto home = home_of(group.hierarchies(), *knob);
+    if (!home) break;
+    const auto value = read_knob(here, *knob);
+    const auto* limit = value && *value ? std::get_if<std::uint64_t>(&**value) : nullptr;
+    const bool v1 = home->hierarchy->version() == Version::v1;
+    const auto used = sys::parse_u64(text_of(here, *home->hierarchy, v1 ? "memory.usage_in_bytes" : "memory.current"));
+    if (limit == nullptr || *limit == sys::unlimited || (*limit >= least && used.value_or(0) < *limit - least))
+      continue;
+    error.what += fmt::format(": {} of {} is {}", home->backing->files[0], name, sys::format_size(*limit));
+    error.hint = fmt::format("a program needs more: a higher --mem for {}", name);
+    break;
   }
   return error;
 }

@@ -2,6 +2,8 @@
 // Inside change/: what the explanations of writes and of groups look at.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -13,5 +15,7 @@ namespace cgx {
 [[nodiscard]] std::string text_of(const Cgroup& group, const Hierarchy& h, std::string_view file);
 // Whose `file` of `group` is, and who asks, for EACCES and EPERM; empty where it cannot be looked at.
 [[nodiscard]] std::string rights(const Hierarchy& h, std::string_view group, std::string_view file);
+// `id` of this user namespace as the namespace outside has it, by /proc/PID/uid_map; nullopt: not mapped.
+[[nodiscard]] std::optional<std::uint64_t> outer_id(std::string_view map, std::uint64_t id);
 
 }  // namespace cgx

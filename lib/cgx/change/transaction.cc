@@ -138,6 +138,7 @@ std::unexpected<Error> Transaction::failed(Error cause) {
 void Transaction::note_losses(const std::vector<Limit>& limits) {
   for (const Limit& l : limits) {
     if (l.knob == nullptr) continue;
+    if (const auto said = doubt(l)) notes_.push_back(fmt::format("--{}: {}", l.knob->flag, *said));
     const auto home = home_of(*hierarchies_, *l.knob);
     // A number that is kept reads back as it was given: nothing is lost.
     if (home && home->backing->fidelity == Fidelity::lossy && l.knob->kind != Kind::weight)

@@ -111,9 +111,23 @@ Result<Value> parse_percent(std::string_view text) {
 
 std::string number(std::uint64_t n) { return n == sys::unlimited ? "max" : std::to_string(n); }
 
+// Four digits are enough for people, as long as no more stand before the point: never a power of ten, which a flag does
+// not take.
+std::string percent_text(double percent) {
+  return percent < 1000 ? fmt::format("{:.4g}%", percent) : fmt::format("{:.0f}%", percent);
+}
+
+// Exact, and without a power of ten, which a flag does not take.
+std::string thousandths(std::uint64_t n) {
+  std::string text = fmt::format("{}.{:03}", n / 1000, n % 1000);
+  while (text.back() == '0') text.pop_back();
+  if (text.back() == '.') text.pop_back();
+  return text;
+}
+
 std::string quota_text(const sys::Quota& q) {
   if (q.quota == sys::unlimited) return q.period == 0 || q.period == 100'000 ? "max" : fmt::format("max/{}", q.period);
-  if (q.period == 0) return fmt::format("{}%", static_cast<double>(q.quota) / 1000);
+  if (q.period == 0) return fmt::format("{}%", thousandths(q.quota));
   return fmt::format("{}/{}", q.quota, q.period);
 }
 
@@ -161,7 +175,7 @@ std::string value_text(const Knob& knob, const Value& value, bool people) {
   if (const auto* q = std::get_if<sys::Quota>(&value)) {
     if (knob.format == Format::rt) return fmt::format("{}/{}", sys::format_time(q->quota), sys::format_time(q->period));
     if (people && q->quota != sys::unlimited && q->period != 0)
-      return fmt::format("{:.4g}%", 100.0 * static_cast<double>(q->quota) / static_cast<double>(q->period));
+      return percent_text(100.0 * static_cast<double>(q->quota) / static_cast<double>(q->period));
     return quota_text(*q);
   }
   if (const auto* t = std::get_if<Table>(&value)) return table_text(knob.format, *t, people);

@@ -142,6 +142,8 @@ class HostCheck {
       error->knob = knob.name;
       return lacks(l, g.path, *std::move(error));
     }
+    if (auto said = doubt(l.limit))
+      loaded_.problems.push_back({l.place, g.path + '.' + l.key, *std::move(said), "", true});
     if (kernel_lacks(hierarchies_, *home, g.name))
       return lacks(l, g.path, {.code = ENOENT, .what = fmt::format("this kernel has no {}", home->backing->files[0])});
     if (knob.format == Format::if_count || knob.format == Format::if_rate)
