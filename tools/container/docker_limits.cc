@@ -104,6 +104,10 @@ Result<> take_cpu_limits(tool::Call& call, const std::optional<std::string>& per
   bool counted = false;
   for (LimitFlag& limit : call.limits) {
     if (limit.knob == cpus && limit.text.find('.') != std::string::npos) {
+      const auto given_cpus = sys::parse_quota(limit.text);
+      const long there = sysconf(_SC_NPROCESSORS_CONF);
+      if (given_cpus && there > 0 && given_cpus->quota > static_cast<std::uint64_t>(there) * 100'000)
+        return tool::bad_flag("cpus", limit.text, fmt::format("is more CPUs than the {} of this host", there));
       limit.knob = quota;
       counted = true;
     } else if (limit.knob == cpus && isatty(STDERR_FILENO) == 1 && sys::parse_u64(limit.text)) {

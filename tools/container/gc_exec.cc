@@ -21,8 +21,10 @@ Result<bool> is_empty(const Cgroup& group) {
 Result<LeftByExec> left_by_exec(bool dry_run) {
   LeftByExec left;
   const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
-  for (const std::string& name : CGX_TRY(children_of(Cgroup(hierarchies, "")))) {
-    if (!name.starts_with("cgx-exec-")) continue;
+  const std::string above = tool::above_fresh(hierarchies);
+  for (const std::string& child : CGX_TRY(children_of(Cgroup(hierarchies, above)))) {
+    if (!child.starts_with("cgx-exec-")) continue;
+    const std::string name = child_of(above, child);
     const Cgroup group(hierarchies, name);
     const tool::Maker maker = tool::maker_of(group);
     if (maker != tool::Maker::gone && maker != tool::Maker::none) continue;

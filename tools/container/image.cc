@@ -77,6 +77,12 @@ Result<sys::Fd> share_store(const std::string& data) {
   return file;
 }
 
+// For hints.
+bool is_of_kind(const std::string& path, mode_t kind) {
+  struct stat st{};
+  return stat(path.c_str(), &st) == 0 && (st.st_mode & S_IFMT) == kind;
+}
+
 // What cgx-image prints.
 Result<Image> ask_helper(const std::string& name, const std::vector<std::string>& words) {
   auto text = sys::run_program(CGX_TRY(sys::helper_path("cgx-image")), words, -1);
@@ -104,12 +110,32 @@ Result<Image> layout_image(const std::string& name, const std::string& layout, c
 }  // namespace
 
 Result<Image> open_image(const std::string& name, const std::string& data) {
-  if (name.starts_with("dir:")) return directory_image(name, name.substr(4));
-  if (name.starts_with("oci:")) return layout_image(name, name.substr(4), data);
-  return no_image(name,
-                  ENOTSUP,
-                  "is the name of an image; pulling images is not supported yet",
-                  "dir:PATH is a directory, oci:LAYOUT:TAG an image in a directory as skopeo and umoci write it");
+  if (name.starts_with("dir:")) {
+    auto image = directory_image(name, name.substr(4));
+    if (!image && is_of_kind(name.substr(4), S_IFREG))
+      image.error().hint = fmt::format("mkdir DIR && tar -xf {} -C DIR, then run dir:DIR", name.substr(4));
+    return image;
+  }
+  if (name.starts_with("oci:")) {
+    auto image = layout_image(name, name.substr(4), data);
+    if (!image && is_of_kind(name.substr(4), S_IFREG))
+      image.error().hint =
+          fmt::format("skopeo copy oci-archive:{} oci:LAYOUT:TAG, then run oci:LAYOUT:TAG", name.substr(4));
+    return image;
+  }
+  for (const std::string_view kind : {"oci-archive:", "docker-archive:", "docker:"})
+    if (name.starts_with(kind))
+      return no_image(name,
+                      ENOTSUP,
+                      "is not supported: an image is dir:PATH or oci:LAYOUT[:TAG]",
+                      fmt::format("skopeo copy {} oci:LAYOUT:TAG, then run oci:LAYOUT:TAG", name));
+  if (is_of_kind(name, S_IFDIR))
+    return no_image(name, ENOENT, "is a directory, without the word for one", fmt::format("dir:{}", name));
+  return no_image(
+      name,
+      ENOTSUP,
+      "is the name of an image; pulling images is not supported yet",
+      fmt::format("skopeo copy docker://{} oci:LAYOUT:TAG, then run oci:LAYOUT:TAG; a directory is dir:PATH", name));
 }
 
 Result<Image> look_at_image(const std::string& name) {

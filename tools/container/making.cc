@@ -44,7 +44,9 @@ Result<> write_new(const std::string& path, std::string_view text, uid_t uid, gi
 }
 
 Error staged(std::string_view stage, Error error) {
-  if (error.fault != Fault::usage) error.what = fmt::format("{}: {}", stage, error.what);
+  // What names a limit and its value says enough.
+  if (error.fault != Fault::usage && error.knob.empty() && error.value.empty())
+    error.what = fmt::format("{}: {}", stage, error.what);
   return error;
 }
 

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <cstdint>
 
 #include <fcntl.h>
@@ -82,16 +83,22 @@ Result<> set_groups(const User& user) {
     if (getgroups(0, nullptr) == 0) return {};
     if (const auto said = sys::read_path("/proc/self/setgroups"); said && sys::trim(*said) == "deny") return {};
   }
+  if (code == EINVAL && !groups.empty() && groups.size() <= NGROUPS_MAX)
+    return fail(code, fmt::format("one of the gids {} is not mapped into the container", fmt::join(groups, ", ")));
   return fail_errno(code, "setgroups");
+}
+
+// EINVAL is the kernel's word for an id that the user namespace has no number for.
+std::unexpected<Error> id_refused(std::string_view kind, std::uint32_t id, int code) {
+  if (code == EINVAL) return fail(code, fmt::format("{} {} is not mapped into the container", kind, id));
+  return fail_errno(code, fmt::format("{} {}", kind, id));
 }
 
 Result<> set_ids(const User& user, bool keep, bool keep_groups) {
   if (!keep_groups) CGX_CHECK(set_groups(user));
-  if (setresgid(user.gid, user.gid, user.gid) != 0)
-    return fail_errno(errno, fmt::format("gid {}{}", user.gid, errno == EINVAL ? " is not mapped here" : ""));
+  if (setresgid(user.gid, user.gid, user.gid) != 0) return id_refused("gid", user.gid, errno);
   if (keep && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return fail_errno(errno, "keepcaps");
-  if (setresuid(user.uid, user.uid, user.uid) != 0)
-    return fail_errno(errno, fmt::format("uid {}{}", user.uid, errno == EINVAL ? " is not mapped here" : ""));
+  if (setresuid(user.uid, user.uid, user.uid) != 0) return id_refused("uid", user.uid, errno);
   return {};
 }
 

@@ -25,7 +25,13 @@ namespace {
 bool at_program(Stage stage) { return stage == Stage::program || stage == Stage::exec; }
 
 std::unexpected<Error> staged(Stage stage, int code, const std::string& reason) {
-  if (!at_program(stage)) return fail(code, fmt::format("stage {}: {}", stage_name(stage), reason));
+  if (!at_program(stage)) {
+    Error error{.code = code, .what = fmt::format("stage {}: {}", stage_name(stage), reason)};
+    if (stage == Stage::user && code == EINVAL)
+      error.hint =
+          "without root, the ids of a container come from the lines of this user in /etc/subuid and /etc/subgid";
+    return std::unexpected(std::move(error));
+  }
   // What is wrong with the program is told in the words of all container engines.
   Error error{.code = code, .what = reason};
   error.fault = Fault::program;
