@@ -129,7 +129,8 @@ Result<Image> open_image(const std::string& name, const std::string& data) {
                       ENOTSUP,
                       "is not supported: an image is dir:PATH or oci:LAYOUT[:TAG]",
                       fmt::format("skopeo copy {} oci:LAYOUT:TAG, then run oci:LAYOUT:TAG", name));
-  if (is_of_kind(name, S_IFDIR))
+  // A bare word is the name of an image, whatever lies beside the caller.
+  if (name.find('/') != std::string::npos && is_of_kind(name, S_IFDIR))
     return no_image(name, ENOENT, "is a directory, without the word for one", fmt::format("dir:{}", name));
   return no_image(
       name,
