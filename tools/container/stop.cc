@@ -187,6 +187,16 @@ Result<std::int64_t> seconds_of(const Call& call, std::int64_t otherwise) {
   return *seconds;
 }
 
+// Whether its making or its removal was cut off, and nobody is at it now.
+bool was_cut_off(const std::string& name) {
+  const auto root = run_root();
+  auto store = root ? Store::open(*root) : std::unexpected(root.error());
+  const auto seen = store ? store->find(name, Store::How::look) : std::unexpected(store.error());
+  if (!seen || seen->locked_by_another()) return false;
+  const auto record = read_record(*seen);
+  return !record && record.error().code == ENOENT;
+}
+
 }  // namespace
 
 Result<int> stop(const Call& call) {
@@ -246,11 +256,13 @@ Result<int> rm(const Call& call) {
   const bool force = call.on("force");
   const auto choose = [&](const std::string& name) -> Result<std::optional<Target>> {
     auto known = find(name);
-    if (!known && force && known.error().code == ENOENT) return std::nullopt;
-    if (!known && force && known.error().code == EBADMSG && Store::check_id(name)) {
+    const int code = known ? 0 : known.error().code;
+    if ((force && code == EBADMSG && Store::check_id(name)) || (code == ENOENT && was_cut_off(name))) {
       CGX_CHECK(located(remove_damaged(name), name));
+      tell_done(call, name);
       return std::nullopt;
     }
+    if (force && code == ENOENT) return std::nullopt;
     Target t{.known = CGX_TRY(std::move(known)), .name = name};
     t.ends = goes_on(t.known);
     t.command = "cgx container rm -f";

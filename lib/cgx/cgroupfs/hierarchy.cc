@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/sys/text.h"
 
 namespace cgx {
@@ -44,11 +45,15 @@ Result<bool> has_none(const Hierarchy& h) {
 const ControllerSet& Hierarchy::controllers() const {
   if (mount_.version == Version::v1) return mount_.controllers;
   if (!v2_controllers_) {
+    // What could not be read is asked for again the next time, and is not taken for none.
+    static const ControllerSet unread;
+    const auto fd = root();
+    const auto text = fd ? sys::read_file(*fd, "cgroup.controllers") : std::unexpected(fd.error());
+    if (!text && !says_absent(text.error())) return unread;
     v2_controllers_.emplace();
-    if (const auto fd = root())
-      if (const auto text = sys::read_file(*fd, "cgroup.controllers"))
-        for (const std::string_view name : sys::words(*text))
-          if (const auto c = find_controller(name)) v2_controllers_->add(*c);
+    if (text)
+      for (const std::string_view name : sys::words(*text))
+        if (const auto c = find_controller(name)) v2_controllers_->add(*c);
   }
   return *v2_controllers_;
 }
@@ -93,7 +98,7 @@ Result<Hierarchies> Hierarchies::discover() {
   }
   Hierarchies found = of_mounts(mounts);
   const Hierarchy* const v2 = found.unified();
-  if (v2 != nullptr && v2->controllers().empty() && !CGX_TRY(has_none(*v2)))
+  if (v2 != nullptr && v2->controllers().empty() && !CGX_TRY(has_none(*v2)) && v2->controllers().empty())
     return fail(EAGAIN, fmt::format("the controllers of {} could not be read", v2->dir()));
   return found;
 }
