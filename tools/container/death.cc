@@ -57,6 +57,8 @@ Result<container::json::Tree> ask_daemon(const std::string& helper, std::string_
 
 // Whether a policy has a group that `name` is, or is in: cgxd kills nowhere else.
 bool is_managed(const std::string& helper, const std::string& name) {
+  // Where systemd makes the groups they have the names of slices there, and other ones in this list.
+  if (access("/run/systemd/system", F_OK) == 0) return true;
   const auto tree = ask_daemon(helper, "groups", "0");
   if (!tree) return false;
   for (const auto group : container::json::Value(*tree, 0)["groups"])
