@@ -63,22 +63,7 @@ Result<std::uint32_t> id_of(const char* database, std::string_view text) {
 
 }  // namespace
 
-bool adds(Format format) {
-  switch (format) {
-    case Format::io_max:
-    case Format::io_latency:
-    case Format::io_weight:
-    case Format::hugetlb:
-    case Format::key_count:
-    case Format::dev_key_count:
-    case Format::if_count:
-    case Format::if_rate:
-    case Format::device_rules:
-      return true;
-    default:
-      return false;
-  }
-}
+bool adds(Format format) { return is_table(format) || format == Format::device_rules; }
 
 Result<std::vector<Limit>> limits_of(const Call& call) {
   const DeviceNames names{.disk = disk_of, .node = device_node};

@@ -102,17 +102,8 @@ std::optional<Value> initial_value(const Knob& knob, const Backing& b) {
       return Value(sys::Quota{sys::unlimited, 100'000});
     case Format::rt:
       return Value(sys::Quota{0, 1'000'000});
-    case Format::io_max:
-    case Format::io_latency:
-    case Format::io_weight:
-    case Format::hugetlb:
-    case Format::key_count:
-    case Format::dev_key_count:
-    case Format::if_count:
-    case Format::if_rate:
-      return Value(Table{});
     default:
-      return Value(std::string());
+      return is_table(knob.format) ? Value(Table{}) : Value(std::string());
   }
 }
 

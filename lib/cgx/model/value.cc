@@ -233,10 +233,7 @@ std::string_view placeholder(Format format) {
   return "N";
 }
 
-namespace {
-
-// Whether a value is one row of several parts.
-bool is_row(Format format) {
+bool is_table(Format format) {
   switch (format) {
     case Format::io_max:
     case Format::io_latency:
@@ -252,10 +249,8 @@ bool is_row(Format format) {
   }
 }
 
-}  // namespace
-
 Error of_whole(const Knob& knob, Error part, std::string_view text) {
-  if (!is_row(knob.format) || part.value == text) return part;
+  if (!is_table(knob.format) || part.value == text) return part;
   part.what = fmt::format("has \"{}\", which {}", part.value, part.what);
   part.value = text;
   return part;

@@ -55,6 +55,8 @@ enum class Format : std::uint8_t {
 
 // The words a Format takes, for --help: "SIZE", "LIST", "DEV:KEY=N".
 [[nodiscard]] std::string_view placeholder(Format format);
+// Whether its value is a Table: rows by keys, of which a flag gives one.
+[[nodiscard]] bool is_table(Format format);
 
 struct Knob;
 

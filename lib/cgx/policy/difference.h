@@ -38,9 +38,6 @@ using Stuck = std::map<std::string, Error, std::less<>>;
                                             Record record,
                                             const Stuck& stuck = {});
 
-// For sentences that name the group already.
-[[nodiscard]] Error without_group(Error error);
-
 // The inode number of the group's directory in cgroup2, or in the first hierarchy that has it; 0: none has.
 [[nodiscard]] Result<std::uint64_t> inode_of(const Hierarchies& hierarchies, std::string_view group);
 // What `limit` has now, as the record keeps it; nullopt: nothing.

@@ -25,23 +25,8 @@ Result<std::string> disk(std::string_view path) { return of_host(disk_of(path));
 Result<NodeType> device(const std::string& path) { return of_host(device_node(path)); }
 constexpr DeviceNames names{.disk = disk, .node = device};
 
-// Formats that hold several values, each of which a flag of its own would give.
-bool repeats(Format format) {
-  switch (format) {
-    case Format::io_max:
-    case Format::io_latency:
-    case Format::io_weight:
-    case Format::hugetlb:
-    case Format::key_count:
-    case Format::dev_key_count:
-    case Format::if_count:
-    case Format::if_rate:
-    case Format::device_rules:
-      return true;
-    default:
-      return false;
-  }
-}
+// Several values, each of which a flag of its own would give.
+bool repeats(Format format) { return is_table(format) || format == Format::device_rules; }
 
 // The key of a map and the value below it: by a colon (DEV:N) or an equals sign (IF=N).
 char joint(Format format) {

@@ -90,11 +90,6 @@ std::string short_text(const Knob& knob, const Value& value) {
   return line;
 }
 
-Error without_group(Error error) {
-  error.group.clear();
-  return error;
-}
-
 Result<std::uint64_t> inode_of(const Hierarchies& hierarchies, std::string_view group) {
   const Cgroup cgroup(hierarchies, std::string(group));
   if (!CGX_TRY(is_there(cgroup))) return 0;
