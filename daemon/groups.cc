@@ -66,7 +66,7 @@ void Daemon::picture() {
                          .oom = group.oom == policy::OomMode::pause   ? "pause"
                                 : group.oom == policy::OomMode::group ? "group"
                                                                       : "kernel"};
-    // One that cannot be looked at is no group that nobody has made: the next comparison tells the error.
+    // A group that cannot be looked at may be there: the next comparison tells the error.
     managed.waits = group.adopt && !is_there(Cgroup(hierarchies_, group.name)).value_or(true);
     managed.left = keeper_.left_to_owner(group);
     if (slices_) managed.unit = slices_->unit_of(group.name);

@@ -66,7 +66,6 @@ int serve(Settings settings) {
   sigemptyset(&signals);
   for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, number);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  std::signal(SIGCHLD, SIG_DFL);  // inherited as ignored, hooks have no status
   std::signal(SIGPIPE, SIG_IGN);  // a scraper that goes away is an error of write(2)
 
   const Log log = Log::open(settings.log_format, settings.log_level);

@@ -313,8 +313,9 @@ bool Daemon::owns(uid_t user, const std::string& name, Part part) {
   if (!there) return false;
   const bool everywhere = part == Part::fresh || !*there;
   for (const Hierarchy& h : hierarchies_.all()) {
-    const bool present = cgroup.dir(h).has_value();
-    if (!everywhere && !present) continue;
+    const auto own = cgroup.dir(h);
+    if (!own && !says_absent(own.error())) return false;
+    if (!everywhere && !own) continue;
     std::string_view group = part == Part::itself ? std::string_view(name) : parent_of(name);
     struct stat status{};
     for (;; group = parent_of(group)) {

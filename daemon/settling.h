@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // When to look at what changes: once it has been quiet for a while, and two seconds after the first change at the
-// latest, so that who changes it without end does not put that off for ever. Knows no timer; times are passed in.
+// latest, also while it goes on changing. Knows no timer; times are passed in.
 #pragma once
 
 #include <algorithm>

@@ -30,32 +30,26 @@ bool implicit_on_v2(Controller c) {
   }
 }
 
-// Whether `h` surely has no controllers, where it was found to have none: they may not have been read. Who may not look
-// at it (EACCES) works without it.
-Result<bool> has_none(const Hierarchy& h) {
-  const auto root = h.root();
-  const auto text = root ? sys::read_file(*root, "cgroup.controllers") : std::unexpected(root.error());
-  if (text) return sys::trim(*text).empty();
-  if (text.error().code == ENOENT || text.error().code == EACCES) return true;
-  return located(Result<bool>(std::unexpected(text.error())), h.dir(), "cgroup.controllers");
-}
-
 }  // namespace
+
+Result<> Hierarchy::read_controllers() const {
+  if (mount_.version == Version::v1 || v2_controllers_) return {};
+  const auto fd = root();
+  const auto text = fd ? sys::read_file(*fd, "cgroup.controllers") : std::unexpected(fd.error());
+  if (!text && !says_absent(text.error()))
+    return located(Result<>(std::unexpected(text.error())), mount_.dir, "cgroup.controllers");
+  v2_controllers_.emplace();
+  if (text)
+    for (const std::string_view name : sys::words(*text))
+      if (const auto c = find_controller(name)) v2_controllers_->add(*c);
+  return {};
+}
 
 const ControllerSet& Hierarchy::controllers() const {
   if (mount_.version == Version::v1) return mount_.controllers;
-  if (!v2_controllers_) {
-    // What could not be read is asked for again the next time, and is not taken for none.
-    static const ControllerSet unread;
-    const auto fd = root();
-    const auto text = fd ? sys::read_file(*fd, "cgroup.controllers") : std::unexpected(fd.error());
-    if (!text && !says_absent(text.error())) return unread;
-    v2_controllers_.emplace();
-    if (text)
-      for (const std::string_view name : sys::words(*text))
-        if (const auto c = find_controller(name)) v2_controllers_->add(*c);
-  }
-  return *v2_controllers_;
+  // What could not be read is asked for again the next time.
+  static const ControllerSet none;
+  return read_controllers() ? *v2_controllers_ : none;
 }
 
 Result<int> Hierarchy::root() const {
@@ -97,9 +91,9 @@ Result<Hierarchies> Hierarchies::discover() {
     return error;
   }
   Hierarchies found = of_mounts(mounts);
-  const Hierarchy* const v2 = found.unified();
-  if (v2 != nullptr && v2->controllers().empty() && !CGX_TRY(has_none(*v2)) && v2->controllers().empty())
-    return fail(EAGAIN, fmt::format("the controllers of {} could not be read", v2->dir()));
+  // Who may not look at it (EACCES) works without it.
+  if (const Hierarchy* const v2 = found.unified())
+    if (auto read = v2->read_controllers(); !read && read.error().code != EACCES) return std::unexpected(read.error());
   return found;
 }
 

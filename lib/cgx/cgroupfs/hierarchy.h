@@ -26,8 +26,11 @@ class Hierarchy {
   // dir(), but where the hierarchies are nested: there it is above it.
   [[nodiscard]] const std::string& mount_point() const { return mount_.top.empty() ? mount_.dir : mount_.top; }
   [[nodiscard]] std::size_t index() const { return index_; }  // in all(), behind those in named()
-  // v1: the controllers mounted together here. v2: those in the root's cgroup.controllers, read once.
+  // v1: the controllers mounted together here. v2: those in the root's cgroup.controllers, read once; none as long as
+  // they cannot be read.
   [[nodiscard]] const ControllerSet& controllers() const;
+  // Reads them where that was not done. What has no such file has none; else the error says why not.
+  [[nodiscard]] Result<> read_controllers() const;
   // An O_PATH descriptor of the mount point, opened once and owned by this object.
   [[nodiscard]] Result<int> root() const;
   // For messages: `cpu,cpuacct`, `unified`, `name=systemd`.

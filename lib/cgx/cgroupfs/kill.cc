@@ -25,7 +25,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-// A directory that could not be opened (EMFILE) says nothing of who is in it.
+// A directory that could not be opened (EMFILE) does not tell who is in it.
 Result<bool> is_member(const std::vector<Place>& places, const Cgroup& group) {
   Result<bool> found = false;
   for (const Place& p : places) {

@@ -32,7 +32,7 @@ struct Place {
 
 // Whether the name of a place leads out of this cgroup namespace, so that nothing can be done there.
 [[nodiscard]] bool is_outside(std::string_view group);
-// What to tell of a group that cannot be named, for the process in `value`.
+// The error for the process in `value`, whose group cannot be named.
 [[nodiscard]] Error cannot_be_named(std::string value);
 
 // The same as bases for Hierarchies::nested(), of the named hierarchies too. Left out where the process is in the root,

@@ -31,7 +31,7 @@ std::uint32_t mask_of(const Hierarchy& h) {
   return h.version() == Version::v1 ? mask | IN_MODIFY : mask;
 }
 
-// Whether there is no group of this name that could be used. EXDEV: something else is mounted over its directory.
+// Whether no usable group has this name. EXDEV: something else is mounted over its directory.
 bool no_group(const Error& error) { return says_absent(error) || error.code == EXDEV; }
 
 std::string no_nul(const char* name, std::size_t length) { return {name, strnlen(name, length)}; }
