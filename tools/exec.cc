@@ -24,6 +24,7 @@
 #include "exec_memory.h"
 #include "exec_note.h"
 #include "exec_rules.h"
+#include "exec_signals.h"
 #include "groups.h"
 #include "isolation.h"
 #include "usage_text.h"
@@ -31,29 +32,7 @@
 namespace cgx::tool {
 namespace {
 
-constexpr std::array passed_on{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SIGALRM, SIGPIPE};
-
 void say(std::string_view text) { (void)!write(STDERR_FILENO, text.data(), text.size()); }
-
-// Waits for the child and hands on the signals that this process gets from other processes. What the terminal sends, it
-// sends to the child too.
-Result<int> wait_and_pass_on(const Child& child, const sigset_t& set) {
-  while (true) {
-    siginfo_t got{};
-    const int signal = sigwaitinfo(&set, &got);
-    if (signal > 0 && signal != SIGCHLD) {
-      // By its number before Linux 5.3, which has no pidfds: it is its own until it is waited for.
-      if (got.si_code != SI_KERNEL && sys::signal_process(child.pidfd.get(), signal) == EBADF)
-        (void)kill(child.pid, signal);
-      continue;
-    }
-    int status = 0;
-    const pid_t ended = waitpid(child.pid, &status, WNOHANG);
-    if (ended < 0 && errno != EINTR) return fail_errno(errno, "waiting for the command");
-    if (ended != child.pid) continue;
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-  }
-}
 
 Error told(const Cgroup& group, const SpawnError& failed, const std::string& program) {
   if (failed.stage == SpawnStage::place) return explain_attach(group, failed.error);
@@ -69,36 +48,6 @@ int status_of(const SpawnError& failed) {
   if (failed.stage == SpawnStage::place) return 125;
   return failed.error.code == ENOENT ? 127 : 126;
 }
-
-// From the first group made on, signals wait until there is a child to pass them to: a group is not left behind.
-class Signals {
- public:
-  Signals() {
-    sigemptyset(&set_);
-    sigaddset(&set_, SIGCHLD);
-    for (const int s : passed_on) sigaddset(&set_, s);
-    (void)sigprocmask(SIG_BLOCK, &set_, &before_);
-  }
-  Signals(const Signals&) = delete;
-  Signals& operator=(const Signals&) = delete;
-  ~Signals() { restore(); }
-  void restore() const { (void)sigprocmask(SIG_SETMASK, &before_, nullptr); }
-  [[nodiscard]] const sigset_t& set() const { return set_; }
-  [[nodiscard]] const sigset_t& before() const { return before_; }
-  // One that came before there was a child, and wants an end; 0: none.
-  [[nodiscard]] int ending() const {
-    sigset_t pending;
-    sigemptyset(&pending);
-    (void)sigpending(&pending);
-    for (const int s : {SIGHUP, SIGINT, SIGQUIT, SIGTERM})
-      if (sigismember(&pending, s) == 1 && sigismember(&before_, s) == 0) return s;
-    return 0;
-  }
-
- private:
-  sigset_t set_{};
-  sigset_t before_{};
-};
 
 class Exec {
  public:
@@ -331,7 +280,7 @@ class Exec {
     if (call_.on("report"))
       report_start = CGX_TRY(start_report(
           hierarchies_, desired_.group, transaction_.made(desired_.group) ? Counted::from_zero : Counted::from_now));
-    const container::Readings before = container::read_memory(group);
+    const std::uint64_t kills_before = transaction_.made(desired_.group) ? 0 : container::memory_kills(group);
     const auto child = spawn_in(group, program_, signals.before());
     if (!child) {
       const SpawnError& failed = child.error();
@@ -342,7 +291,8 @@ class Exec {
       return finish_failed(group, failed);
     }
     const auto status = wait_and_pass_on(*child, signals.set());
-    if (status && *status == 128 + SIGKILL) tell_of_memory(before, group, {"exec", shown(group.name()), call_.json});
+    if (status && *status == 128 + SIGKILL)
+      tell_of_memory(kills_before, group, {"exec", shown(group.name()), call_.json});
     if (report_start) print_report(*report_start);
     clean(group);
     return status;

@@ -8,13 +8,23 @@
 #include "command.h"
 
 namespace cgx::tool {
+namespace {
 
-void tell_of_memory(const container::Readings& before, const Cgroup& group, const Told& told) {
-  const container::Cause cause = container::memory_cause(before, container::read_memory(group));
+void tell(const container::Cause& cause, const Told& told) {
   if (cause.count == 0) return;
   Error e{.code = ENOMEM, .what = fmt::format("killed for memory: {}", cause.memory_text())};
   e.group = told.name;
   (void)report(e, told.command, told.json);  // the exit status is the command's
+}
+
+}  // namespace
+
+void tell_of_memory(const container::Readings& before, const Cgroup& group, const Told& told) {
+  tell(container::memory_cause(before, container::read_memory(group)), told);
+}
+
+void tell_of_memory(std::uint64_t kills_before, const Cgroup& group, const Told& told) {
+  tell(container::memory_cause(kills_before, container::read_memory(group, false)), told);
 }
 
 }  // namespace cgx::tool

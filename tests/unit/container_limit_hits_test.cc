@@ -142,6 +142,23 @@ TEST_CASE("container limit hits: the limit of memory that killed") {
   }
 }
 
+TEST_CASE("container limit hits: by the kills of the group alone, a limit is named where it is the only one reached") {
+  const auto cause = [](std::uint64_t before, std::vector<LevelReading> after) {
+    return memory_cause(before, {.levels = std::move(after), .whole = true});
+  };
+  const LevelReading idle = level("a", 0, {v1_mem(64 * mib, 0)});
+  CHECK(cause(2, {own(2, {v1_mem(16 * mib, 9)}), idle}).count == 0);  // it was killed by somebody else
+  CHECK(cause(0, {}).count == 0);
+  CHECK(cause(1, {own(2, {v1_mem(16 * mib, 9)}), idle}).memory_text() ==
+        fmt::format("memory.limit_in_bytes {} of a/b", 16 * mib));
+  CHECK(cause(0, {own(1, {v1_mem(16 * mib, 0)}), level("a", 0, {v1_mem(64 * mib, 3)})}).memory_text() ==
+        fmt::format("memory.limit_in_bytes {} of a", 64 * mib));
+  const Cause both = cause(0, {own(1, {v2_mem(16 * mib, 1)}), level("a", 0, {v2_mem(64 * mib, 3)})});
+  CHECK(both.count == 1);
+  CHECK(both.memory_text() == "several of its groups have been at their limits (dmesg tells which one)");
+  CHECK(cause(0, {own(1, {v2_mem(no_limit, 0)})}).memory_text() == "the memory of the host");
+}
+
 TEST_CASE("container limit hits: the limit of pids that refused") {
   struct Row {
     const char* name;

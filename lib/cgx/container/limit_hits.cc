@@ -37,7 +37,7 @@ bool is_root(const Hierarchy& h) {
 
 // Calls f with the directory and the level of each group, in the order of Readings.
 template <class F>
-Readings read_levels(const Cgroup& group, Controller controller, F read) {
+Readings read_levels(const Cgroup& group, Controller controller, bool with_below, F read) {
   Readings readings;
   const Hierarchy* h = group.hierarchies().of(controller);
   if (h == nullptr) return readings;
@@ -46,7 +46,7 @@ Readings read_levels(const Cgroup& group, Controller controller, F read) {
     read(*h, dir, level);
     readings.levels.push_back(std::move(level));
   };
-  if (const auto below = groups_below(group))  // of containers in it
+  if (const auto below = with_below ? groups_below(group) : std::vector<std::string>())  // of containers in it
     for (const std::string& name : *below) add(fmt::format("{}/{}", h->dir(), name), name, true);
   std::string_view name = group.name();
   for (; !name.empty(); name = parent_of(name))
@@ -58,6 +58,11 @@ Readings read_levels(const Cgroup& group, Controller controller, F read) {
   readings.whole = is_root(*h);
   if (!readings.whole) add(top, "/", false);
   return readings;
+}
+
+std::string memory_events(const std::string& dir) {
+  std::string events = text_of(dir, "memory.events.local");
+  return events.empty() ? text_of(dir, "memory.events") : events;  // before Linux 5.2
 }
 
 void read_memory_v1(const std::string& dir, LevelReading& level) {
@@ -72,8 +77,7 @@ void read_memory_v1(const std::string& dir, LevelReading& level) {
 }
 
 void read_memory_v2(const std::string& dir, LevelReading& level) {
-  std::string events = text_of(dir, "memory.events.local");
-  if (events.empty()) events = text_of(dir, "memory.events");  // before Linux 5.2
+  const std::string events = memory_events(dir);
   level.count = key_of(events, "oom_kill");
   LimitReading limit{.file = "memory.max", .value = limit_of(dir, "memory.max"), .hits = key_of(events, "oom")};
   level.limits.push_back(std::move(limit));
@@ -102,19 +106,27 @@ bool full(const LimitReading& l) { return l.value != no_limit && l.peak != 0 && 
 
 }  // namespace
 
-Readings read_memory(const Cgroup& group) {
-  return read_levels(group, Controller::memory, [](const Hierarchy& h, const std::string& dir, LevelReading& level) {
-    if (h.version() == Version::v1)
-      read_memory_v1(dir, level);
-    else
-      read_memory_v2(dir, level);
-  });
+Readings read_memory(const Cgroup& group, bool below) {
+  return read_levels(
+      group, Controller::memory, below, [](const Hierarchy& h, const std::string& dir, LevelReading& level) {
+        if (h.version() == Version::v1)
+          read_memory_v1(dir, level);
+        else
+          read_memory_v2(dir, level);
+      });
+}
+
+std::uint64_t memory_kills(const Cgroup& group) {
+  const Hierarchy* h = group.hierarchies().of(Controller::memory);
+  if (h == nullptr) return 0;
+  const std::string dir = fmt::format("{}/{}", h->dir(), group.name());
+  return key_of(h->version() == Version::v1 ? text_of(dir, "memory.oom_control") : memory_events(dir), "oom_kill");
 }
 
 Readings read_pids(const Cgroup& group) {
   bool at_limit = true;
   Readings readings =
-      read_levels(group, Controller::pids, [&](const Hierarchy&, const std::string& dir, LevelReading& level) {
+      read_levels(group, Controller::pids, true, [&](const Hierarchy&, const std::string& dir, LevelReading& level) {
         // Where there is no such file (v1, and v2 before Linux 6.11), pids.events counts in the group of who forks.
         std::string events = text_of(dir, "pids.events.local");
         if (events.empty()) {
@@ -156,6 +168,27 @@ Cause memory_cause(const Readings& before, const Readings& after) {
   return cause;
 }
 
+Cause memory_cause(std::uint64_t kills_before, const Readings& after) {
+  Cause cause;
+  const auto own = std::ranges::find(after.levels, true, &LevelReading::inside);
+  if (own != after.levels.end()) cause.count = more(own->count, kills_before);
+  if (cause.count == 0) return cause;
+  std::size_t reached = 0;
+  for (const LevelReading& level : after.levels) {
+    const auto limit = std::ranges::find_if(level.limits, [](const LimitReading& l) {
+      return l.file != "memory.swap.max" && l.value != no_limit && (full(l) || l.hits > 0);
+    });
+    if (limit == level.limits.end()) continue;
+    ++reached;
+    cause.group = level.group;
+    cause.limit = fmt::format("{} {}", limit->file, limit->value);
+  }
+  cause.several = reached > 1;
+  if (cause.several) cause.group = cause.limit = {};
+  cause.host = reached == 0 && after.whole;
+  return cause;
+}
+
 Cause pids_cause(const Readings& before, const Readings& after) {
   Cause cause;
   for (const LevelReading& level : after.levels) {
@@ -178,6 +211,7 @@ Cause pids_cause(const Readings& before, const Readings& after) {
 std::string Cause::memory_text() const {
   if (!limit.empty()) return fmt::format("{} of {}", limit, shown(group));
   if (host) return "the memory of the host";
+  if (several) return "several of its groups have been at their limits (dmesg tells which one)";
   return "no group that can be seen from here had reached a limit (dmesg tells more)";
 }
 

@@ -34,19 +34,25 @@ struct Readings {
   bool at_limit = true;              // the count is kept where the limit is, not where the process was
 };
 
-// Of memory, and of pids; no levels where the controller is not there.
-[[nodiscard]] Readings read_memory(const Cgroup& group);
+// Of memory, and of pids; no levels where the controller is not there. `below`: with the groups below.
+[[nodiscard]] Readings read_memory(const Cgroup& group, bool below = true);
+// How many processes of the group itself the kernel has killed for memory: one file. 0 where it does not say.
+[[nodiscard]] std::uint64_t memory_kills(const Cgroup& group);
 [[nodiscard]] Readings read_pids(const Cgroup& group);
 
 struct Cause {
   std::uint64_t count = 0;   // processes killed or refused; 0: none, and the rest says nothing
   std::string group, limit;  // "memory.max 65536" and whose it is; empty: none of those that were read
   bool host = false;         // all were read, and none had it: the host had no more
+  bool several = false;      // more than one of them may be the one
 
   // "memory.max 65536 of web/db", "the memory of the host".
   [[nodiscard]] std::string memory_text() const;
 };
 [[nodiscard]] Cause memory_cause(const Readings& before, const Readings& after);
+// For who looked at memory_kills() alone before: `after` has no groups below. A limit is named where it is the only one
+// that can have been reached.
+[[nodiscard]] Cause memory_cause(std::uint64_t kills_before, const Readings& after);
 [[nodiscard]] Cause pids_cause(const Readings& before, const Readings& after);
 
 }  // namespace cgx::container
