@@ -12,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/sys/process.h"
 #include "cgx/sys/text.h"
 
@@ -51,10 +52,14 @@ int run_incomplete(std::string_view name,
 // Only for these the next step may be to make the group.
 constexpr std::array<std::string_view, 3> wants_group{"set", "exec", "move"};
 
+bool is_missing(const std::string& group) {
+  const auto hierarchies = Hierarchies::discover();
+  return hierarchies && !is_there(Cgroup(*hierarchies, group)).value_or(true);
+}
+
 Error hint_at_create(Error error, const Call& call) {
-  const bool missing = error.code == ENOENT && !error.group.empty() && error.knob.empty() && error.value.empty();
-  if (missing && error.hint.starts_with("cgx ls") &&
-      std::ranges::find(wants_group, call.command->name) != wants_group.end())
+  if (error.code == ENOENT && !error.group.empty() && error.knob.empty() && error.value.empty() &&
+      std::ranges::find(wants_group, call.command->name) != wants_group.end() && is_missing(error.group))
     error.hint = fmt::format("cgx create {} makes it; {}", error.group, error.hint);
   return error;
 }
@@ -103,8 +108,6 @@ int run_main(std::span<const std::string_view> arguments) {
 int main(int argc, char** argv) {
   cgx::sys::wait_for_children();
   cgx::tool::hold_standard_files();
-  // Inherited as ignored, children would end without a signal or a status: exec would wait for ever.
-  (void)signal(SIGCHLD, SIG_DFL);
   std::vector<std::string_view> arguments;
   for (int i = 1; i < argc; ++i) arguments.emplace_back(argv[i]);
   return cgx::tool::run_main(arguments);

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "death.h"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <chrono>
 #include <csignal>
 #include <thread>
+#include <vector>
 
 #include <unistd.h>
 
@@ -50,20 +53,31 @@ std::string last_kill(const container::json::Value& decisions,
   return found;
 }
 
-Result<container::json::Tree> ask_daemon(const std::string& helper, std::string_view question, std::string_view count) {
-  const std::vector<std::string> words{std::string(question), "system", "json", std::string(count), ""};
+Result<container::json::Tree> ask_daemon(const std::string& helper,
+                                         std::string_view question,
+                                         std::string_view count,
+                                         std::string_view group = {}) {
+  const std::vector<std::string> words{std::string(question), "system", "json", std::string(count), std::string(group)};
   return container::json::parse(CGX_TRY(sys::run_program(helper, words, -1)));
 }
 
-// Whether a policy has a group that `name` is, or is in: cgxd kills nowhere else.
-bool is_managed(const std::string& helper, const std::string& name) {
-  // Where systemd makes the groups they have the names of slices there, and other ones in this list.
-  if (access("/run/systemd/system", F_OK) == 0) return true;
+// The groups of policies that `name` is, or is in: cgxd kills nowhere else.
+std::vector<std::string> managed_above(const std::string& helper, const std::string& name) {
+  std::vector<std::string> found;
   const auto tree = ask_daemon(helper, "groups", "0");
-  if (!tree) return false;
+  if (!tree) return found;
   for (const auto group : container::json::Value(*tree, 0)["groups"])
-    if (std::string top; container::json::fill(top, group) && lies_in(name, top)) return true;
-  return false;
+    if (std::string top; container::json::fill(top, group) && lies_in(name, top)) found.push_back(std::move(top));
+  return found;
+}
+
+// Whether a shortage there is not over for cgxd: what it has done about it may not be in its history yet.
+bool is_at_work(const std::string& helper, const std::vector<std::string>& groups) {
+  return std::ranges::any_of(groups, [&](const std::string& group) {
+    const auto tree = ask_daemon(helper, "get", "0", group);
+    bool paused = false;
+    return tree && container::json::fill(paused, container::json::Value(*tree, 0)["values"]["Paused"]) && paused;
+  });
 }
 
 std::string memory_reason(const Ending& e, bool all) {
@@ -98,14 +112,18 @@ std::string policy_of_death(const Cgroup& group, std::string_view started, pid_t
   const auto helper = sys::helper_path("cgx-bus");
   if (!helper) return {};
   const std::string name = name_from_root(group);
-  if (!is_managed(*helper, name)) return {};
+  const std::vector<std::string> managed = managed_above(*helper, name);
+  if (managed.empty()) return {};
   // cgxd is told of the end at the same moment as we are, and its history has it a little later.
-  for (const int pause : {0, 50, 200, 750, 1500}) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(pause));
+  constexpr std::array pauses{0, 50, 200, 750, 1500};
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  for (std::size_t round = 0; round < pauses.size();) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(pauses[round]));
     const auto tree = ask_daemon(*helper, "history", "50");
     if (!tree) return {};
     std::string found = last_kill(container::json::Value(*tree, 0)["decisions"], name, *since, first);
     if (!found.empty() || !patient) return found;
+    if (!is_at_work(*helper, managed) || std::chrono::steady_clock::now() > until) ++round;
   }
   return {};
 }

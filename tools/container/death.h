@@ -20,8 +20,8 @@ struct Counters {
 // Fills in what has happened since; called while the group is still there.
 void explain_death(const Cgroup& group, const Counters& before, Ending& ending);
 // What cgxd did to it, or to `first`, its first process, since `started`, by its history; empty: nothing, or there is
-// no cgxd. For one that was killed. `patient`: nothing else explains it, and cgxd, if it has a
-// policy for a group there, may need a second to say so.
+// no cgxd. For one that was killed. `patient`: nothing else explains it, and cgxd, if it has a policy for a group
+// there, may need up to three seconds to say so.
 [[nodiscard]] std::string policy_of_death(const Cgroup& group, std::string_view started, pid_t first, bool patient);
 // Whether a limit of memory, and no command, is why its status is that of SIGKILL.
 [[nodiscard]] bool killed_for_memory(const Ending& ending);

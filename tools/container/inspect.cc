@@ -150,8 +150,8 @@ Result<> write_known(sys::JsonWriter& json, const Known& known, std::int64_t now
 // What no container here has.
 constexpr std::string_view networks = ".NetworkSettings";
 
-Error without_networks(Error error) {
-  if (error.code != ENOENT || error.text().find(networks) == std::string::npos) return error;
+Error without_networks(Error error, std::string_view format) {
+  if (error.code != ENOENT || format.find(networks) == std::string_view::npos) return error;
   error.code = ENOTSUP;
   error.what = fmt::format("has {}, which is not supported: a container has no address of its own", networks);
   error.hint = "{{.HostConfig.NetworkMode}} is none, host or container:NAME";
@@ -168,7 +168,7 @@ Result<int> inspect_by_template(const Call& call) {
     CGX_CHECK(write_known(json, known, now, write_docker_members));
     const auto tree = CGX_TRY(container::json::parse(json.take()));
     const auto out = located(wanted.run(value_of(container::json::Value(tree, 0))), "", "--format");
-    if (!out) return std::unexpected(without_networks(out.error()));
+    if (!out) return std::unexpected(without_networks(out.error(), call.get("format")));
     tool::print(*out + "\n");
     return {};
   });

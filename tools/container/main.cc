@@ -79,7 +79,6 @@ int main(int argc, char** argv) {
   cgx::sys::wait_for_children();
   cgx::container::recall_program(argv);
   (void)signal(SIGPIPE, SIG_IGN);
-  (void)signal(SIGCHLD, SIG_DFL);  // inherited as ignored, children have no status
   std::vector<std::string_view> words;
   for (int i = 1; i < argc; ++i) words.emplace_back(argv[i]);
   return cgx::launcher::run_main(words, argv);

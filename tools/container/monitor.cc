@@ -26,6 +26,7 @@
 #include "death.h"
 #include "log_writer.h"
 #include "making.h"
+#include "pipes.h"
 #include "relay.h"
 #include "remove.h"
 
@@ -33,14 +34,6 @@ namespace cgx::launcher {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-Result<> make_pipe(sys::Fd& read_end, sys::Fd& write_end) {
-  std::array<int, 2> ends{};
-  if (pipe2(ends.data(), O_CLOEXEC) != 0) return fail_errno(errno, "pipe");
-  read_end = sys::Fd(ends[0]);
-  write_end = sys::Fd(ends[1]);
-  return {};
-}
 
 void not_blocking(int fd) { (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
 
@@ -94,21 +87,16 @@ class Monitor {
     terminal_kept_.reset(-1);
     input_.clear();
     input_ends_ = false;
-    std::array<sys::Fd, 3> before, theirs;
+    Pipes pipes;
+    if (!record.terminal) pipes = CGX_TRY(make_pipes(record.interactive, making_.host_uid(), making_.host_gid()));
+    in_ = std::move(pipes.in);
+    out_ = std::move(pipes.out);
+    err_ = std::move(pipes.err);
+    std::array<sys::Fd, 3> before;
     for (int fd = 0; fd < 3; ++fd) before[static_cast<std::size_t>(fd)] = sys::Fd(fcntl(fd, F_DUPFD_CLOEXEC, 3));
-    if (!record.terminal) {
-      if (record.interactive)
-        CGX_CHECK(make_pipe(theirs[0], in_));
-      else
-        theirs[0] = sys::Fd(open("/dev/null", O_RDONLY | O_CLOEXEC));
-      CGX_CHECK(make_pipe(out_, theirs[1]));
-      CGX_CHECK(make_pipe(err_, theirs[2]));
-      // A program that opens /dev/stdout anew needs the right to it.
-      for (std::size_t fd = 0; fd < 3; ++fd)
-        if (fd > 0 || record.interactive) (void)fchown(theirs[fd].get(), making_.host_uid(), making_.host_gid());
-    }
     auto launched = making_.launch([&] {
-      for (int fd = 0; fd < 3 && !record.terminal; ++fd) (void)dup2(theirs[static_cast<std::size_t>(fd)].get(), fd);
+      for (int fd = 0; fd < 3 && !record.terminal; ++fd)
+        (void)dup2(pipes.theirs[static_cast<std::size_t>(fd)].get(), fd);
     });
     for (int fd = 0; fd < 3; ++fd) (void)dup2(before[static_cast<std::size_t>(fd)].get(), fd);
     if (!launched) return std::unexpected(launched.error());
@@ -337,18 +325,7 @@ class Monitor {
   // By what `update` says now.
   bool goes_on() {
     making_.keep_updates();
-    const Record& record = making_.record();
-    if (stopping_) return false;
-    switch (record.restart) {
-      case Restart::no:
-        return false;
-      case Restart::on_failure:
-        return ending_.status != 0 && (record.restart_most == 0 || record.restarts < record.restart_most);
-      case Restart::always:
-      case Restart::unless_stopped:
-        return true;
-    }
-    return false;
+    return !stopping_ && starts_again(making_.record(), ending_.status);
   }
 
   void conclude() {

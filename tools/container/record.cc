@@ -64,6 +64,12 @@ Result<std::string> top_of(const char* variable, std::string_view of_root, const
 
 std::string_view restart_word(Restart restart) { return restart_words.at(static_cast<std::size_t>(restart)); }
 
+bool starts_again(const Record& record, int status) {
+  if (record.restart == Restart::no) return false;
+  if (record.restart != Restart::on_failure) return true;
+  return status != 0 && (record.restart_most == 0 || record.restarts < record.restart_most);
+}
+
 Result<std::string> run_root() { return CGX_TRY(top_of("CGX_RUN", "/run/cgx", "XDG_RUNTIME_DIR", "")) + "/containers"; }
 Result<std::string> data_root() { return top_of("CGX_DATA", "/var/lib/cgx", "XDG_DATA_HOME", ".local/share"); }
 

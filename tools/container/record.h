@@ -116,5 +116,7 @@ struct Listing {
 [[nodiscard]] std::string status_text(const Known& known, std::int64_t now_usec);
 
 [[nodiscard]] std::string_view restart_word(Restart restart);
+// Whether its policy starts it again after an end with that status.
+[[nodiscard]] bool starts_again(const Record& record, int status);
 
 }  // namespace cgx::launcher

@@ -80,7 +80,6 @@ int main(int argc, char** argv) {
   cgx::container::recall_program(argv);
   cgx::oci::fill_standard_descriptors();
   (void)signal(SIGPIPE, SIG_DFL);
-  (void)signal(SIGCHLD, SIG_DFL);  // inherited as ignored, children have no status
   const std::span<char* const> all(argv, static_cast<std::size_t>(argc));
   std::vector<std::string_view> words;
   for (const char* word : all.subspan(all.empty() ? 0 : 1)) words.emplace_back(word);

@@ -18,11 +18,8 @@
 #include "cgx/container/credentials.h"
 #include "cgx/container/limits.h"
 #include "cgx/container/root_dir.h"
+#include "cgx/container/start_fifo.h"
 #include "cgx/container/terminal.h"
-
-#ifndef CLONE_NEWTIME
-#define CLONE_NEWTIME 0x00000080
-#endif
 
 namespace cgx::container {
 namespace {
@@ -33,10 +30,6 @@ Result<> system_call(int rc, std::string_view what) {
   if (rc == 0) return {};
   return fail_errno(errno, what);
 }
-
-// A container that was created and not started yet is ended by these, also where it is the first process of its pid
-// namespace, to which the kernel sends no signal without a handler.
-extern "C" void end_before_start(int signal) { _exit(128 + signal); }
 
 class ContainerProcess {
  public:
@@ -94,6 +87,12 @@ class ContainerProcess {
     return plan_.channel->send(Notice::warning, plan_.progress->stage, 0, text);
   }
   Result<> bind_to_parent() { return system_call(prctl(PR_SET_PDEATHSIG, SIGKILL), "PR_SET_PDEATHSIG"); }
+  [[nodiscard]] HookInput hook_input(std::string directory) const {
+    return {.state = plan_.state_json("created", getpid()),
+            .directory = std::move(directory),
+            .out = plan_.hook_out,
+            .err = plan_.hook_err};
+  }
   Result<> open_terminal_here(bool as_console);
   Result<> load_filter();
   Result<> settle();
@@ -188,12 +187,7 @@ Result<> ContainerProcess::hooks() {
   const Hooks& hooks = plan_.spec->hooks;
   if (!hooks.prestart.empty() || !hooks.create_runtime.empty()) CGX_CHECK(ask(Notice::hooks));
   if (hooks.create_container.empty()) return {};
-  return run_hooks(hooks.create_container,
-                   "createContainer",
-                   {.state = plan_.state_json("created", getpid()),
-                    .directory = plan_.bundle,
-                    .out = plan_.hook_out,
-                    .err = plan_.hook_err});
+  return run_hooks(hooks.create_container, "createContainer", hook_input(plan_.bundle));
 }
 
 Result<> ContainerProcess::pivot_root() {
@@ -322,32 +316,17 @@ Result<> ContainerProcess::ready() {
 
 Result<> ContainerProcess::start() {
   if (plan_.start_fifo >= 0) {
-    struct sigaction end{};
-    end.sa_handler = end_before_start;
-    for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2})
-      (void)sigaction(number, &end, nullptr);
-    sigset_t none;
-    sigemptyset(&none);
-    (void)signal(SIGPIPE, SIG_IGN);
-    (void)sigprocmask(SIG_SETMASK, &none, nullptr);
+    end_by_signals();
     // The end of the socket is how the launcher learns that the container waits, on its own.
     CGX_CHECK(plan_.channel->tell_plainly(Notice::go, Stage::start, 0));
-    const std::string name = fmt::format("self/fd/{}", plan_.start_fifo);
-    do {
-      fifo_.reset(openat(plan_.proc, name.c_str(), O_WRONLY | O_CLOEXEC));
-    } while (!fifo_.valid() && errno == EINTR);
-    if (!fifo_.valid()) return fail_errno(errno, "start fifo");
+    fifo_ = CGX_TRY(wait_for_start(plan_.proc, plan_.start_fifo));
   }
   const auto& hooks = plan_.spec->hooks.start_container;
   if (plan_.target >= 0 || hooks.empty()) return {};
   // Programs of the container: they see nothing of the host's environment, are in the container's directory and under
   // its filter.
-  HookInput input{.state = plan_.state_json("created", getpid()),
-                  .directory = ".",
-                  .env = &env_,
-                  .out = plan_.hook_out,
-                  .err = plan_.hook_err,
-                  .confine = nullptr};
+  HookInput input = hook_input(".");
+  input.env = &env_;
   if (plan_.seccomp != nullptr && !filtered_)
     input.confine = [this]() -> Result<> {
       (void)CGX_TRY(load_seccomp(*plan_.seccomp));

@@ -21,10 +21,6 @@
 #include "cgx/container/supervise.h"
 #include "cgx/container/user_namespace.h"
 
-#ifndef CLONE_NEWTIME
-#define CLONE_NEWTIME 0x00000080
-#endif
-
 namespace cgx::container {
 namespace {
 

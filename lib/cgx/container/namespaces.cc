@@ -20,10 +20,6 @@
 
 #include "cgx/sys/text.h"
 
-#ifndef CLONE_NEWTIME
-#define CLONE_NEWTIME 0x00000080
-#endif
-
 namespace cgx::container {
 namespace {
 

@@ -6,8 +6,14 @@
 #include <string>
 #include <vector>
 
+#include <sched.h>
+
 #include "cgx/container/spec.h"
 #include "cgx/sys/fd.h"
+
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x00000080  // since 5.6; the headers of some systems are older
+#endif
 
 namespace cgx::container {
 

@@ -11,9 +11,9 @@
 
 namespace cgx::container {
 
-// Descriptors 3 and above that the caller got from systemd for a service (LISTEN_FDS, for this pid, or for nobody's
-// where all of them are open), and how many of its own it wants to pass: all below the answer are the program's, as far
-// as they are open. EBADF: a socket for this pid is not.
+// Descriptors 3 and above that the caller got from systemd for a service (LISTEN_FDS with this pid as LISTEN_PID, or
+// without LISTEN_PID where all of them are open), and how many of its own it wants to pass: all below the answer are
+// the program's, as far as they are open. EBADF: a socket for this pid is not.
 struct Passed {
   int first_closed = 3;
   int listening = 0;

@@ -5,11 +5,8 @@
 #include <linux/mempolicy.h>
 #include <sched.h>
 
+#include "cgx/container/namespaces.h"
 #include "cgx/container/spec_fill.h"
-
-#ifndef CLONE_NEWTIME
-#define CLONE_NEWTIME 0x00000080  // since 5.6; the headers of some systems are older
-#endif
 
 namespace cgx::container {
 namespace {

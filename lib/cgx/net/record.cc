@@ -156,15 +156,15 @@ Result<Record> Record::parse(std::string_view text) {
 }
 
 Result<Store> Store::open(const std::string& dir) {
-  (void)CGX_TRY(sys::open_own_dir(dir, 0755));
+  const sys::Fd own = CGX_TRY(sys::open_own_dir(dir, 0755));
   const std::string path = dir + "/net.lock";
-  sys::Fd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!lock.valid()) return file_error("open", path);
-  if (auto locked = sys::lock_file(lock.get(), LOCK_EX, "changing networks"); !locked) {
+  auto lock = sys::open_lock_file(own.get(), "net.lock");
+  if (!lock) return fail_errno(lock.error().code, "open " + path);
+  if (auto locked = sys::lock_file(lock->get(), LOCK_EX, "changing networks"); !locked) {
     locked.error().what = fmt::format("lock {}: {}", path, locked.error().what);
     return std::unexpected(std::move(locked).error());
   }
-  return Store(dir, std::move(lock));
+  return Store(dir, *std::move(lock));
 }
 
 Result<std::vector<KeyedRecord>> Store::all() const {

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cgx/sys/own_dir.h"
+
+#include <cerrno>
+#include <string>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <doctest/doctest.h>
+
+#include "cgx/sys/remove_tree.h"
+
+#include "scratch.h"
+#include "skip.h"
+
+namespace own_dir_test {
+
+using cgx::test::ScratchDir;
+namespace sys = cgx::sys;
+
+namespace {
+
+template <class T>
+int code_of(const cgx::Result<T>& result) {
+  return result ? 0 : result.error().code;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "own_dir: a directory in a place of others is believed only where nobody else has made it or can write to it") {
+  if (geteuid() != 0) CGX_SKIP("needs root: directories of other owners are made");
+  const ScratchDir top;
+  const std::string own = top.path() + "/own";
+  struct Row {
+    const char* what;
+    mode_t mode, above;  // of the directory, of the one that it is in
+    uid_t uid, uid_above;
+    bool believed;
+    gid_t gid_above = 0;
+  };
+  constexpr Row rows[]{
+      {"as it should be", 0700, 0755, 0, 0, true},
+      {"others may look", 0755, 0755, 0, 0, true},
+      {"above it others may write, but exchange nothing", 0700, 01777, 0, 0, true},
+      {"of another user", 0700, 0755, 4711, 0, false},
+      {"writable by the group", 0770, 0755, 0, 0, false},
+      {"writable by all", 0777, 0755, 0, 0, false},
+      {"sticky is not enough for itself", 01777, 0755, 0, 0, false},
+      {"above it all may write", 0700, 0777, 0, 0, false},
+      {"in a directory of another user", 0700, 0755, 0, 4711, false},
+      {"above it a group may write", 0700, 0775, 0, 0, false, 4711},
+      {"above it a group may write, but exchange nothing", 0700, 01775, 0, 0, true, 4711},
+      {"above it root's group may write", 0700, 0775, 0, 0, true},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.what);
+    top.dir("own");
+    top.dir("own/dir");
+    REQUIRE(chown((own + "/dir").c_str(), row.uid, row.uid) == 0);
+    REQUIRE(chmod((own + "/dir").c_str(), row.mode) == 0);
+    REQUIRE(chown(own.c_str(), row.uid_above, row.gid_above) == 0);
+    REQUIRE(chmod(own.c_str(), row.above) == 0);
+    CHECK(code_of(sys::open_own_dir(own + "/dir")) == (row.believed ? 0 : EPERM));
+    CHECK(code_of(sys::find_own_dir(own + "/dir")) == (row.believed ? 0 : EPERM));
+    REQUIRE(sys::remove_tree(own));
+  }
+  top.dir("own");
+  top.dir("real");
+  top.file("own/file", "");
+  CHECK(code_of(sys::open_own_dir(own + "/file")) == EPERM);
+  top.link("own/mine", "../real");
+  top.link("own/theirs", "../real");
+  REQUIRE(lchown((own + "/theirs").c_str(), 4711, 4711) == 0);
+  CHECK(code_of(sys::open_own_dir(own + "/mine")) == 0);
+  CHECK(code_of(sys::open_own_dir(own + "/theirs")) == EPERM);
+  CHECK(code_of(sys::open_own_dir(own + "/theirs/below")) == EPERM);
+  CHECK(code_of(sys::find_own_dir(own + "/none")) == ENOENT);
+  const mode_t mask = umask(0077);
+  CHECK(code_of(sys::open_own_dir(own + "/new/one", 0755)) == 0);
+  (void)umask(mask);
+  struct stat st{};
+  REQUIRE(stat((own + "/new/one").c_str(), &st) == 0);
+  CHECK((st.st_mode & 07777U) == 0755);
+}
+
+}  // namespace own_dir_test
