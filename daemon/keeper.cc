@@ -201,11 +201,18 @@ void Keeper::forget_changes(const policy::Policies& next) {
 // Before the groups are compared: one that comes meanwhile is found by the next look.
 void Keeper::look_at_adopted() {
   for (auto& [name, known] : adopted_) {
-    std::vector<policy::AdoptedIn> places = policy::found_in(*hierarchies_, name);
-    if (places == known.places) continue;
-    known = {.places = std::move(places)};
+    auto places = policy::found_in(*hierarchies_, name);
+    if (!places || *places == known.places) continue;  // the comparison reports what cannot be looked at
+    known = {.places = *std::move(places)};
     contested_.forget(name);
   }
+}
+
+// Where the group is; what is known of it where it cannot be looked at.
+std::vector<policy::AdoptedIn> Keeper::places_of(const std::string& group) const {
+  if (auto places = policy::found_in(*hierarchies_, group)) return *std::move(places);
+  const auto known = adopted_.find(group);
+  return known != adopted_.end() ? known->second.places : std::vector<policy::AdoptedIn>();
 }
 
 void Keeper::settle_adopted(const std::vector<std::string>& unset) {
@@ -215,7 +222,8 @@ void Keeper::settle_adopted(const std::vector<std::string>& unset) {
 
 bool Keeper::adopted_came() const {
   return std::any_of(adopted_.begin(), adopted_.end(), [this](const auto& entry) {
-    return policy::found_in(*hierarchies_, entry.first) != entry.second.places;
+    const auto now = policy::found_in(*hierarchies_, entry.first);
+    return now && *now != entry.second.places;
   });
 }
 
@@ -236,7 +244,7 @@ Keeper::Outcome Keeper::take(policy::Loaded loaded, const std::string& requested
   if (loaded.ok()) {
     forget_changes(loaded.policies);
     for (const policy::GroupPolicy& group : loaded.policies.groups)
-      if (group.adopt) adopted.emplace(group.name, Adopted{policy::found_in(*hierarchies_, group.name)});
+      if (group.adopt) adopted.emplace(group.name, Adopted{places_of(group.name)});
     for (const auto& [name, known] : adopted_)
       if (const auto now = adopted.find(name); now == adopted.end() || now->second.places != known.places)
         contested_.forget(name);

@@ -96,6 +96,7 @@ class Keeper {
   [[nodiscard]] bool keep_actual(policy::GroupPolicy& group, bool (*which)(const Limit&)) const;
   void forget_changes(const policy::Policies& next);
   void write_changed();
+  [[nodiscard]] std::vector<policy::AdoptedIn> places_of(const std::string& group) const;
   void look_at_adopted();
   void settle_adopted(const std::vector<std::string>& unset);
   [[nodiscard]] Result<std::vector<policy::Change>> difference(const policy::Policies& wanted) const;

@@ -56,7 +56,7 @@ void remove(const Host& host, std::string_view below) {
 }
 
 std::size_t places(const Host& host, std::string_view below) {
-  return policy::found_in(host.hierarchies(), host.name(below)).size();
+  return policy::found_in(host.hierarchies(), host.name(below)).value().size();
 }
 
 bool has_note(const std::vector<std::string>& notes, const std::string& what) {

@@ -2,6 +2,7 @@
 #include "cgx/policy/adopted.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -34,19 +35,23 @@ bool share_a_file(const Hierarchies& hierarchies, const ManagedLimit& a, const M
          std::ranges::find_first_of(left.names, right.names) != left.names.end();
 }
 
-std::vector<AdoptedIn> found_in(const Hierarchies& hierarchies, std::string_view group) {
+Result<std::vector<AdoptedIn>> found_in(const Hierarchies& hierarchies, std::string_view group) {
   std::vector<AdoptedIn> found;
   for (const Hierarchy& h : hierarchies.all()) {
     const auto root = h.root();
-    const auto dir = root ? sys::open_beneath(*root, group, O_PATH | O_DIRECTORY) : fail(ENOENT, "");
+    const auto dir =
+        root ? sys::open_beneath(*root, group, O_PATH | O_DIRECTORY) : Result<sys::Fd>(std::unexpected(root.error()));
+    if (!dir && (dir.error().code == ENOENT || dir.error().code == ENOTDIR)) continue;
+    if (!dir) return fail_errno(dir.error().code, h.path(group));
     struct stat st{};
-    if (dir && fstat(dir->get(), &st) == 0) found.push_back({h.label(), st.st_ino});
+    if (fstat(dir->get(), &st) != 0) return fail_errno(errno, h.path(group));
+    found.push_back({h.label(), st.st_ino});
   }
   return found;
 }
 
-ManagedGroup still_there(const Hierarchies& hierarchies, ManagedGroup old) {
-  const std::vector<AdoptedIn> now = found_in(hierarchies, old.name);
+Result<ManagedGroup> still_there(const Hierarchies& hierarchies, ManagedGroup old) {
+  const std::vector<AdoptedIn> now = CGX_TRY(found_in(hierarchies, old.name));
   std::erase_if(old.limits, [&](const ManagedLimit& l) {
     const LimitFiles files = files_of(hierarchies, l);
     if (files.hierarchy == nullptr) return false;  // what is wrong is told where it is put back

@@ -19,11 +19,12 @@ struct LimitFiles {
 [[nodiscard]] LimitFiles files_of(const Hierarchies& hierarchies, const ManagedLimit& limit);
 [[nodiscard]] bool share_a_file(const Hierarchies& hierarchies, const ManagedLimit& a, const ManagedLimit& b);
 
-// The directories of the group, in the order of the hierarchies; none: it is not there.
-[[nodiscard]] std::vector<AdoptedIn> found_in(const Hierarchies& hierarchies, std::string_view group);
+// The directories of the group, in the order of the hierarchies; none: it is not there. An error where a hierarchy
+// cannot be looked into.
+[[nodiscard]] Result<std::vector<AdoptedIn>> found_in(const Hierarchies& hierarchies, std::string_view group);
 // `old` with those limits only whose directory is the one that they were set in: where the owner has removed it, or
 // made another one, what was there before is gone too.
-[[nodiscard]] ManagedGroup still_there(const Hierarchies& hierarchies, ManagedGroup old);
+[[nodiscard]] Result<ManagedGroup> still_there(const Hierarchies& hierarchies, ManagedGroup old);
 
 // Why no policy makes `group`: it is below `adopted`.
 [[nodiscard]] std::string below_adopted(std::string_view group, std::string_view adopted);

@@ -133,7 +133,8 @@ std::vector<std::string> stopped(const Difference& d, const Error& error) {
 // Whether the group's owner has removed it, or made it anew, since it was compared.
 bool moved_on(const Hierarchies& hierarchies, const Difference& d, const std::string& name) {
   const ManagedGroup* compared = d.after.find(name);
-  return compared == nullptr || compared->adopted != found_in(hierarchies, name);
+  const auto now = found_in(hierarchies, name);
+  return compared == nullptr || (now && compared->adopted != *now);
 }
 
 // `stuck`: groups that are left as they are; those that stop this attempt are added.

@@ -54,7 +54,7 @@ class Differ {
     for (const std::string& name : leaving_) d_.changes.push_back({Sign::remove, name, {}, {}, {}});
     std::ranges::reverse(leaving_);  // children before parents
     d_.set.removals = std::move(leaving_);
-    finish_records();
+    CGX_CHECK(finish_records());
     return std::move(d_);
   }
 
@@ -242,7 +242,7 @@ class Differ {
 
   // ---- records ------------------------------------------------------------------------------------------------------
 
-  void finish_records() {
+  Result<> finish_records() {
     for (const ManagedGroup& old : d_.before.groups)
       if (!given(old.source) &&
           std::ranges::find(d_.after.groups, old.name, &ManagedGroup::name) == d_.after.groups.end())
@@ -256,7 +256,7 @@ class Differ {
       if (old == nullptr) continue;
       const bool another = old->adopted.empty() && old->inode != 0 && g.inode != 0 && old->inode != g.inode;
       if (another) continue;  // nothing of it is given back
-      const ManagedGroup had = old->adopted.empty() ? *old : still_there(hierarchies_, *old);
+      const ManagedGroup had = old->adopted.empty() ? *old : CGX_TRY(still_there(hierarchies_, *old));
       for (const ManagedLimit& l : had.limits)
         if (g.find(l.knob) == nullptr) g.limits.push_back(l);
       if (g.owner.empty()) {
@@ -273,6 +273,7 @@ class Differ {
     for (const Source& s : sources_)
       if (std::ranges::find(d_.intent.unfinished, s.name) == d_.intent.unfinished.end())
         d_.intent.unfinished.push_back(s.name);
+    return {};
   }
 
   const Hierarchies& hierarchies_;

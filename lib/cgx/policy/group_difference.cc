@@ -85,7 +85,7 @@ class One {
     const std::string& name = here_.name();
     const std::uint64_t inode = there_ ? CGX_TRY(inode_of(hierarchies_, name)) : 0;
     if (old_ != nullptr && !old_->adopted.empty())
-      old_ = &of_adopted_.emplace(still_there(hierarchies_, *old_));
+      old_ = &of_adopted_.emplace(CGX_TRY(still_there(hierarchies_, *old_)));
     else if (old_ != nullptr && there_ && old_->inode != 0 && old_->inode != inode)
       old_ = nullptr;  // another of that name
     g_.desired.group = name;
@@ -96,7 +96,7 @@ class One {
     added_ = !there_;
     if (adopts_) {
       made = "-";
-      g_.managed.adopted = found_in(hierarchies_, name);
+      g_.managed.adopted = CGX_TRY(found_in(hierarchies_, name));
     }
     if (!there_ || !wanted_.recorded || adopts_) return {};
     for (const Hierarchy& h : hierarchies_.all()) {
