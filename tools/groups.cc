@@ -16,13 +16,22 @@
 #include "cgx/cgroupfs/disk.h"
 #include "cgx/cgroupfs/presence.h"
 #include "cgx/change/slice.h"
+#include "cgx/sys/accounts.h"
 #include "cgx/sys/text.h"
 
 namespace cgx::tool {
 namespace {
 
-// The third field of `getent passwd USER` or `getent group GROUP`: a static program must not load NSS modules itself.
-Result<std::uint32_t> look_up(const char* database, std::string_view name) {
+struct Database {
+  sys::Account account;
+  const char* name;  // getent's
+  const char* one;   // of its entries
+};
+constexpr Database users{.account = sys::Account::user, .name = "passwd", .one = "user"};
+constexpr Database user_groups{.account = sys::Account::group, .name = "group", .one = "group"};
+
+// The third field of what getent prints for `name`: a static program must not load NSS modules itself.
+Result<std::uint32_t> ask_getent(const Database& database, std::string_view name) {
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0) return fail_errno(errno, "pipe");
   const sys::Fd from(ends[0]);
@@ -31,7 +40,7 @@ Result<std::uint32_t> look_up(const char* database, std::string_view name) {
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, to.get(), STDOUT_FILENO);
   std::string program = "getent";
-  std::string base = database;
+  std::string base = database.name;
   std::string user(name);
   std::array<char*, 5> argv{program.data(), base.data(), user.data(), nullptr, nullptr};
   pid_t child = -1;
@@ -45,20 +54,23 @@ Result<std::uint32_t> look_up(const char* database, std::string_view name) {
   const auto fields = sys::split(line ? sys::trim(*line) : std::string_view(), ':');
   // 2 is its word for a name that is not there; anything else is no answer.
   if (status != 0 && !(WIFEXITED(status) && WEXITSTATUS(status) == 2))
-    return fail(EIO, fmt::format("\"{}\" cannot be looked up: getent {} failed", name, database));
-  if (!line) return fail_errno(line.error().code, fmt::format("the answer of getent {}", database));
-  if (status != 0 || fields.size() < 3)
-    return bad_value(name, fmt::format("is no {}", database[0] == 'p' ? "user" : "group"));
+    return fail(EIO, fmt::format("\"{}\" cannot be looked up: getent {} failed", name, database.name));
+  if (!line) return fail_errno(line.error().code, fmt::format("the answer of getent {}", database.name));
+  if (status != 0 || fields.size() < 3) return bad_value(name, fmt::format("is no {}", database.one));
   const auto id = sys::parse_u64(fields[2], 0, 0xfffffffe);
   if (!id) return bad_value(name, "has no number");
   return static_cast<std::uint32_t>(*id);
 }
 
-Result<std::uint32_t> id_of(const char* database, std::string_view text) {
+// The host's files come first, as in every usual nsswitch.conf (where another service is named before them, it leaves
+// local names to them): what they hold needs no other program, and a file that cannot be read is an error with its
+// reason. getent tells nobody of one: it goes on without it, and the name "is not there".
+Result<std::uint32_t> id_of(const Database& database, std::string_view text) {
   if (const auto n = sys::parse_u64(text, 0, 0xfffffffe)) return static_cast<std::uint32_t>(*n);
-  if (text.empty() || text.starts_with('-') || text.find_first_of(" \t\n/") != std::string_view::npos)
-    return bad_value(text, fmt::format("is no {}", database[0] == 'p' ? "user" : "group"));
-  return look_up(database, text);
+  if (text.empty() || text.starts_with('-') || text.find_first_of(" \t\n/:") != std::string_view::npos)
+    return bad_value(text, fmt::format("is no {}", database.one));
+  if (const auto known = CGX_TRY(sys::account_id(database.account, text))) return *known;
+  return ask_getent(database, text);
 }
 
 }  // namespace
@@ -117,9 +129,9 @@ Result<std::optional<ControllerSet>> only_of(const Call& call) {
 Result<Owner> parse_owner(std::string_view text) {
   const std::size_t colon = text.find(':');
   Owner owner;
-  owner.uid = CGX_TRY(located(id_of("passwd", text.substr(0, colon)), "", "--owner"));
+  owner.uid = CGX_TRY(located(id_of(users, text.substr(0, colon)), "", "--owner"));
   if (colon != std::string_view::npos)
-    owner.gid = CGX_TRY(located(id_of("group", text.substr(colon + 1)), "", "--owner"));
+    owner.gid = CGX_TRY(located(id_of(user_groups, text.substr(colon + 1)), "", "--owner"));
   return owner;
 }
 

@@ -25,7 +25,7 @@ namespace cgx::tool {
 [[nodiscard]] std::string existing_group(const Hierarchies& hierarchies, std::string name);
 // --controllers.
 [[nodiscard]] Result<std::optional<ControllerSet>> only_of(const Call& call);
-// USER[:GROUP], by name (NSS, through getent) or number.
+// USER[:GROUP], by name (/etc/passwd and /etc/group, then NSS through getent) or number.
 [[nodiscard]] Result<Owner> parse_owner(std::string_view text);
 // --timeout, or `otherwise`.
 [[nodiscard]] Result<Deadline> deadline_of(const Call& call,
