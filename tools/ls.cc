@@ -75,11 +75,8 @@ Result<int> run_procs(const Call& call) {
   for (const pid_t id : CGX_TRY(tasks_of(top, which))) found.emplace(id, name);
   if (call.on("recursive"))
     for (const Listed& inner : CGX_TRY(walk(top, Depth::all))) {
-      const auto ids = tasks_of(Cgroup(hierarchies, inner.name), which);
-      if (!ids && ids.error().code == ENOENT) continue;  // removed meanwhile
-      if (!ids) return std::unexpected(ids.error());
       // The deepest one counts: in the groups above it may be by another hierarchy only.
-      for (const pid_t id : *ids) found.insert_or_assign(id, inner.name);
+      for (const pid_t id : CGX_TRY(tasks_of(hierarchies, inner, which))) found.insert_or_assign(id, inner.name);
     }
   std::vector<Listing> listed;
   for (const auto& [id, group] : found) {

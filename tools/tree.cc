@@ -57,12 +57,13 @@ class Tree {
   static Result<Tree> read(const Hierarchies& hierarchies, const std::string& top) {
     Tree tree;
     Sampler sampler = CGX_TRY(Sampler::create(hierarchies, shown_stats));
-    if (!CGX_TRY(tree.add(hierarchies, sampler, top, Must::be_there))) return tree;
+    (void)CGX_TRY(tree.add(sampler, top, CGX_TRY(tasks_of(Cgroup(hierarchies, top))), Must::be_there));
     // Parents come before children, so the last group of each level on the way is the parent of what follows.
     std::vector<std::size_t> way{0};
-    for (const std::string& name : CGX_TRY(walk_below(hierarchies, top))) {
-      if (!CGX_TRY(tree.add(hierarchies, sampler, name, Must::may_vanish))) continue;
-      while (tree.nodes_[way.back()].name != parent_of(name) && way.size() > 1) way.pop_back();
+    for (const Listed& found : CGX_TRY(walk(Cgroup(hierarchies, top), Depth::all))) {
+      const std::vector<pid_t> ids = CGX_TRY(tasks_of(hierarchies, found));
+      if (!CGX_TRY(tree.add(sampler, found.name, ids, Must::may_vanish))) continue;
+      while (tree.nodes_[way.back()].name != parent_of(found.name) && way.size() > 1) way.pop_back();
       tree.nodes_[way.back()].children.push_back(tree.nodes_.size() - 1);
       way.push_back(tree.nodes_.size() - 1);
     }
@@ -100,13 +101,11 @@ class Tree {
  private:
   enum class Must : std::uint8_t { be_there, may_vanish };
 
-  Result<bool> add(const Hierarchies& hierarchies, Sampler& sampler, const std::string& name, Must must) {
-    const auto gone = [&](const Error& e) { return e.code == ENOENT && must == Must::may_vanish; };
+  Result<bool> add(Sampler& sampler, const std::string& name, const std::vector<pid_t>& processes, Must must) {
     const auto usage = sampler.read(name);
-    if (!usage) return gone(usage.error()) ? Result<bool>(false) : std::unexpected(usage.error());
-    const auto processes = tasks_of(Cgroup(hierarchies, name));
-    if (!processes) return gone(processes.error()) ? Result<bool>(false) : std::unexpected(processes.error());
-    nodes_.push_back({name, processes->size(), usage->get(shown_stats[0]), usage->get(shown_stats[1]), {}});
+    if (!usage && usage.error().code == ENOENT && must == Must::may_vanish) return false;
+    if (!usage) return std::unexpected(usage.error());
+    nodes_.push_back({name, processes.size(), usage->get(shown_stats[0]), usage->get(shown_stats[1]), {}});
     return true;
   }
 

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "cgx/cgroupfs/attached.h"
+#include "cgx/cgroupfs/presence.h"
 
 namespace cgx {
 
@@ -18,7 +19,11 @@ Cgroup::Cgroup(const Hierarchies& hierarchies, std::string name)
 
 Result<int> Cgroup::dir(const Hierarchy& h) const {
   sys::Fd& fd = dirs_[h.index()];
-  if (!fd.valid()) fd = CGX_TRY(sys::open_beneath(CGX_TRY(h.root()), name_, O_RDONLY | O_DIRECTORY));
+  if (!fd.valid()) {
+    auto opened = sys::open_beneath(CGX_TRY(h.root()), name_, O_RDONLY | O_DIRECTORY);
+    if (!opened && opened.error().code == EXDEV) return std::unexpected(hidden_by_mount(h, name_));
+    fd = CGX_TRY(std::move(opened));
+  }
   return fd.get();
 }
 

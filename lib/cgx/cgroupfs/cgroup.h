@@ -25,7 +25,7 @@ class Cgroup {
   [[nodiscard]] const Hierarchies& hierarchies() const { return *hierarchies_; }
 
   // The group's directory in `h` (a named hierarchy too), an O_RDONLY|O_DIRECTORY descriptor that this object owns.
-  // ENOENT: not there.
+  // ENOENT: not there. EXDEV: something else is mounted over it, and the error says where.
   [[nodiscard]] Result<int> dir(const Hierarchy& h) const;
   // Forgets the descriptors: for after the group was made or removed.
   void forget();

@@ -38,6 +38,12 @@ Result<> append_ids(const Hierarchy& h, std::string_view group, Tasks which, std
   return {};
 }
 
+Result<> append_ids(const Hierarchies& hierarchies, const Listed& group, Tasks which, std::vector<pid_t>& ids) {
+  for (const Hierarchy& h : hierarchies.all())
+    if (group.in(h)) CGX_CHECK(append_ids(h, group.name, which, ids));
+  return {};
+}
+
 void sort_unique(std::vector<pid_t>& ids) {
   std::ranges::sort(ids);
   const auto rest = std::ranges::unique(ids);
@@ -113,11 +119,17 @@ Result<std::vector<pid_t>> tasks_of(const Cgroup& group, Tasks which) {
   return ids;
 }
 
+Result<std::vector<pid_t>> tasks_of(const Hierarchies& hierarchies, const Listed& group, Tasks which) {
+  std::vector<pid_t> ids;
+  CGX_CHECK(append_ids(hierarchies, group, which, ids));
+  sort_unique(ids);
+  return ids;
+}
+
 Result<std::vector<pid_t>> tasks_below(const Cgroup& group, Tasks which) {
   std::vector<pid_t> ids = CGX_TRY(tasks_of(group, which));
   for (const Listed& inner : CGX_TRY(walk(group, Depth::all)))
-    for (const Hierarchy& h : group.hierarchies().all())
-      if (inner.in(h)) CGX_CHECK(append_ids(h, inner.name, which, ids));
+    CGX_CHECK(append_ids(group.hierarchies(), inner, which, ids));
   sort_unique(ids);
   return ids;
 }

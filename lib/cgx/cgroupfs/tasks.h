@@ -14,11 +14,17 @@
 
 namespace cgx {
 
+struct Listed;  // walk.h
+
 enum class Tasks : std::uint8_t { processes, threads };
 
 // Ids in the group itself (not below it), from every hierarchy it is in, sorted and unique. A group of threads
 // (cgroup.type threaded) has no list of processes: its threads are listed then.
 [[nodiscard]] Result<std::vector<pid_t>> tasks_of(const Cgroup& group, Tasks which = Tasks::processes);
+// The same in the hierarchies that walk() found the group in: it may be hidden, by a mount, in others.
+[[nodiscard]] Result<std::vector<pid_t>> tasks_of(const Hierarchies& hierarchies,
+                                                  const Listed& group,
+                                                  Tasks which = Tasks::processes);
 // The same with the groups below.
 [[nodiscard]] Result<std::vector<pid_t>> tasks_below(const Cgroup& group, Tasks which = Tasks::processes);
 

@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/change/explain.h"
 #include "cgx/change/explain_parts.h"
 #include "cgx/change/thread_root.h"
@@ -97,6 +98,9 @@ Error explain_create(const Hierarchies& hierarchies, std::string_view group, con
       error.what = "the limit of a group above on levels or number of groups is reached";
       break;
     }
+    case EXDEV:
+      error = hidden_by_mount(h, group);
+      break;
     case ENOSPC:
     case ENOMEM:
       error.what = fmt::format("mkdir in {}: no more groups (removed memory groups linger until their pages are gone)",

@@ -30,8 +30,10 @@ struct Source {
 
 struct ApplyOptions {
   std::string state_dir = "/run/cgx";
-  bool keep = false;     // what is no longer named stays, and stays managed
-  bool lenient = false;  // a group that cannot go, or an adopted one that cannot be set, stays; all else is applied
+  bool keep = false;  // what is no longer named stays, and stays managed
+  // A group stays as it is where it cannot go, where it is adopted and cannot be set, or where something is mounted
+  // over its directory; all else is applied.
+  bool lenient = false;
   const std::atomic<bool>* stop = nullptr;  // once true, apply() takes all back and answers EINTR
 };
 
@@ -92,8 +94,8 @@ struct Stay {
 struct Applied {
   std::vector<Change> changes;
   std::vector<std::string> notes;  // what the kernel rounded, what a conversion loses, what could not be put back
-  std::vector<Stay> stays;         // lenient: the groups that cannot go yet or, adopted, cannot be set, and why
-  std::vector<std::string> unset;  // the adopted ones among them
+  std::vector<Stay> stays;         // lenient: the groups that stay as they are, and why
+  std::vector<std::string> unset;  // those of them that are to be set
 };
 // All or nothing over all sources. A second call for the same sources makes no write. The record says what is about to
 // be done before it is done: where the process is killed, the next call goes on from there. Waits for another apply()

@@ -44,7 +44,7 @@ class Differ {
       const bool adopted = is_adopted(name, wanted);
       if (adopted && CGX_TRY(passed_over(name, wanted))) continue;
       auto found = groups.run(name, wanted, recorded(name));
-      if (!found && adopted && options_.lenient) {
+      if (!found && options_.lenient && (adopted || is_hidden(found.error()))) {
         leave(name, found.error());
         continue;
       }
@@ -115,7 +115,12 @@ class Differ {
 
   // Whether there is nothing to do about an adopted group: its owner has not made it, or it could not be set.
   Result<bool> passed_over(const std::string& name, const WantedGroup& wanted) {
-    if (!CGX_TRY(is_there(Cgroup(hierarchies_, name)))) {
+    const auto there = is_there(Cgroup(hierarchies_, name));
+    if (!there && options_.lenient && is_hidden(there.error())) {
+      leave(name, there.error());
+      return true;
+    }
+    if (!CGX_TRY(there)) {
       if (wanted.policy != nullptr) d_.notes.push_back(fmt::format("{}: adopted, not there: nothing to do", name));
       return true;
     }
@@ -125,9 +130,13 @@ class Differ {
     return true;
   }
 
+  // Something is mounted over the group, by root of this host: no reason to do without the other groups.
+  static bool is_hidden(const Error& error) { return error.code == EXDEV; }
+
   void leave(const std::string& name, Error why) {
+    const std::string_view how = is_hidden(why) ? "is left as it is" : "is adopted, and stays as its owner has it";
     why.group.clear();
-    std::string text = fmt::format("{} is adopted, and stays as its owner has it: {}", name, why.text());
+    std::string text = fmt::format("{} {}: {}", name, how, why.text());
     why.group = name;
     d_.stays.push_back({.text = std::move(text), .why = std::move(why)});
     d_.unset.push_back(name);
@@ -147,7 +156,9 @@ class Differ {
       const ManagedGroup* old = recorded(name);
       // Another source has it, unless that is gone.
       if (old != nullptr && !given(old->source) && source_is_there(old->source)) continue;
-      if (old == nullptr && CGX_TRY(is_there(Cgroup(hierarchies_, name)))) continue;  // somebody else's
+      const auto there = old == nullptr ? is_there(Cgroup(hierarchies_, name)) : Result<bool>(false);
+      if (!there && !is_hidden(there.error())) return std::unexpected(there.error());
+      if (!there || *there) continue;  // somebody else's
       wanted_.emplace(name, WantedGroup{nullptr, source});
     }
     return {};
@@ -158,8 +169,13 @@ class Differ {
     std::set<std::string_view> going;
     for (const ManagedGroup& old : d_.before.groups) {
       if (!given(old.source) || wanted_.contains(old.name)) continue;
-      const Cgroup group(hierarchies_, old.name);
-      if (!CGX_TRY(is_there(group))) continue;  // gone already
+      const auto there = is_there(Cgroup(hierarchies_, old.name));
+      if (!there && options_.lenient && is_hidden(there.error())) {
+        leave(old.name, there.error());
+        d_.after.groups.back().named = false;  // another source may name it meanwhile
+        continue;
+      }
+      if (!CGX_TRY(there)) continue;  // gone already
       if (old.adopted.empty() && old.inode != 0 && old.inode != CGX_TRY(inode_of(hierarchies_, old.name))) {
         d_.notes.push_back(
             fmt::format("{} was removed and made again by somebody else, and is left to them", old.name));

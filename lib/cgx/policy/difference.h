@@ -24,8 +24,8 @@ struct Difference {
   Record intent;  // while it is carried out: all that may have to be taken back or finished
   Record after;
   std::vector<std::string> notes;
-  std::vector<Stay> stays;           // groups that cannot go or, adopted, cannot be set, and why
-  std::vector<std::string> unset;    // the adopted ones among them
+  std::vector<Stay> stays;           // groups that stay as they are, and why
+  std::vector<std::string> unset;    // those of them that are to be set
   std::vector<std::string> adopted;  // groups of others among those of `set`
 };
 

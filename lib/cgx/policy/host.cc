@@ -199,8 +199,9 @@ class HostCheck {
       if (plan) break;
       const Error& e = plan.error();
       auto at = std::ranges::find_if(left, [&](const PolicyLimit* l) { return is_called(*l->limit.knob, e.knob); });
-      // Of no limit by name: the kernel's file cannot be read, which is for the plan itself to tell.
-      if (at == left.end()) break;
+      // Of no limit by name: the kernel's file cannot be read, which is for the plan itself to tell. EXDEV: the group
+      // has something mounted over it.
+      if (at == left.end() || e.code == EXDEV) break;
       if (lacks(**at, g.path, e)) out.push_back(*at);
       left.erase(at);
     }

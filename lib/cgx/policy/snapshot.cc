@@ -50,6 +50,17 @@ std::string escaped_name(std::string_view name) {
   return text;
 }
 
+// A comment that names the groups that are not in the snapshot; none where `names` is empty.
+std::string left_out(std::string_view why,
+                     const std::vector<std::string>& names,
+                     std::string (*escape)(std::string_view)) {
+  if (names.empty()) return {};
+  std::string text = fmt::format("# Left out, {}:\n", why);
+  for (std::size_t i = 0; i < names.size() && i < most_named; ++i) text += fmt::format("#   {}\n", escape(names[i]));
+  if (names.size() > most_named) text += fmt::format("#   and {} more\n", names.size() - most_named);
+  return text;
+}
+
 // The files that a knob without a key is in, as they are.
 void add_raw(const Cgroup& group, const Knob& knob, GroupPolicy& policy) {
   const auto home = home_of(group.hierarchies(), knob);
@@ -108,6 +119,7 @@ Result<std::string> snapshot(const Hierarchies& hierarchies, std::string_view gr
   Policies policies;
   std::vector<std::string> systemd;
   std::vector<std::string> unwritable;
+  std::vector<std::string> hidden;
   for (const std::string& name : names) {
     if (systemd_unit_of(hierarchies, name)) {
       systemd.push_back(name);
@@ -120,24 +132,19 @@ Result<std::string> snapshot(const Hierarchies& hierarchies, std::string_view gr
     const Cgroup one(hierarchies, name);
     auto found = capture.of(one);
     if (!found && found.error().code == ENOENT) continue;  // removed meanwhile
+    if (!found && found.error().code == EXDEV && name != group) {
+      hidden.push_back(name);
+      continue;
+    }
     if (!found) return std::unexpected(found.error());
     policies.groups.push_back(policy_of(one, *std::move(found)));
   }
   std::string text = fmt::format("# {} of this host ({}), by cgx snapshot.\n",
                                  group.empty() ? "The groups" : fmt::format("The group {}", group),
                                  hierarchies.layout());
-  if (!unwritable.empty()) {
-    text += "# Left out, since their names are not UTF-8, which a policy file cannot hold:\n";
-    for (std::size_t i = 0; i < unwritable.size() && i < most_named; ++i)
-      text += fmt::format("#   {}\n", escaped_name(unwritable[i]));
-    if (unwritable.size() > most_named) text += fmt::format("#   and {} more\n", unwritable.size() - most_named);
-  }
-  if (!systemd.empty()) {
-    text += fmt::format("# Left out, since systemd owns {}:\n", systemd.size() == 1 ? "it" : "them");
-    for (std::size_t i = 0; i < systemd.size() && i < most_named; ++i)
-      text += fmt::format("#   {}\n", sys::harmless(systemd[i]));
-    if (systemd.size() > most_named) text += fmt::format("#   and {} more\n", systemd.size() - most_named);
-  }
+  text += left_out("since their names are not UTF-8, which a policy file cannot hold", unwritable, escaped_name);
+  text += left_out("since another file system is mounted over their directory", hidden, sys::harmless);
+  text += left_out(fmt::format("since systemd owns {}", systemd.size() == 1 ? "it" : "them"), systemd, sys::harmless);
   return text + CGX_TRY(emit(policies));
 }
 
