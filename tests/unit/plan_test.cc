@@ -10,6 +10,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include "cgx/change/online.h"
 #include "cgx/sys/text.h"
 
 #include "groups.h"
@@ -149,6 +150,32 @@ TEST_CASE("plan: what is refused before anything is written") {
   refused({.group = "g", .limits = {limit("cpu-shares", "5"), limit("cpu-weight", "7")}}, "both set cpu.shares");
   refused({.group = "g", .limits = {raw("nonsense", "1")}}, "not the name of a cgroup file");
   refused({.group = "g", .limits = {raw("../memory.limit_in_bytes", "1")}}, "not the name of a cgroup file");
+}
+
+TEST_CASE("plan: v2 takes CPUs that are possible, v1 those that are online") {
+  const auto set = [](std::string_view text) { return sys::IdSet::parse(text).value_or(sys::IdSet()); };
+  const HostIds host{.online = set("0-1"), .possible = set("0-3")};
+  CHECK(allowed_by(Version::v2, host) == host.possible);
+  CHECK(allowed_by(Version::v1, host) == host.online);
+  struct Row {
+    const char *wanted, *offline, *online;  // "none": there is nothing to leave out
+  };
+  constexpr Row rows[]{
+      {"0-1", "none", ""},
+      {"0-3", "2-3", "0-1"},
+      {"3", "3", ""},
+      {"1,3", "3", "1"},
+      {"0-4", "none", ""},  // the host cannot have it
+      {"", "none", ""},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.wanted);
+    const auto found = offline_in(Version::v1, set(row.wanted), host);
+    CHECK((found ? found->ids.text() : "none") == row.offline);
+    CHECK((found ? found->online.text() : "") == row.online);
+    CHECK_FALSE(offline_in(Version::v2, set(row.wanted), host));
+  }
+  CHECK_FALSE(offline_in(Version::v1, set("3"), HostIds{}));  // nothing is known of the host
 }
 
 TEST_CASE("plan: controllers of cgroup2 are enabled from the top down, once") {

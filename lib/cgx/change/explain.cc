@@ -13,6 +13,7 @@
 
 #include "cgx/cgroupfs/tasks.h"
 #include "cgx/change/explain_parts.h"
+#include "cgx/change/online.h"
 #include "cgx/change/why_cpu.h"
 #include "cgx/sys/text.h"
 
@@ -301,14 +302,14 @@ std::optional<Error> foresee(const Limit& limit, const Home& home) {
   };
   if (limit.knob->format == Format::list) {
     const auto wanted = sys::IdSet::parse(std::get<std::string>(limit.value));
-    const bool cpus = limit.knob->name.find(".cpus") != std::string_view::npos;
-    // v2 keeps a list that names CPUs and nodes which are offline, and uses those that are online. v1 refuses it.
-    const std::string_view which = home.hierarchy->version() == Version::v1 ? "online" : "possible";
-    const auto ids = sys::read_path(fmt::format("/sys/devices/system/{}/{}", cpus ? "cpu" : "node", which));
-    const auto there = sys::IdSet::parse(sys::trim(ids ? *ids : (cpus ? "" : "0")));
-    if (wanted && there && !there->empty() && !wanted->within(*there)) {
-      Error e = bad(fmt::format("is outside the {} {} {}", which, cpus ? "CPUs" : "memory nodes", there->text()));
-      if (cpus && sys::parse_u64(limit.given))
+    const HostList list = host_list_of(*limit.knob);
+    const Version version = home.hierarchy->version();
+    const HostIds host = host_ids(list);
+    const sys::IdSet& there = allowed_by(version, host);
+    if (wanted && !there.empty() && !wanted->within(there)) {
+      const std::string_view which = version == Version::v1 ? "online" : "possible";
+      Error e = bad(fmt::format("is outside the {} {} {}", which, words_of(list), there.text()));
+      if (list == HostList::cpus && sys::parse_u64(limit.given))
         e.hint =
             fmt::format("a list of CPUs by their numbers; for the time of {0} CPUs: --cpu-quota {0}00%", limit.given);
       return e;

@@ -12,6 +12,7 @@
 
 #include "cgx/cgroupfs/presence.h"
 #include "cgx/change/capture.h"
+#include "cgx/change/online.h"
 #include "cgx/policy/adopted.h"
 #include "cgx/policy/difference.h"
 #include "cgx/sys/text.h"
@@ -111,7 +112,8 @@ class One {
 
   Result<> named_limits() {
     if (wanted_.policy == nullptr) return {};
-    for (const PolicyLimit& p : wanted_.policy->limits) {
+    for (PolicyLimit p : wanted_.policy->limits) {
+      if (!leave_out_offline(hierarchies_, p.limit)) continue;
       const bool raw = p.limit.knob == nullptr;
       const Knob* knob = raw ? raw_row(p.limit.file) : p.limit.knob;
       if (raw && knob != nullptr && knob->kind == Kind::command)

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "cgx/change/explain.h"
+#include "cgx/change/online.h"
 #include "cgx/change/owner.h"
 #include "cgx/change/slice.h"
 #include "cgx/policy/keys.h"
@@ -138,6 +139,10 @@ class HostCheck {
     const Knob& knob = *l.limit.knob;
     const auto home = home_of(hierarchies_, knob);
     if (!home) return lacks(l, g.path, home.error());
+    if (const auto offline = offline_in(l.limit, *home)) {
+      told_offline(g, l, *offline);
+      return false;
+    }
     if (auto error = foresee(l.limit, *home)) {
       error->knob = knob.name;
       return lacks(l, g.path, *std::move(error));
@@ -161,6 +166,16 @@ class HostCheck {
           {l.place, g.path + '.' + l.key, with_keys(what), "lossy: allow takes it without a word", true});
     }
     return false;
+  }
+
+  // What applies the policy leaves out what is offline, as long as it is.
+  void told_offline(const GroupPolicy& g, const PolicyLimit& l, const Offline& offline) {
+    const std::string_view kind = words_of(host_list_of(*l.limit.knob));
+    std::string what =
+        fmt::format("names {} that are offline ({}), which cgroup v1 refuses: ", kind, offline.ids.text());
+    what += offline.online.empty() ? "nothing is set until one is online"
+                                   : fmt::format("{} is set until they are online", offline.online.text());
+    loaded_.problems.push_back({l.place, g.path + '.' + l.key, std::move(what), "", true});
   }
 
   bool cannot_raw(const GroupPolicy& g, const PolicyLimit& l) {
