@@ -280,7 +280,8 @@ class Exec {
     if (call_.on("report"))
       report_start = CGX_TRY(start_report(
           hierarchies_, desired_.group, transaction_.made(desired_.group) ? Counted::from_zero : Counted::from_now));
-    const std::uint64_t kills_before = transaction_.made(desired_.group) ? 0 : container::memory_kills(group);
+    const Result<std::uint64_t> kills_before =
+        transaction_.made(desired_.group) ? Result<std::uint64_t>(0) : container::memory_kills(group);
     const auto child = spawn_in(group, program_, signals.before());
     if (!child) {
       const SpawnError& failed = child.error();

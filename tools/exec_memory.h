@@ -11,7 +11,7 @@
 namespace cgx::tool {
 
 // For what ended with the status of SIGKILL: a line "cgx: exec NAME: ..." with the limit and its group, where `group`
-// has counted a kill since `before`; otherwise nothing.
+// has counted a kill since `before`, or why that is unknown; otherwise nothing.
 struct Told {
   std::string_view command, name;
   bool json = false;
@@ -19,6 +19,6 @@ struct Told {
 void tell_of_memory(const container::Readings& before, const Cgroup& group, const Told& told);
 // The same by memory_kills(): what it costs comes before each command, so it is one file and not those of all groups
 // above and below. Where more than one limit may have been the cause, none is named.
-void tell_of_memory(std::uint64_t kills_before, const Cgroup& group, const Told& told);
+void tell_of_memory(const Result<std::uint64_t>& kills_before, const Cgroup& group, const Told& told);
 
 }  // namespace cgx::tool

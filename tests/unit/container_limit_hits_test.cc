@@ -8,6 +8,8 @@
 
 #include "cgx/container/limit_hits.h"
 
+#include "scratch.h"
+
 namespace container_limit_hits_test {
 
 namespace {
@@ -157,6 +159,57 @@ TEST_CASE("container limit hits: by the kills of the group alone, a limit is nam
   CHECK(both.count == 1);
   CHECK(both.memory_text() == "several of its groups have been at their limits (dmesg tells which one)");
   CHECK(cause(0, {own(1, {v2_mem(no_limit, 0)})}).memory_text() == "the memory of the host");
+}
+
+TEST_CASE("container limit hits: what could not be read names no limit") {
+  const std::string why = "/sys/fs/cgroup/memory/a/memory.failcnt: Too many open files";
+  const std::string told = "by which limit is unknown, because " + why + " (dmesg tells more)";
+  // The counters of the parent are 0 and its limit none, as they are of a group whose files could not be read.
+  Readings after{.levels = {own(1, {v1_mem(16 * mib, 0)}), level("a", 0, {v1_mem(no_limit, 0)})}, .whole = true};
+  Readings before = unused(after);
+  CHECK(memory_cause(before, after).memory_text() == "the memory of the host");
+  CHECK(memory_cause(0, after).memory_text() == "the memory of the host");
+  after.unread = why;
+  CHECK(memory_cause(before, after).memory_text() == told);
+  CHECK(memory_cause(0, after).memory_text() == told);
+  CHECK_FALSE(memory_cause(before, after).host);
+  // Nor does a limit that was hit before, in a look that failed.
+  after = {.levels = {own(1, {v1_mem(16 * mib, 9)})}, .whole = true};
+  before = unused(after);
+  before.unread = why;
+  CHECK(memory_cause(before, after).limit.empty());
+  CHECK(memory_cause(before, after).memory_text() == told);
+
+  after = {.levels = {own(2, {pids_max(3, 3)})}, .unread = why};
+  const Cause pids = pids_cause(unused(after), after);
+  CHECK(pids.count == 2);
+  CHECK(pids.limit.empty());
+  CHECK(pids.unread == why);
+}
+
+TEST_CASE("container limit hits: a read that fails is no 0 and no missing limit") {
+  const test::ScratchDir tree;
+  tree.dir("memory");
+  tree.dir("memory/a");
+  tree.file("memory/release_agent", "\n");
+  tree.file("memory/a/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n");
+  tree.file("memory/a/memory.limit_in_bytes", "16777216\n");
+  cgx::Mount mount{.version = cgx::Version::v1, .dir = tree.path() + "/memory", .root = "/"};
+  mount.device = 1;
+  mount.controllers.add(cgx::Controller::memory);
+  const cgx::Hierarchies hierarchies = cgx::Hierarchies::of_mounts({mount});
+  const cgx::Cgroup group(hierarchies, "a");
+  // Files that are not there are no failure.
+  CHECK(read_memory(group).unread.empty());
+  CHECK(memory_kills(group) == 3);
+  tree.dir("memory/a/memory.failcnt");
+  CHECK(read_memory(group).unread == tree.path() + "/memory/a/memory.failcnt: Is a directory");
+  const cgx::Cgroup damaged(hierarchies, "b");
+  tree.dir("memory/b");
+  tree.dir("memory/b/memory.oom_control");
+  const auto kills = memory_kills(damaged);
+  REQUIRE_FALSE(kills);
+  CHECK(kills.error().what == tree.path() + "/memory/b/memory.oom_control: Is a directory");
 }
 
 TEST_CASE("container limit hits: the limit of pids that refused") {

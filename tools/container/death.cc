@@ -81,11 +81,12 @@ bool is_at_work(const std::string& helper, const std::vector<std::string>& group
 }
 
 std::string memory_reason(const Ending& e, bool all) {
-  const bool host = e.oom_group.empty() && !e.oom_limit.empty();
+  // The host, or why the limit is unknown: both have no group.
+  const bool sentence = e.oom_group.empty() && !e.oom_limit.empty();
   const container::Cause cause{.count = e.oom_kills, .group = e.oom_group, .limit = e.oom_limit};
   return fmt::format("{} for memory: {}",
                      all ? std::string("killed") : fmt::format("{} of its processes killed", e.oom_kills),
-                     host ? e.oom_limit : cause.memory_text());
+                     sentence ? e.oom_limit : cause.memory_text());
 }
 
 }  // namespace
@@ -99,11 +100,13 @@ void explain_death(const Cgroup& group, const Counters& before, Ending& ending) 
   const container::Cause memory = container::memory_cause(before.memory, after.memory);
   ending.oom_kills = memory.count;
   ending.oom_group = memory.group;
-  ending.oom_limit = memory.host ? memory.memory_text() : memory.limit;
+  // A kill that could not be counted is seen by its signal alone.
+  const bool unknown = !memory.unread.empty() && (memory.count > 0 || ending.signal == SIGKILL);
+  ending.oom_limit = memory.host || unknown ? memory.memory_text() : memory.limit;
   const container::Cause pids = container::pids_cause(before.pids, after.pids);
   ending.pids_refused = pids.count;
   ending.pids_group = pids.group;
-  ending.pids_limit = pids.limit;
+  ending.pids_limit = pids.count > 0 && !pids.unread.empty() ? pids.unknown_text() : pids.limit;
 }
 
 std::string policy_of_death(const Cgroup& group, std::string_view started, pid_t first, bool patient) {
@@ -148,6 +151,8 @@ std::string plain_reason(const Ending& e) {
     why = memory_reason(e, e.signal == SIGKILL);
   } else if (!e.policy.empty()) {
     why = fmt::format("killed by a policy: {}", e.policy);
+  } else if (e.signal == SIGKILL && !e.oom_limit.empty()) {
+    why = fmt::format("killed by SIGKILL; if for memory, {}", e.oom_limit);
   } else if (e.signal == SIGKILL) {
     why = "killed by SIGKILL; no group of it had reached a limit (dmesg and the logs of the host may tell who sent it)";
   } else if (e.signal != 0) {
@@ -155,8 +160,9 @@ std::string plain_reason(const Ending& e) {
   }
   if (e.pids_refused > 0) {
     why += fmt::format("{}{} processes refused: ", why.empty() ? "" : "; ", e.pids_refused);
-    why += e.pids_group.empty() ? "by no limit that can be seen from here"
-                                : fmt::format("{} of {}", e.pids_limit, e.pids_group);
+    why += !e.pids_group.empty()   ? fmt::format("{} of {}", e.pids_limit, e.pids_group)
+           : !e.pids_limit.empty() ? e.pids_limit
+                                   : "by no limit that can be seen from here";
   }
   return why;
 }

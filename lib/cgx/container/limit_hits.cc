@@ -2,11 +2,13 @@
 #include "cgx/container/limit_hits.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #include <unistd.h>
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/cgroupfs/tasks.h"
 #include "cgx/sys/text.h"
 
@@ -17,17 +19,35 @@ namespace {
 constexpr std::uint64_t slack = std::uint64_t{8} * 4096;
 constexpr std::uint64_t v1_unlimited = std::uint64_t{1} << 62U;  // v1 shows the largest number of pages
 
-std::string text_of(const std::string& dir, std::string_view file) {
-  return sys::read_path(fmt::format("{}/{}", dir, file)).value_or(std::string());
-}
 std::uint64_t key_of(const std::string& text, std::string_view key) { return sys::keyed_u64(text, key).value_or(0); }
-std::uint64_t number_of(const std::string& dir, std::string_view file) {
-  return sys::parse_u64(sys::trim(text_of(dir, file))).value_or(0);
-}
-std::uint64_t limit_of(const std::string& dir, std::string_view file) {
-  const auto value = sys::parse_u64(sys::trim(text_of(dir, file)));  // or "max"
-  return value && *value < v1_unlimited ? *value : no_limit;
-}
+
+// The files of one look, with the first that could not be read: what it holds is unknown, and not nothing. One that is
+// not there is no failure, since not every kernel has each, and groups go.
+class Files {
+ public:
+  std::string text(const std::string& dir, std::string_view file) {
+    const std::string path = fmt::format("{}/{}", dir, file);
+    auto read = sys::read_path(path);
+    if (read) return *std::move(read);
+    if (unread_.empty() && !says_no_value(read.error()))
+      unread_ = fmt::format("{}: {}", path, errno_text(read.error().code));
+    return {};
+  }
+  std::uint64_t number(const std::string& dir, std::string_view file) {
+    return sys::parse_u64(sys::trim(text(dir, file))).value_or(0);
+  }
+  std::uint64_t limit(const std::string& dir, std::string_view file) {
+    const auto value = sys::parse_u64(sys::trim(text(dir, file)));  // or "max"
+    return value && *value < v1_unlimited ? *value : no_limit;
+  }
+  void not_listed(const Error& error) {
+    if (unread_.empty() && !says_absent(error)) unread_ = error.text();
+  }
+  [[nodiscard]] const std::string& unread() const { return unread_; }
+
+ private:
+  std::string unread_;
+};
 
 // Below the mount's root there may be no root of the hierarchy: a cgroup namespace shows one of its groups as it.
 bool is_root(const Hierarchy& h) {
@@ -41,12 +61,15 @@ Readings read_levels(const Cgroup& group, Controller controller, bool with_below
   Readings readings;
   const Hierarchy* h = group.hierarchies().of(controller);
   if (h == nullptr) return readings;
+  Files files;
   const auto add = [&](const std::string& dir, std::string name, bool inside) {
     LevelReading level{.group = std::move(name), .inside = inside};
-    read(*h, dir, level);
+    read(files, *h, dir, level);
     readings.levels.push_back(std::move(level));
   };
-  if (const auto below = with_below ? groups_below(group) : std::vector<std::string>())  // of containers in it
+  const auto below = with_below ? groups_below(group) : Result<std::vector<std::string>>();  // of containers in it
+  if (!below) files.not_listed(below.error());
+  if (below)
     for (const std::string& name : *below) add(fmt::format("{}/{}", h->dir(), name), name, true);
   std::string_view name = group.name();
   for (; !name.empty(); name = parent_of(name))
@@ -57,33 +80,34 @@ Readings read_levels(const Cgroup& group, Controller controller, bool with_below
     add(dir, dir.substr(std::min(dir.size(), top.size() + 1)), false);
   readings.whole = is_root(*h);
   if (!readings.whole) add(top, "/", false);
+  readings.unread = files.unread();
   return readings;
 }
 
-std::string memory_events(const std::string& dir) {
-  std::string events = text_of(dir, "memory.events.local");
-  return events.empty() ? text_of(dir, "memory.events") : events;  // before Linux 5.2
+std::string memory_events(Files& files, const std::string& dir) {
+  std::string events = files.text(dir, "memory.events.local");
+  return events.empty() ? files.text(dir, "memory.events") : events;  // before Linux 5.2
 }
 
-void read_memory_v1(const std::string& dir, LevelReading& level) {
-  level.count = key_of(text_of(dir, "memory.oom_control"), "oom_kill");
+void read_memory_v1(Files& files, const std::string& dir, LevelReading& level) {
+  level.count = key_of(files.text(dir, "memory.oom_control"), "oom_kill");
   // Memory and swap are counted together, and first. Newer kernels keep no failcnt of that, so
   // its peak counts.
   for (const std::string_view of : {"memory.memsw", "memory"})
     level.limits.push_back({.file = fmt::format("{}.limit_in_bytes", of),
-                            .value = limit_of(dir, fmt::format("{}.limit_in_bytes", of)),
-                            .hits = number_of(dir, fmt::format("{}.failcnt", of)),
-                            .peak = of == "memory" ? 0 : number_of(dir, fmt::format("{}.max_usage_in_bytes", of))});
+                            .value = files.limit(dir, fmt::format("{}.limit_in_bytes", of)),
+                            .hits = files.number(dir, fmt::format("{}.failcnt", of)),
+                            .peak = of == "memory" ? 0 : files.number(dir, fmt::format("{}.max_usage_in_bytes", of))});
 }
 
-void read_memory_v2(const std::string& dir, LevelReading& level) {
-  const std::string events = memory_events(dir);
+void read_memory_v2(Files& files, const std::string& dir, LevelReading& level) {
+  const std::string events = memory_events(files, dir);
   level.count = key_of(events, "oom_kill");
-  LimitReading limit{.file = "memory.max", .value = limit_of(dir, "memory.max"), .hits = key_of(events, "oom")};
+  LimitReading limit{.file = "memory.max", .value = files.limit(dir, "memory.max"), .hits = key_of(events, "oom")};
   level.limits.push_back(std::move(limit));
   // It kills nobody by itself; where it is at its end, memory.max does sooner.
-  LimitReading swap{.file = "memory.swap.max", .value = limit_of(dir, "memory.swap.max")};
-  swap.hits = key_of(text_of(dir, "memory.swap.events"), "max");
+  LimitReading swap{.file = "memory.swap.max", .value = files.limit(dir, "memory.swap.max")};
+  swap.hits = key_of(files.text(dir, "memory.swap.events"), "max");
   level.limits.push_back(std::move(swap));
 }
 
@@ -102,40 +126,49 @@ std::uint64_t hits_grown(const Readings& before, const LevelReading& now, const 
   const auto then = std::ranges::find(level->limits, limit.file, &LimitReading::file);
   return more(limit.hits, then != level->limits.end() ? then->hits : 0);
 }
+const std::string& first_unread(const Readings& before, const Readings& after) {
+  return before.unread.empty() ? after.unread : before.unread;
+}
 bool full(const LimitReading& l) { return l.value != no_limit && l.peak != 0 && l.peak + slack >= l.value; }
 
 }  // namespace
 
 Readings read_memory(const Cgroup& group, bool below) {
-  return read_levels(
-      group, Controller::memory, below, [](const Hierarchy& h, const std::string& dir, LevelReading& level) {
-        if (h.version() == Version::v1)
-          read_memory_v1(dir, level);
-        else
-          read_memory_v2(dir, level);
-      });
+  return read_levels(group,
+                     Controller::memory,
+                     below,
+                     [](Files& files, const Hierarchy& h, const std::string& dir, LevelReading& level) {
+                       if (h.version() == Version::v1)
+                         read_memory_v1(files, dir, level);
+                       else
+                         read_memory_v2(files, dir, level);
+                     });
 }
 
-std::uint64_t memory_kills(const Cgroup& group) {
+Result<std::uint64_t> memory_kills(const Cgroup& group) {
   const Hierarchy* h = group.hierarchies().of(Controller::memory);
   if (h == nullptr) return 0;
   const std::string dir = fmt::format("{}/{}", h->dir(), group.name());
-  return key_of(h->version() == Version::v1 ? text_of(dir, "memory.oom_control") : memory_events(dir), "oom_kill");
+  Files files;
+  const std::string text =
+      h->version() == Version::v1 ? files.text(dir, "memory.oom_control") : memory_events(files, dir);
+  if (!files.unread().empty()) return fail(EIO, files.unread());
+  return key_of(text, "oom_kill");
 }
 
 Readings read_pids(const Cgroup& group) {
   bool at_limit = true;
-  Readings readings =
-      read_levels(group, Controller::pids, true, [&](const Hierarchy&, const std::string& dir, LevelReading& level) {
+  Readings readings = read_levels(
+      group, Controller::pids, true, [&](Files& files, const Hierarchy&, const std::string& dir, LevelReading& level) {
         // Where there is no such file (v1, and v2 before Linux 6.11), pids.events counts in the group of who forks.
-        std::string events = text_of(dir, "pids.events.local");
+        std::string events = files.text(dir, "pids.events.local");
         if (events.empty()) {
           at_limit = false;
-          events = text_of(dir, "pids.events");
+          events = files.text(dir, "pids.events");
         }
         level.count = key_of(events, "max");
         level.limits.push_back(
-            {.file = "pids.max", .value = limit_of(dir, "pids.max"), .peak = number_of(dir, "pids.peak")});
+            {.file = "pids.max", .value = files.limit(dir, "pids.max"), .peak = files.number(dir, "pids.peak")});
       });
   readings.at_limit = at_limit;
   return readings;
@@ -145,7 +178,8 @@ Cause memory_cause(const Readings& before, const Readings& after) {
   Cause cause;
   for (const LevelReading& level : after.levels)
     if (level.inside) cause.count += count_grown(before, level);
-  if (cause.count == 0) return cause;
+  cause.unread = first_unread(before, after);
+  if (cause.count == 0 || !cause.unread.empty()) return cause;
   for (std::size_t i = 0; i < after.levels.size(); ++i) {
     const LevelReading& level = after.levels[i];
     // A limit of a group below has killed there alone.
@@ -172,7 +206,8 @@ Cause memory_cause(std::uint64_t kills_before, const Readings& after) {
   Cause cause;
   const auto own = std::ranges::find(after.levels, true, &LevelReading::inside);
   if (own != after.levels.end()) cause.count = more(own->count, kills_before);
-  if (cause.count == 0) return cause;
+  cause.unread = after.unread;
+  if (cause.count == 0 || !cause.unread.empty()) return cause;
   std::size_t reached = 0;
   for (const LevelReading& level : after.levels) {
     const auto limit = std::ranges::find_if(level.limits, [](const LimitReading& l) {
@@ -191,6 +226,7 @@ Cause memory_cause(std::uint64_t kills_before, const Readings& after) {
 
 Cause pids_cause(const Readings& before, const Readings& after) {
   Cause cause;
+  cause.unread = first_unread(before, after);
   for (const LevelReading& level : after.levels) {
     const std::uint64_t grown = count_grown(before, level);
     const LimitReading& limit = level.limits.front();
@@ -201,6 +237,7 @@ Cause pids_cause(const Readings& before, const Readings& after) {
       if (cause.count == 0 || limit.value == no_limit || (limit.peak != 0 && limit.peak < limit.value)) continue;
     }
     if (cause.count == 0) continue;
+    if (!cause.unread.empty()) break;
     cause.group = level.group;
     cause.limit = fmt::format("{} {}", limit.file, limit.value);
     break;
@@ -208,7 +245,12 @@ Cause pids_cause(const Readings& before, const Readings& after) {
   return cause;
 }
 
+std::string Cause::unknown_text() const {
+  return fmt::format("by which limit is unknown, because {} (dmesg tells more)", unread);
+}
+
 std::string Cause::memory_text() const {
+  if (!unread.empty()) return unknown_text();
   if (!limit.empty()) return fmt::format("{} of {}", limit, shown(group));
   if (host) return "the memory of the host";
   if (several) return "several of its groups have been at their limits (dmesg tells which one)";

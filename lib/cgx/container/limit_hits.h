@@ -31,13 +31,15 @@ struct LevelReading {
 struct Readings {
   std::vector<LevelReading> levels;  // those below, the group, those above from the nearest on
   bool whole = false;                // up to the root of the hierarchy: nothing else of the host has a limit
+  std::string unread{};              // the first file that could not be read, and why: then no limit is named
   bool at_limit = true;              // the count is kept where the limit is, not where the process was
 };
 
 // Of memory, and of pids; no levels where the controller is not there. `below`: with the groups below.
 [[nodiscard]] Readings read_memory(const Cgroup& group, bool below = true);
-// How many processes of the group itself the kernel has killed for memory: one file. 0 where it does not say.
-[[nodiscard]] std::uint64_t memory_kills(const Cgroup& group);
+// How many processes of the group itself the kernel has killed for memory: one file. 0 where it does not say;
+// an error, which names the file, where that cannot be read.
+[[nodiscard]] Result<std::uint64_t> memory_kills(const Cgroup& group);
 [[nodiscard]] Readings read_pids(const Cgroup& group);
 
 struct Cause {
@@ -45,7 +47,9 @@ struct Cause {
   std::string group, limit;  // "memory.max 65536" and whose it is; empty: none of those that were read
   bool host = false;         // all were read, and none had it: the host had no more
   bool several = false;      // more than one of them may be the one
+  std::string unread{};      // what could not be read, and why: then no limit is named, and there may be more kills
 
+  [[nodiscard]] std::string unknown_text() const;  // of `unread`
   // "memory.max 65536 of web/db", "the memory of the host".
   [[nodiscard]] std::string memory_text() const;
 };

@@ -96,7 +96,9 @@ class Talk {
     if (born_.pid > 0 && has_executed(born_.pid).value_or(stage >= Stage::start)) return {};
     // The kernel counts before it kills.
     const Cause cause = s_.group != nullptr ? memory_cause(memory_, read_memory(*s_.group)) : Cause{};
-    const std::string how = cause.count == 0 ? how_it_ended() : "was killed for memory: " + cause.memory_text();
+    std::string how = cause.count == 0 ? how_it_ended() : "was killed for memory: " + cause.memory_text();
+    if (cause.count == 0 && !cause.unread.empty())
+      how += fmt::format("; whether for memory is unknown, because {}", cause.unread);
     const std::string place = at_program(stage) ? fmt::format("exec \"{}\": ", s_.process->args.front()) : "";
     Error error = staged(stage, ECHILD, fmt::format("{}the process {}", place, how)).error();
     if (cause.count != 0 && !cause.limit.empty())
