@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -22,17 +23,25 @@ bool is_unit(std::string_view part) {
   return part.ends_with(".slice") || part.ends_with(".service") || part.ends_with(".scope");
 }
 
+// Whether the directory has systemd's mark. `user.*` can be set by the owner of a directory, who may be anybody that
+// the unit was given to: of others' directories only `trusted.*` is believed, which root alone can set.
+bool has_mark(int dir) {
+  std::array<char, 2> value{};
+  const auto is_set = [&](const char* name) {
+    return fgetxattr(dir, name, value.data(), value.size()) == 1 && value[0] == '1';
+  };
+  if (is_set("trusted.delegate")) return true;
+  struct stat st{};
+  return fstat(dir, &st) == 0 && (st.st_uid == 0 || st.st_uid == geteuid()) && is_set("user.delegate");
+}
+
 // systemd marks what it has delegated with an attribute on the unit's directory, in the tree that it tracks by.
 bool delegated(const Hierarchies& hierarchies, std::string_view unit_group) {
   const auto marked = [&](const Hierarchy& h) {
     const auto root = h.root();
     if (!root) return false;
     const auto dir = sys::open_beneath(*root, unit_group, O_RDONLY | O_DIRECTORY);
-    if (!dir) return false;
-    std::array<char, 2> value{};
-    for (const char* name : {"user.delegate", "trusted.delegate"})
-      if (fgetxattr(dir->get(), name, value.data(), value.size()) == 1 && value[0] == '1') return true;
-    return false;
+    return dir && has_mark(dir->get());
   };
   if (const Hierarchy* u = hierarchies.unified(); u != nullptr && marked(*u)) return true;
   for (const Hierarchy& h : hierarchies.named())
