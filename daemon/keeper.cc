@@ -80,7 +80,7 @@ policy::Loaded load_policies(const Settings& settings, const std::string& reques
     // That nobody has put policies into the directory of every host yet is no mistake.
     if (path != settings.policy_dir || access(path.c_str(), F_OK) == 0 || errno != ENOENT)
       there.push_back(std::move(path));
-  policy::Loaded loaded = policy::load(there);
+  policy::Loaded loaded = policy::load(there, policy::From::trusted);
   if (!requested.empty()) {
     policy::Loaded more = policy::load_text(requested, requested_name);
     for (policy::GroupPolicy& group : more.policies.groups) {

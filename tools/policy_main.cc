@@ -88,6 +88,9 @@ Result<Options> parse(std::span<char* const> arguments) {
   return o;
 }
 
+// A user's policies can be written by whom he likes; root is told of others.
+cgx::policy::From read_from() { return geteuid() == 0 ? cgx::policy::From::anybody_told : cgx::policy::From::anybody; }
+
 // Root keeps its record for the host, a user for the time being logged in.
 std::string state_dir(const Options& o) {
   if (!o.state.empty()) return o.state;
@@ -127,7 +130,7 @@ void note_warnings(const std::vector<Problem>& problems, const Options& o) {
 }
 
 int check(const Options& o, const cgx::Hierarchies& hierarchies) {
-  cgx::policy::Loaded loaded = cgx::policy::load(o.words);
+  cgx::policy::Loaded loaded = cgx::policy::load(o.words, read_from());
   const bool systemd = o.manager == "auto" ? cgx::systemd_is_manager() : o.manager == "systemd";
   cgx::policy::check_host(loaded, hierarchies, systemd ? cgx::policy::Maker::systemd : cgx::policy::Maker::cgx);
   if (!o.json) {
@@ -193,7 +196,7 @@ void note_daemon(const cgx::policy::Policies& policies, const Options& o) {
 }
 
 Result<int> plan_or_apply(const Options& o, const cgx::Hierarchies& hierarchies) {
-  cgx::policy::Loaded loaded = cgx::policy::load(o.words);
+  cgx::policy::Loaded loaded = cgx::policy::load(o.words, read_from());
   cgx::policy::check_host(loaded, hierarchies);
   if (!loaded.ok()) return report_problems(loaded.problems, o);
   note_warnings(loaded.problems, o);

@@ -85,4 +85,57 @@ TEST_CASE(
   CHECK((st.st_mode & 07777U) == 0755);
 }
 
+TEST_CASE("own_dir: a file or directory to read is believed where nobody else can write or exchange it") {
+  if (geteuid() != 0) CGX_SKIP("needs root: files of other owners are made");
+  const ScratchDir top;
+  const std::string dir = top.path() + "/dir";
+  struct Row {
+    const char* what;
+    mode_t mode, above;  // of the file, of the directory that it is in
+    uid_t uid, uid_above;
+    gid_t gid, gid_above;
+    bool file, directory;  // whether it is believed
+  };
+  constexpr Row rows[]{
+      {"as it should be", 0644, 0755, 0, 0, 0, 0, true, true},
+      {"root's group may write", 0664, 0775, 0, 0, 0, 0, true, true},
+      {"another group may read", 0640, 0750, 0, 0, 4711, 4711, true, true},
+      {"of another user", 0644, 0755, 4711, 0, 0, 0, false, true},
+      {"another group may write", 0664, 0755, 0, 0, 4711, 0, false, true},
+      {"all may write", 0666, 0755, 0, 0, 0, 0, false, true},
+      {"in a directory of another user", 0644, 0755, 0, 4711, 0, 0, false, false},
+      {"in a directory where another group may write", 0644, 0775, 0, 0, 0, 4711, false, false},
+      {"in a directory where all may write", 0644, 0777, 0, 0, 0, 0, false, false},
+      {"where all may write, but exchange nothing", 0644, 01777, 0, 0, 0, 0, true, false},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.what);
+    top.dir("dir");
+    top.file("dir/file", "x");
+    REQUIRE(chown((dir + "/file").c_str(), row.uid, row.gid) == 0);
+    REQUIRE(chmod((dir + "/file").c_str(), row.mode) == 0);
+    REQUIRE(chown(dir.c_str(), row.uid_above, row.gid_above) == 0);
+    REQUIRE(chmod(dir.c_str(), row.above) == 0);
+    CHECK(code_of(sys::open_trusted(dir + "/file")) == (row.file ? 0 : EPERM));
+    CHECK(code_of(sys::open_trusted(dir)) == (row.directory ? 0 : EPERM));
+    REQUIRE(sys::remove_tree(dir));
+  }
+  top.dir("dir");
+  top.file("dir/file", "text");
+  const auto file = sys::open_trusted(dir + "/file");
+  REQUIRE(file);
+  CHECK(sys::read_all(file->get(), 100) == "text");
+  CHECK(code_of(sys::open_trusted(dir + "/none")) == ENOENT);
+  REQUIRE(mkfifo((dir + "/fifo").c_str(), 0600) == 0);
+  CHECK(code_of(sys::open_trusted(dir + "/fifo")) == EPERM);
+  // Links of root count, and so does all that they lead to.
+  top.link("mine", "dir/file");
+  CHECK(code_of(sys::open_trusted(top.path() + "/mine")) == 0);
+  REQUIRE(lchown((top.path() + "/mine").c_str(), 4711, 4711) == 0);
+  CHECK(code_of(sys::open_trusted(top.path() + "/mine")) == EPERM);
+  top.link("to_theirs", "dir/file");
+  REQUIRE(chmod((dir + "/file").c_str(), 0666) == 0);
+  CHECK(code_of(sys::open_trusted(top.path() + "/to_theirs")) == EPERM);
+}
+
 }  // namespace own_dir_test

@@ -18,12 +18,18 @@
 #include "cgx/policy/adopted.h"
 #include "cgx/policy/read.h"
 #include "cgx/sys/fd.h"
+#include "cgx/sys/own_dir.h"
 
 namespace cgx::policy {
 namespace {
 
+constexpr std::string_view trust_hint =
+    "let it and what is above it belong to root, and be written by nobody else: chown root, chmod go-w";
+
 class Loader {
  public:
+  explicit Loader(From from) : from_(from) {}
+
   void path(const std::string& path) {
     if (path == "-") return stdin_text();
     struct stat st{};
@@ -70,13 +76,33 @@ class Loader {
   }
 
  private:
-  void refuse(const std::string& name, std::string what) {
-    loaded_.problems.push_back({{name, 0, 0}, {}, std::move(what), {}, false});
+  void refuse(const std::string& name, std::string what, std::string hint = {}) {
+    loaded_.problems.push_back({{name, 0, 0}, {}, std::move(what), std::move(hint), false});
     unread_ = true;
     came(name);
   }
 
+  // Opens a file or directory. Who can write it says what becomes of groups and, by cgxd, which programs run as root.
+  sys::Fd open(const std::string& path) {
+    if (from_ != From::anybody) {
+      auto trusted = sys::open_trusted(path);
+      if (trusted) return *std::move(trusted);
+      const bool refused = from_ == From::trusted;
+      std::string what = trusted.error().what;
+      if (what.starts_with(path + ' ')) what.erase(0, path.size() + 1);
+      if (refused) refuse(path, std::move(what), trusted.error().code == EPERM ? std::string(trust_hint) : "");
+      if (refused) return {};
+      if (trusted.error().code == EPERM)
+        loaded_.problems.push_back(
+            {{path, 0, 0}, {}, what + "; cgxd refuses what others can write", std::string(trust_hint), true});
+    }
+    sys::Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    if (!fd.valid()) refuse(path, errno_text(errno));
+    return fd;
+  }
+
   void folder(const std::string& path) {
+    if (!open(path).valid()) return;
     std::vector<std::string> names;
     std::error_code ec;
     for (auto it = std::filesystem::directory_iterator(path, ec); !ec && it != std::filesystem::directory_iterator();
@@ -96,8 +122,9 @@ class Loader {
     struct stat st{};
     if (stat(path.c_str(), &st) != 0) return refuse(path, errno_text(errno));
     if (!S_ISREG(st.st_mode)) return refuse(path, "is not a regular file");
-    const sys::Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-    if (!fd.valid() || fstat(fd.get(), &st) != 0) return refuse(path, errno_text(errno));
+    const sys::Fd fd = open(path);
+    if (!fd.valid()) return;
+    if (fstat(fd.get(), &st) != 0) return refuse(path, errno_text(errno));
     if (!S_ISREG(st.st_mode)) return refuse(path, "is not a regular file");
     whole(fd.get(), path);
   }
@@ -238,6 +265,7 @@ class Loader {
     if (std::ranges::find(loaded_.files, name) == loaded_.files.end()) loaded_.files.push_back(name);
   }
 
+  From from_;
   Loaded loaded_;
   bool unread_ = false;  // a file that there is
   std::unordered_map<std::string, Place> seen_;
@@ -261,14 +289,14 @@ void finish_problems(Loaded& loaded) {
   });
 }
 
-Loaded load(std::span<const std::string> paths) {
-  Loader loader;
+Loaded load(std::span<const std::string> paths, From from) {
+  Loader loader(from);
   for (const std::string& path : paths) loader.path(path);
   return loader.take();
 }
 
 Loaded load_text(std::string_view text, std::string_view name) {
-  Loader loader;
+  Loader loader(From::anybody);
   loader.text(text, std::string(name));
   return loader.take();
 }

@@ -44,9 +44,9 @@ std::unexpected<Error> not_believed(const std::string& path, std::string what) {
   return std::unexpected(std::move(e));
 }
 
-Result<> check_above(const std::string& path, const struct stat& st) {
+// That nobody but root and the caller can write to it.
+Result<> check_writers(const std::string& path, const struct stat& st) {
   if (!is_trusted(st.st_uid)) return not_believed(path, fmt::format("belongs to uid {}", st.st_uid));
-  if ((st.st_mode & S_ISVTX) != 0) return {};
   if ((st.st_mode & S_IWOTH) != 0)
     return not_believed(path, fmt::format("can be written by everybody (mode {:o})", st.st_mode & 07777U));
   if ((st.st_mode & S_IWGRP) != 0 && !is_private_group(st))
@@ -54,9 +54,18 @@ Result<> check_above(const std::string& path, const struct stat& st) {
   return {};
 }
 
-enum class Owner : std::uint8_t { caller, trusted };
+// In a sticky directory others cannot exchange what is not theirs.
+Result<> check_above(const std::string& path, const struct stat& st) {
+  if (is_trusted(st.st_uid) && (st.st_mode & S_ISVTX) != 0) return {};
+  return check_writers(path, st);
+}
+
+// Whose the last part may be, and what: a directory of the caller's, or also root's; or a file or directory of theirs
+// that a group which is theirs alone may write too.
+enum class Owner : std::uint8_t { caller, trusted, writers };
 
 Result<> check_last(const std::string& path, const struct stat& st, Owner owner) {
+  if (owner == Owner::writers) return check_writers(path, st);
   // Root's are no trap. Only, they are not this user's, who must not be told to take them away.
   if (st.st_uid == 0 && geteuid() != 0 && owner != Owner::trusted) {
     Error e{.code = EPERM, .what = fmt::format("{} belongs to root, and this is uid {}", path, geteuid())};
@@ -109,10 +118,12 @@ Result<Fd> open_checked(const std::string& path, std::optional<unsigned> make, O
       if (links == 40) return fail_errno(ELOOP, path);
       return open_checked(CGX_TRY(target_of(here, parts, i + 1)), make, owner, links + 1);
     }
-    if (!S_ISDIR(st.st_mode)) return not_believed(here, "is no directory");
+    const bool file = last && owner == Owner::writers && S_ISREG(st.st_mode);
+    if (!S_ISDIR(st.st_mode) && !file) return not_believed(here, "is no directory");
     if (last) CGX_CHECK(check_last(here, st, owner));  // before the opening, which others may have forbidden
     // The right to look at its entries is not needed on the way.
-    at.reset(openat(at.get(), part, (last ? O_RDONLY : O_PATH) | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC));
+    const int kind = file ? O_NONBLOCK | O_NOCTTY : O_DIRECTORY;
+    at.reset(openat(at.get(), part, (last ? O_RDONLY : O_PATH) | kind | O_NOFOLLOW | O_CLOEXEC));
     if (!at.valid() || fstat(at.get(), &st) != 0) return fail_errno(errno, here);
   }
   CGX_CHECK(check_last(here, st, owner));
@@ -124,5 +135,6 @@ Result<Fd> open_checked(const std::string& path, std::optional<unsigned> make, O
 Result<Fd> open_own_dir(const std::string& path, unsigned mode) { return open_checked(path, mode, Owner::caller); }
 Result<Fd> find_own_dir(const std::string& path) { return open_checked(path, std::nullopt, Owner::caller); }
 Result<Fd> find_trusted_dir(const std::string& path) { return open_checked(path, std::nullopt, Owner::trusted); }
+Result<Fd> open_trusted(const std::string& path) { return open_checked(path, std::nullopt, Owner::writers); }
 
 }  // namespace cgx::sys

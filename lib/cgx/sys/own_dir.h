@@ -18,5 +18,8 @@ namespace cgx::sys {
 [[nodiscard]] Result<Fd> find_own_dir(const std::string& path);
 // For who only reads: it may be root's.
 [[nodiscard]] Result<Fd> find_trusted_dir(const std::string& path);
+// Opens a regular file or a directory to read it, as find_trusted_dir() does; besides, a group that is root's, or the
+// caller's alone, may write to it.
+[[nodiscard]] Result<Fd> open_trusted(const std::string& path);
 
 }  // namespace cgx::sys
