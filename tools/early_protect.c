@@ -42,9 +42,11 @@ static int is(const char* text, const char* word) {
   return *text == *word;
 }
 
+// The commands that start programs of containers, of cgx-oci and of cgx-container. Where a container is named as one of
+// them, it is done for nothing.
 static int wanted(char** argv) {
   for (char** word = argv; *word != 0; ++word)
-    if (is(*word, "run") || is(*word, "create") || is(*word, "exec") || is(*word, "start")) return 1;
+    if (is(*word, "run") || is(*word, "create") || is(*word, "exec") || is(*word, "container exec")) return 1;
   return 0;
 }
 

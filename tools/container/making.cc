@@ -259,6 +259,7 @@ Result<container::Launched> Making::launch(const std::function<void()>& streams)
   request.id = plan_.id;
   request.bundle = state_.bundle;
   request.group = groups_->group();
+  request.new_group = state_.group_made && state_.systemd_scope.empty() && record_.restarts == 0;
   request.rootfs.spec = spec_.get();
   request.rootfs.root = first_root_.valid() ? std::move(first_root_) : CGX_TRY(in_stage("layers", mount_root()));
   request.seccomp = seccomp_;

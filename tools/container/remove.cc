@@ -34,8 +34,7 @@ Result<> remove_container(Known&& known, bool by_monitor) {
     return std::unexpected(std::move(e));
   }
   CGX_CHECK(check_unused(layer, by_monitor));
-  CGX_CHECK(oci::end_processes(known.state));
-  CGX_CHECK(oci::remove_groups(known.state));
+  CGX_CHECK(oci::end_and_remove(known.state));
   CGX_CHECK(remove_left_group(known.state));
   // The record last: who is killed here finds it again.
   CGX_CHECK(remove_layer(layer, by_monitor));
@@ -93,8 +92,7 @@ Result<> remove_damaged(const std::string& id) {
   auto entry = store.find(id, Store::How::change);
   if (!entry) return entry.error().code == ENOENT ? Result<>() : std::unexpected(entry.error());
   if (const auto state = entry->read()) {
-    CGX_CHECK(oci::end_processes(*state));
-    CGX_CHECK(oci::remove_groups(*state));
+    CGX_CHECK(oci::end_and_remove(*state));
     CGX_CHECK(remove_left_group(*state));
   } else if (state.error().code != ENOENT) {
     return std::unexpected(state.error());

@@ -62,19 +62,24 @@ Result<> send_signal(const sys::Fd& pidfd, int signal) {
   return fail_errno(code, "the container's process");
 }
 
-Result<> end_processes(const State& state) {
-  std::optional<Hierarchies> hierarchies;
+Result<const Hierarchies*> GroupPlace::hierarchies() {
+  if (!found_) found_ = CGX_TRY(container::hierarchies_of(state_));
+  return &*found_;
+}
+
+Result<> end_processes(const State& state, GroupPlace& place) {
   const auto init = open_init(state);
   if (!init && init.error().code != ESRCH) return std::unexpected(init.error());
   if (init) CGX_CHECK(send_signal(*init, SIGKILL));
   if (!state.group.empty()) {
-    hierarchies = CGX_TRY(container::hierarchies_of(state));
-    const Cgroup group(*hierarchies, state.group);
+    const Cgroup group(*CGX_TRY(place.hierarchies()), state.group);
     if (CGX_TRY(is_there(group))) {
-      if (state.group_made)
-        CGX_CHECK(kill_all(group, SIGKILL, in_seconds(10)));
-      else if (const auto stopped = frozen(group); init && stopped && *stopped)
+      if (state.group_made) {
+        // Mostly the first process was the last one.
+        if (init || CGX_TRY(populated(group))) CGX_CHECK(kill_all(group, SIGKILL, in_seconds(10)));
+      } else if (init && frozen(group).value_or(false)) {
         CGX_CHECK(thaw(group, in_seconds(10)));  // on v1 a frozen process does not die
+      }
     }
   }
   if (!init) return {};
@@ -88,12 +93,35 @@ Result<> end_processes(const State& state) {
   return {};
 }
 
+Result<> end_processes(const State& state) {
+  GroupPlace place(state);
+  return end_processes(state, place);
+}
+
+Result<> end_and_remove(const State& state) {
+  GroupPlace place(state);
+  CGX_CHECK(end_processes(state, place));
+  return remove_groups(state, place);
+}
+
+namespace {
+
+// Of a text of JSON: false where no object in it has `key`, also not with letters that are written as \u and digits.
+bool may_have_key(std::string_view json, std::string_view key) {
+  return json.find(key) != std::string_view::npos || json.find("\\u") != std::string_view::npos;
+}
+
+}  // namespace
+
 Result<> destroy(const Invocation& call, Container& container) {
   const State& state = container.state;
+  GroupPlace place(state);
+  CGX_CHECK(end_processes(state, place));
   call.log->debug(
       fmt::format("{}: no process is left{}", state.id, state.group.empty() ? "" : ", removing group " + state.group));
-  CGX_CHECK(remove_groups(state));
+  CGX_CHECK(remove_groups(state, place));
   CGX_CHECK(container.entry.remove());
+  if (!may_have_key(state.config, "poststop")) return {};
   const auto spec = container::read_spec(state.config, state.bundle);
   if (!spec) {
     call.log->warning(fmt::format("poststop hooks, if there are any, did not run: {}", spec.error().text()));

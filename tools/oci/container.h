@@ -43,10 +43,27 @@ inline Deadline in_seconds(int seconds) { return std::chrono::steady_clock::now(
 [[nodiscard]] Result<sys::Fd> open_init(const State& state);
 [[nodiscard]] Result<> send_signal(const sys::Fd& pidfd, int signal);
 
+// The hierarchies that a container's group is in, looked for when they are first asked for, and once.
+class GroupPlace {
+ public:
+  explicit GroupPlace(const State& state) : state_(state) {}
+  [[nodiscard]] Result<const Hierarchies*> hierarchies();
+
+ private:
+  const State& state_;
+  std::optional<Hierarchies> found_;
+};
+
 // Ends all processes that are the container's own and waits for it: those of a group that was made for it, and its
 // first process with its pid namespace.
 [[nodiscard]] Result<> end_processes(const State& state);
-// Takes away what is left of a container without processes: group, state; then runs its poststop hooks.
+[[nodiscard]] Result<> end_processes(const State& state, GroupPlace& place);
+// Removes a container's group and the groups that were made above it for it, as far as nobody else uses those.
+[[nodiscard]] Result<> remove_groups(const State& state);
+[[nodiscard]] Result<> remove_groups(const State& state, GroupPlace& place);
+// The one, and where that is done the other.
+[[nodiscard]] Result<> end_and_remove(const State& state);
+// Ends a container: processes, group, state; then runs its poststop hooks.
 [[nodiscard]] Result<> destroy(const Invocation& call, Container& container);
 void run_poststop(const Invocation& call, const Spec& spec, const State& state);
 
@@ -84,8 +101,6 @@ class GroupMaker {
   std::unique_ptr<Cgroup> group_;
   std::shared_ptr<void> placeholder_;  // keeps a scope of systemd until the container is in it
 };
-// Removes a container's group and the groups that were made above it for it, as far as nobody else uses those.
-[[nodiscard]] Result<> remove_groups(const State& state);
 // Changes limits of a group that systemd made: by its properties, so that it does not take the change back.
 [[nodiscard]] Result<> set_scope_limits(const State& state, const std::vector<Limit>& limits);
 // "cgroupfs", "systemd" or "disabled".

@@ -140,6 +140,7 @@ class Maker {
     request.id = made.state.id;
     request.bundle = made.state.bundle;
     request.group = groups_.group();
+    request.new_group = made.state.group_made && made.state.systemd_scope.empty();
     request.rootfs.spec = spec_.get();
     request.rootfs.pivot = !call_.on("no-pivot");
     request.console_socket = call_.get("console-socket");

@@ -52,12 +52,14 @@ class Placeholder {
   pid_t pid_ = -1;
 };
 
-// `group` and those above it, where they are not there yet.
-Result<std::vector<Base>> missing_groups(const Hierarchies& hierarchies, const std::string& group) {
+// `group` and those above it, where they are not there yet. `nowhere`: it is known to be in no hierarchy.
+Result<std::vector<Base>> missing_groups(const Hierarchies& hierarchies, const std::string& group, bool nowhere) {
   std::vector<Base> missing;
   for (const Hierarchy& h : hierarchies.all())
-    for (std::string_view name = group; !name.empty() && !CGX_TRY(is_in(h, name)); name = parent_of(name))
+    for (std::string_view name = group; !name.empty(); name = parent_of(name)) {
+      if (!(nowhere && name == group) && CGX_TRY(is_in(h, name))) break;
       missing.push_back({.hierarchy = h.label(), .group = std::string(name)});
+    }
   return missing;
 }
 
@@ -99,6 +101,7 @@ void forget_group(State& state) {
 
 // As far as nothing is in them.
 Result<> remove_noted(const Hierarchies& hierarchies, const State& state) {
+  if (parent_of(state.group).empty()) return {};
   TreeLock lock;
   CGX_CHECK(lock.take(hierarchies, TreeLock::How::alone));
   for (const Hierarchy* h : with_groups_of_containers(hierarchies)) {
@@ -116,6 +119,7 @@ Result<> remove_noted(const Hierarchies& hierarchies, const State& state) {
 
 // Takes away what was made and is empty now: of groups above the container's, others may have come to make use.
 Result<> remove_made(const Hierarchies& hierarchies, const State& state) {
+  TreeLock lock;
   for (const Base& made : state.made) {
     const auto h =
         std::ranges::find_if(hierarchies.all(), [&](const Hierarchy& h) { return h.label() == made.hierarchy; });
@@ -125,7 +129,6 @@ Result<> remove_made(const Hierarchies& hierarchies, const State& state) {
     const bool own = made.group == state.group;
     // A process that has ended may still count for a moment.
     for (auto pause = std::chrono::milliseconds(1);; pause *= 2) {
-      TreeLock lock;
       CGX_CHECK(lock.take(hierarchies, TreeLock::How::alone));
       if (own) {
         auto gone = container::remove_directory(*h, made.group);
@@ -266,7 +269,7 @@ Result<> GroupMaker::make_there(State& state, const std::function<Result<>()>& s
   for (int round = 0; round < 10; ++round) {
     state.group = desired_.group;
     state.group_made = !CGX_TRY(is_there(Cgroup(*hierarchies_, desired_.group)));
-    state.made = CGX_TRY(missing_groups(*hierarchies_, desired_.group));
+    state.made = CGX_TRY(missing_groups(*hierarchies_, desired_.group, state.group_made));
     state.tracking_made = CGX_TRY(container::missing_tracking_groups(*hierarchies_, desired_.group));
     // First the note, then the deed: a kill in between leaves a note of what may be there.
     CGX_CHECK(save());
@@ -343,8 +346,13 @@ Result<> GroupMaker::undo(const State& state) {
 }
 
 Result<> remove_groups(const State& state) {
+  GroupPlace place(state);
+  return remove_groups(state, place);
+}
+
+Result<> remove_groups(const State& state, GroupPlace& place) {
   if (state.group.empty()) return {};
-  const Hierarchies hierarchies = CGX_TRY(container::hierarchies_of(state));
+  const Hierarchies& hierarchies = *CGX_TRY(place.hierarchies());
   const Cgroup group(hierarchies, state.group);
   // It first: systemd does not hear of a group that is removed under its hands, and would keep the unit.
   if (!state.systemd_scope.empty() && state.group_made) (void)ask_systemd({"stop-scope", state.systemd_scope}, {});

@@ -72,9 +72,7 @@ Result<> run_poststart(const Invocation& call, const Spec& spec, Container& cont
               : Result<>(std::unexpected(streams.error()));
   if (done) return done;
   // The specification: the container is stopped and destroyed, and its poststop hooks run.
-  auto ended = end_processes(container.state);
-  if (ended) ended = destroy(call, container);
-  if (!ended) call.log->warning(ended.error().text());
+  if (const auto ended = destroy(call, container); !ended) call.log->warning(ended.error().text());
   return done;
 }
 
@@ -115,10 +113,6 @@ Result<int> run_start(const Invocation& call) {
 Result<int> run_run(const Invocation& call) {
   const bool detach = call.on("detach");
   Made made = CGX_TRY(make_container(call, Start::now, detach));
-  const auto end = [&]() -> Result<> {
-    CGX_CHECK(end_processes(made.container.state));
-    return destroy(call, made.container);
-  };
   CGX_CHECK(run_poststart(call, *made.spec, made.container));
   made.container.entry.unlock();
   if (made.ready.valid() && detach) CGX_CHECK(hand_on_ready(made.ready, made.launched.pidfd, made.launched.pid));
@@ -135,7 +129,7 @@ Result<int> run_run(const Invocation& call) {
   auto again = find_container(call, made.container.state.id, Store::How::change);
   if (again && again->state.pid == made.container.state.pid && again->state.created == made.container.state.created) {
     made.container = std::move(*again);
-    if (const auto ended = end(); !ended) {
+    if (const auto ended = destroy(call, made.container); !ended) {
       if (!status) return std::unexpected(status.error());
       call.log->error(ended.error().text());
     }
@@ -191,7 +185,6 @@ Result<> delete_one(const Invocation& call, const std::string& id) {
   if (!ends && !force)
     return fail(EBUSY,
                 fmt::format("cannot delete container {} that is not stopped: {}", id, status_word(container.status)));
-  CGX_CHECK(end_processes(container.state));
   return destroy(call, container);
 }
 

@@ -91,13 +91,16 @@ Result<sys::Fd> clone_node(const Device& device) {
 
 // By descriptor: mknod's mode is cut by default ACLs of the directory.
 Result<> give_node(int dir, const std::string& name, const Device& device) {
-  const sys::Fd node(openat(dir, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  const mode_t mode = device.mode.value_or(default_mode) & 07777;
   struct stat st{};
+  if (fstatat(dir, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 && is_that(st, device) &&
+      st.st_uid == device.uid.value_or(0) && st.st_gid == device.gid.value_or(0) && (st.st_mode & 07777) == mode)
+    return {};
+  const sys::Fd node(openat(dir, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!node.valid() || fstat(node.get(), &st) != 0) return fail_errno(errno, "open");
   if (!is_that(st, device)) return fail(EEXIST, "was exchanged by somebody");
   if (fchownat(node.get(), "", device.uid.value_or(0), device.gid.value_or(0), AT_EMPTY_PATH) != 0)
     return fail_errno(errno, "chown");
-  const mode_t mode = device.mode.value_or(default_mode) & 07777;
   if ((st.st_mode & 07777) == mode) return {};
   constexpr long sys_fchmodat2 = 452;  // Linux 6.6
   if (syscall(sys_fchmodat2, node.get(), "", mode, AT_EMPTY_PATH) == 0) return {};
@@ -106,9 +109,17 @@ Result<> give_node(int dir, const std::string& name, const Device& device) {
   return {};
 }
 
-Result<> make_node(int root, const Device& device) {
+// The directory of the node before is mostly that of the next one too.
+struct NodeDir {
+  std::string path;
+  Target target;
+};
+
+Result<> make_node(int root, const Device& device, NodeDir& last) {
   const Split path = CGX_TRY(split_path(device.path));
-  const Target dir = CGX_TRY(make_in_root(root, path.dir, NewKind::directory));
+  if (last.path != path.dir)
+    last = {.path = path.dir, .target = CGX_TRY(make_in_root(root, path.dir, NewKind::directory))};
+  const Target& dir = last.target;
   struct stat st{};
   const bool there = fstatat(dir.fd.get(), path.name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0;
   if (!there || !is_that(st, device)) {
@@ -183,10 +194,11 @@ Result<> prepare_devices(RootfsPlan& plan) {
 
 Result<> make_devices(RootfsPlan& plan) {
   const int root = plan.root.get();
+  NodeDir last;
   for (std::size_t i = 0; i < plan.devices.size(); ++i) {
     const Device& device = plan.devices[i];
     const bool bound = i < plan.device_trees.size() && plan.device_trees[i].valid();
-    CGX_CHECK(located(bound ? bind_node(root, device, plan.device_trees[i].get()) : make_node(root, device),
+    CGX_CHECK(located(bound ? bind_node(root, device, plan.device_trees[i].get()) : make_node(root, device, last),
                       "",
                       "device",
                       device.path));

@@ -190,6 +190,7 @@ class Launch {
     supervision_.state_json = request_.state_json;
     supervision_.record = request_.record;
     supervision_.group = request_.group;
+    supervision_.new_group = request_.new_group;
     supervision_.trace = request_.trace;
     supervision_.pidfd_socket = pidfd_socket_.get();
     supervision_.pidfd_word = "standard";

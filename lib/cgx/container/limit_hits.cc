@@ -55,9 +55,11 @@ bool is_root(const Hierarchy& h) {
   return (access(fmt::format("{}/{}", h.mount_point(), file).c_str(), F_OK) == 0) == (h.version() == Version::v1);
 }
 
+enum class From : std::uint8_t { below, group, above };
+
 // Calls f with the directory and the level of each group, in the order of Readings.
 template <class F>
-Readings read_levels(const Cgroup& group, Controller controller, bool with_below, F read) {
+Readings read_levels(const Cgroup& group, Controller controller, From from, F read) {
   Readings readings;
   const Hierarchy* h = group.hierarchies().of(controller);
   if (h == nullptr) return readings;
@@ -67,11 +69,12 @@ Readings read_levels(const Cgroup& group, Controller controller, bool with_below
     read(files, *h, dir, level);
     readings.levels.push_back(std::move(level));
   };
-  const auto below = with_below ? groups_below(group) : Result<std::vector<std::string>>();  // of containers in it
+  const auto below =  // of containers in it
+      from == From::below ? groups_below(group) : Result<std::vector<std::string>>();
   if (!below) files.not_listed(below.error());
   if (below)
     for (const std::string& name : *below) add(fmt::format("{}/{}", h->dir(), name), name, true);
-  std::string_view name = group.name();
+  std::string_view name = from == From::above ? parent_of(group.name()) : std::string_view(group.name());
   for (; !name.empty(); name = parent_of(name))
     add(fmt::format("{}/{}", h->dir(), name), std::string(name), name == group.name());
   // Above those that the names count from.
@@ -131,12 +134,10 @@ const std::string& first_unread(const Readings& before, const Readings& after) {
 }
 bool full(const LimitReading& l) { return l.value != no_limit && l.peak != 0 && l.peak + slack >= l.value; }
 
-}  // namespace
-
-Readings read_memory(const Cgroup& group, bool below) {
+Readings read_memory_from(const Cgroup& group, From from) {
   return read_levels(group,
                      Controller::memory,
-                     below,
+                     from,
                      [](Files& files, const Hierarchy& h, const std::string& dir, LevelReading& level) {
                        if (h.version() == Version::v1)
                          read_memory_v1(files, dir, level);
@@ -144,6 +145,14 @@ Readings read_memory(const Cgroup& group, bool below) {
                          read_memory_v2(files, dir, level);
                      });
 }
+
+}  // namespace
+
+Readings read_memory(const Cgroup& group, bool below) {
+  return read_memory_from(group, below ? From::below : From::group);
+}
+
+Readings read_memory_above(const Cgroup& group) { return read_memory_from(group, From::above); }
 
 Result<std::uint64_t> memory_kills(const Cgroup& group) {
   const Hierarchy* h = group.hierarchies().of(Controller::memory);
@@ -159,7 +168,10 @@ Result<std::uint64_t> memory_kills(const Cgroup& group) {
 Readings read_pids(const Cgroup& group) {
   bool at_limit = true;
   Readings readings = read_levels(
-      group, Controller::pids, true, [&](Files& files, const Hierarchy&, const std::string& dir, LevelReading& level) {
+      group,
+      Controller::pids,
+      From::below,
+      [&](Files& files, const Hierarchy&, const std::string& dir, LevelReading& level) {
         // Where there is no such file (v1, and v2 before Linux 6.11), pids.events counts in the group of who forks.
         std::string events = files.text(dir, "pids.events.local");
         if (events.empty()) {

@@ -37,6 +37,8 @@ struct Readings {
 
 // Of memory, and of pids; no levels where the controller is not there. `below`: with the groups below.
 [[nodiscard]] Readings read_memory(const Cgroup& group, bool below = true);
+// Of the groups above it alone: the counts before of a group that has just been made.
+[[nodiscard]] Readings read_memory_above(const Cgroup& group);
 // How many processes of the group itself the kernel has killed for memory: one file. 0 where it does not say;
 // an error, which names the file, where that cannot be read.
 [[nodiscard]] Result<std::uint64_t> memory_kills(const Cgroup& group);

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <ctime>
+#include <chrono>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -228,13 +228,20 @@ Result<> Store::Entry::remove() {
 }
 
 std::string time_now() {
-  timespec ts{};
-  (void)clock_gettime(CLOCK_REALTIME, &ts);
-  tm parts{};
-  (void)gmtime_r(&ts.tv_sec, &parts);
-  std::array<char, 40> text{};
-  const std::size_t n = strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &parts);
-  return fmt::format("{}.{:09}Z", std::string_view(text.data(), n), ts.tv_nsec);
+  using namespace std::chrono;
+  // gmtime_r(3) would read /etc/localtime.
+  const auto now = time_point_cast<nanoseconds>(system_clock::now());
+  const auto day = floor<days>(now);
+  const year_month_day date(day);
+  const hh_mm_ss time(now - day);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:09}Z",
+                     static_cast<int>(date.year()),
+                     static_cast<unsigned>(date.month()),
+                     static_cast<unsigned>(date.day()),
+                     time.hours().count(),
+                     time.minutes().count(),
+                     time.seconds().count(),
+                     time.subseconds().count());
 }
 
 namespace {

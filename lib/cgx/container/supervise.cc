@@ -162,8 +162,10 @@ class Talk {
 }  // namespace
 
 Result<Launched> supervise(Birth& birth, const Supervision& supervision) {
-  while (true) {
-    const Readings memory = supervision.group != nullptr ? read_memory(*supervision.group) : Readings{};
+  for (bool new_group = supervision.new_group;; new_group = false) {
+    Readings memory;
+    if (supervision.group != nullptr)
+      memory = new_group ? read_memory_above(*supervision.group) : read_memory(*supervision.group);
     Born born = CGX_TRY(birth.make());
     Talk talk(birth, supervision, born, memory);
     auto done = talk.run();
