@@ -42,4 +42,33 @@ TEST_CASE("accounts: of this host") {
   CHECK_FALSE(*none);
 }
 
+TEST_CASE("accounts: a line of passwd has a name and numbers, and perhaps a home") {
+  const auto whole = sys::parse_passwd_line("www:x:33:34:the web:/srv:/bin/sh");
+  REQUIRE(whole);
+  CHECK(whole->name == "www");
+  CHECK(whole->uid == 33);
+  CHECK(whole->gid == 34);
+  CHECK(whole->home == "/srv");
+  const auto bare = sys::parse_passwd_line("www::4294967294:0");
+  REQUIRE(bare);
+  CHECK(bare->uid == 0xfffffffe);
+  CHECK(bare->home.empty());
+  CHECK(sys::parse_passwd_line("a:x:1:2:::")->home.empty());
+  for (const std::string_view line : {"",
+                                      ":x:0:0:::",
+                                      "www",
+                                      "www:x:33",
+                                      "www:x::34::/srv:",
+                                      "www:x:33:::/srv:",
+                                      "www:x:-1:34::/srv:",
+                                      "www:x: 33:34::/srv:",
+                                      "www:x:4294967295:34::/srv:",
+                                      "www:x:33:99999999999999999999::/srv:",
+                                      "+::::::",
+                                      "# www:x:y:z"}) {
+    CAPTURE(line);
+    CHECK_FALSE(sys::parse_passwd_line(line));
+  }
+}
+
 }  // namespace accounts_test

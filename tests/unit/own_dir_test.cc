@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cgx/sys/own_dir.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <string>
+#include <vector>
 
+#include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -136,6 +141,52 @@ TEST_CASE("own_dir: a file or directory to read is believed where nobody else ca
   top.link("to_theirs", "dir/file");
   REQUIRE(chmod((dir + "/file").c_str(), 0666) == 0);
   CHECK(code_of(sys::open_trusted(top.path() + "/to_theirs")) == EPERM);
+}
+
+TEST_CASE("own_dir: a file is replaced whole or not at all, and nothing is left beside it") {
+  const ScratchDir top;
+  const sys::Fd dir = sys::open_path(top.path(), O_RDONLY | O_DIRECTORY).value();
+  const auto names = [&] {
+    auto all = sys::list_dir(dir.get(), "", sys::Entries::files).value();
+    std::ranges::sort(all);
+    return all;
+  };
+  using Names = std::vector<std::string>;
+  struct stat st{};
+  REQUIRE(sys::replace_file(dir.get(), "a", "one"));
+  CHECK(sys::read_file(dir.get(), "a").value() == "one");
+  REQUIRE(fstatat(dir.get(), "a", &st, 0) == 0);
+  CHECK((st.st_mode & 07777) == 0600);
+  const ino_t first = st.st_ino;
+  const std::string large(3U << 20U, 'x');  // more than one write(2) need take
+  REQUIRE(sys::replace_file(dir.get(), "a", large, {.mode = 0640, .aside = "a.new", .synced = true}));
+  CHECK(sys::read_file(dir.get(), "a").value() == large);
+  REQUIRE(fstatat(dir.get(), "a", &st, 0) == 0);
+  CHECK((st.st_mode & 07777) == 0640);
+  CHECK(st.st_ino != first);
+  CHECK(names() == Names{"a"});
+  // What a killed writer left is written over; a link is not followed.
+  top.file("b.new", "the rest of a longer text");
+  REQUIRE(sys::replace_file(dir.get(), "b", "two", {.aside = "b.new"}));
+  CHECK(sys::read_file(dir.get(), "b").value() == "two");
+  REQUIRE(symlinkat("a", dir.get(), "c.new") == 0);
+  CHECK(code_of(sys::replace_file(dir.get(), "c", "three", {.aside = "c.new"})) == ELOOP);
+  CHECK(sys::read_file(dir.get(), "a").value() == large);
+  REQUIRE(unlinkat(dir.get(), "c.new", 0) == 0);
+  // A failure before the rename and at it.
+  rlimit old{};
+  REQUIRE(getrlimit(RLIMIT_FSIZE, &old) == 0);
+  const auto before = signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{.rlim_cur = 24, .rlim_max = old.rlim_max};
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &small) == 0);
+  const int code = code_of(sys::replace_file(dir.get(), "b", large));
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &old) == 0);
+  signal(SIGXFSZ, before);
+  CHECK(code == EFBIG);
+  CHECK(sys::read_file(dir.get(), "b").value() == "two");
+  top.dir("d");
+  CHECK(code_of(sys::replace_file(dir.get(), "d", "four")) == EISDIR);
+  CHECK(names() == Names{"a", "b"});
 }
 
 }  // namespace own_dir_test

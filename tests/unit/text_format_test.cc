@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include "cgx/sys/count.h"
 #include "cgx/sys/result.h"
 #include "cgx/sys/text.h"
 
@@ -196,6 +197,17 @@ TEST_CASE("text: nearest suggests what is close and nothing far off") {
   CHECK(sys::nearest("create", {}).empty());
   CHECK(sys::nearest(std::string(100'000, 'a'), known).empty());
   CHECK(sys::nearest("a", {""}).empty());
+}
+
+TEST_CASE("text: one of a thing is told as one") {
+  CHECK(sys::counted(0, "group") == "0 groups");
+  CHECK(sys::counted(1, "group") == "1 group");
+  CHECK(sys::counted(2, "group") == "2 groups");
+  CHECK(sys::counted(0, "process", "processes") == "0 processes");
+  CHECK(sys::counted(1, "process", "processes") == "1 process");
+  CHECK(sys::counted(21, "process is", "processes are") == "21 processes are");
+  CHECK(sys::noun(1, " kill an hour", " kills an hour") == " kill an hour");
+  CHECK(sys::noun(0, " kill an hour", " kills an hour") == " kills an hour");
 }
 
 TEST_CASE("result: an error is one line and cannot drive a terminal") {

@@ -22,4 +22,13 @@ enum class Account : std::uint8_t { user, group };
 // for the C library; a line without a valid number is none.
 [[nodiscard]] std::optional<std::uint32_t> account_id_in(std::string_view text, std::string_view name);
 
+// A line of passwd, of this host or of a container.
+struct PasswdLine {
+  std::string_view name;  // of the line
+  std::uint32_t uid = 0, gid = 0;
+  std::string_view home;  // empty: it says none
+};
+// Nothing: it has no name, or no valid numbers.
+[[nodiscard]] std::optional<PasswdLine> parse_passwd_line(std::string_view line);
+
 }  // namespace cgx::sys

@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -136,5 +137,32 @@ Result<Fd> open_own_dir(const std::string& path, unsigned mode) { return open_ch
 Result<Fd> find_own_dir(const std::string& path) { return open_checked(path, std::nullopt, Owner::caller); }
 Result<Fd> find_trusted_dir(const std::string& path) { return open_checked(path, std::nullopt, Owner::trusted); }
 Result<Fd> open_trusted(const std::string& path) { return open_checked(path, std::nullopt, Owner::writers); }
+
+Result<> replace_file(int dir, const std::string& name, std::string_view text, Replaced how) {
+  Fd file;
+  std::string fresh(how.aside);
+  const int flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | (how.aside.empty() ? O_EXCL : O_TRUNC);
+  for (unsigned round = 0; !file.valid(); ++round) {
+    timespec now{};
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    if (how.aside.empty()) fresh = fmt::format("{}.{}-{}{:09}.new", name, getpid(), now.tv_sec, now.tv_nsec);
+    file.reset(openat(dir, fresh.c_str(), flags, how.mode));
+    if (!file.valid() && (errno != EEXIST || round == 100)) return fail_errno(errno, name + ".new");
+  }
+  const auto give_up = [&](const std::string& what) {
+    const int code = errno;
+    (void)unlinkat(dir, fresh.c_str(), 0);  // the first error is the one to report
+    return fail_errno(code, what);
+  };
+  while (!text.empty()) {
+    const ssize_t n = write(file.get(), text.data(), text.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return give_up(name + ".new");
+    text.remove_prefix(static_cast<std::size_t>(n));
+  }
+  if (how.synced && fsync(file.get()) != 0 && errno != EINVAL && errno != EROFS) return give_up(name + ".new");
+  if (renameat(dir, fresh.c_str(), dir, name.c_str()) != 0) return give_up(name);
+  return {};
+}
 
 }  // namespace cgx::sys

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Directories whose contents are believed: records, locks, layers. In a place where others can write, such as /tmp,
-// anybody may have made a directory of that name before.
+// anybody may have made a directory of that name before. And how a file in them is replaced.
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "cgx/sys/fd.h"
 
@@ -21,5 +22,15 @@ namespace cgx::sys {
 // Opens a regular file or a directory to read it, as find_trusted_dir() does; besides, a group that is root's, or the
 // caller's alone, may write to it.
 [[nodiscard]] Result<Fd> open_trusted(const std::string& path);
+
+// Replaces the file `name` of `dir`: who reads it sees the old text or the new one. It is written under another name
+// and renamed: `aside`, for who alone writes it and leaves no more than that one behind where it is killed, else a name
+// that is new each time. Errors: the errno of the system call, and the name.
+struct Replaced {
+  unsigned mode = 0600;
+  std::string_view aside = {};
+  bool synced = false;  // on a disk a rename may reach it before what was written: a power cut would leave no text
+};
+[[nodiscard]] Result<> replace_file(int dir, const std::string& name, std::string_view text, Replaced how = {});
 
 }  // namespace cgx::sys

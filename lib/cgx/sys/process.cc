@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cgx/sys/process.h"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <charconv>
 #include <csignal>
+#include <system_error>
 
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -51,14 +55,50 @@ int signal_process(int pidfd, int signal) {
   return ENOSYS;
 }
 
-Result<std::uint64_t> started(pid_t pid) {
+std::string_view name_in_stat(std::string_view text) {
+  const std::size_t open = text.find('(');
+  const std::size_t close = text.rfind(')');
+  if (open == std::string_view::npos || close == std::string_view::npos || close < open) return {};
+  return text.substr(open + 1, close - open - 1);
+}
+
+std::optional<ProcessStat> parse_stat(std::string_view text) {
+  struct Field {
+    unsigned number;  // of proc(5)
+    std::uint64_t ProcessStat::* member;
+  };
+  constexpr std::array<Field, 5> fields{{{9, &ProcessStat::flags},
+                                         {14, &ProcessStat::user_ticks},
+                                         {15, &ProcessStat::system_ticks},
+                                         {22, &ProcessStat::start},
+                                         {24, &ProcessStat::rss_pages}}};
+  const std::size_t name = text.rfind(')');
+  if (name == std::string_view::npos) return std::nullopt;
+  ProcessStat stat;
+  text.remove_prefix(name + 1);
+  unsigned number = 2;
+  for (const Field& wanted : fields) {
+    std::string_view field;
+    while (number < wanted.number) {
+      text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
+      field = text.substr(0, text.find_first_of(" \n"));
+      text.remove_prefix(field.size());
+      if (++number == 3 && !field.empty()) stat.state = field.front();
+    }
+    const auto [end, code] = std::from_chars(field.data(), field.data() + field.size(), stat.*wanted.member);
+    if (code != std::errc() || end != field.data() + field.size()) return std::nullopt;
+  }
+  return stat;
+}
+
+Result<ProcessStat> stat_of(pid_t pid) {
   const auto text = read_path(fmt::format("/proc/{}/stat", pid));
   if (!text) return fail_errno(text.error().code == ENOENT ? ESRCH : text.error().code, "the process");
-  // proc(5): fields from the third on come after the name in parentheses, which may hold anything.
-  const std::size_t end = text->rfind(')');
-  const auto fields = words(std::string_view(*text).substr(end == std::string::npos ? text->size() : end + 1));
-  if (fields.size() < 20) return fail_errno(ESRCH, "the process");
-  return parse_u64(fields[19]);
+  const auto stat = parse_stat(*text);
+  if (!stat) return fail_errno(ESRCH, "the process");
+  return *stat;
 }
+
+Result<std::uint64_t> started(pid_t pid) { return CGX_TRY(stat_of(pid)).start; }
 
 }  // namespace cgx::sys
