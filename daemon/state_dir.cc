@@ -36,18 +36,10 @@ Result<StateDir> StateDir::open(const std::string& path) {
 }
 
 Result<> StateDir::write(std::string_view name, std::string_view text) const {
-  const std::string target(name);
-  const std::string fresh = target + ".new";
-  const auto failed = [&] { return fail_errno(errno, path_ + "/" + target); };
-  const sys::Fd file(openat(dir_.get(), fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
-  if (!file.valid()) return failed();
-  while (!text.empty()) {
-    const ssize_t n = ::write(file.get(), text.data(), text.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return failed();
-    text.remove_prefix(static_cast<std::size_t>(n));
-  }
-  if (renameat(dir_.get(), fresh.c_str(), dir_.get(), target.c_str()) != 0) return failed();
+  const std::string file(name);
+  const std::string aside = file + ".new";
+  const auto done = sys::replace_file(dir_.get(), file, text, {.mode = 0644, .aside = aside});
+  if (!done) return fail_errno(done.error().code, path_ + "/" + file);
   return {};
 }
 

@@ -13,6 +13,7 @@
 #include "cgx/cgroupfs/place.h"
 #include "cgx/cgroupfs/presence.h"
 #include "cgx/sys/fd.h"
+#include "cgx/sys/process.h"
 #include "cgx/sys/text.h"
 #include "cgx/sys/xattr.h"
 
@@ -20,16 +21,6 @@ namespace cgx::tool {
 namespace {
 
 constexpr const char* note_key = "exec";
-
-// In ticks since the boot; ENOENT: there is no such process.
-Result<std::uint64_t> start_of(std::uint64_t pid) {
-  const std::string text = CGX_TRY(sys::read_path(fmt::format("/proc/{}/stat", pid)));
-  // The name of the program, which may hold anything, ends with the last parenthesis; field 22 is the 20th behind it.
-  const std::size_t name = text.rfind(')');
-  const auto fields = sys::words(std::string_view(text).substr(name == std::string::npos ? text.size() : name + 1));
-  if (fields.size() < 20) return fail(EPROTO, "/proc/PID/stat is too short");
-  return sys::parse_u64(fields[19]);
-}
 
 Result<std::uint64_t> pid_namespace() {
   struct stat st{};
@@ -62,8 +53,8 @@ std::string above_fresh(const Hierarchies& hierarchies) {
 }
 
 Result<> note_maker(const Cgroup& group) {
-  const auto pid = static_cast<std::uint64_t>(getpid());
-  const std::string text = fmt::format("{} {} {}", pid, CGX_TRY(start_of(pid)), CGX_TRY(pid_namespace()));
+  const pid_t pid = getpid();
+  const std::string text = fmt::format("{} {} {}", pid, CGX_TRY(sys::started(pid)), CGX_TRY(pid_namespace()));
   // One is enough: who looks for it looks everywhere.
   CGX_CHECK(group.require());
   return sys::set_note(CGX_TRY(group.dir(*group.present().front())), note_key, text);
@@ -82,8 +73,8 @@ Maker maker_of(const Cgroup& group) {
                space = sys::parse_u64(words[2]);
     const auto here = pid_namespace();
     if (!pid || !start || !space || !here || *space != *here) return Maker::unknown;
-    const auto now = start_of(*pid);
-    if (!now && now.error().code != ENOENT && now.error().code != ESRCH) return Maker::unknown;
+    const auto now = sys::started(static_cast<pid_t>(*pid));
+    if (!now && now.error().code != ESRCH) return Maker::unknown;
     return now && *now == *start ? Maker::lives : Maker::gone;
   }
   return unread ? Maker::unknown : Maker::none;

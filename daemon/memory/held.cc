@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "cgx/cgroupfs/tasks.h"
+#include "cgx/sys/own_dir.h"
 #include "cgx/sys/text.h"
 
 #include "daemon/memory/outbox.h"
@@ -104,14 +105,12 @@ Result<> write_held(const std::string& state_dir, std::span<const Held> held) {
   for (const Held& h : held)
     if (h.what != Held::What::frozen)
       text += fmt::format("{} {} {} {}\n", words[static_cast<std::size_t>(h.what)], h.inode, h.before, h.group);
+  const sys::Fd dir = CGX_TRY(sys::open_path(state_dir, O_RDONLY | O_DIRECTORY));
   const std::string path = limits_file(state_dir);
-  const std::string fresh = path + ".new";
-  {
-    const sys::Fd fd = CGX_TRY(create(fresh, O_TRUNC));
-    if (!text.empty()) CGX_CHECK(located(sys::write_fd(fd.get(), text), "", fresh));
-    if (fsync(fd.get()) != 0) return fail_errno(errno, fresh);
-  }
-  if (rename(fresh.c_str(), path.c_str()) != 0) return fail_errno(errno, path);
+  const std::string name = path.substr(path.rfind('/') + 1);
+  const std::string aside = name + ".new";
+  if (const auto done = sys::replace_file(dir.get(), name, text, {.aside = aside, .synced = true}); !done)
+    return fail_errno(done.error().code, path);
   return sync_dir(state_dir);
 }
 

@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cgx/sys/process.h"
+
 #include "daemon/memory/io.h"
 
 namespace cgx::daemon::memory {
@@ -47,16 +49,6 @@ std::int64_t integer(std::string_view text) {
   std::int64_t n = 0;
   (void)std::from_chars(text.data(), text.data() + text.size(), n);
   return n;
-}
-
-// The field of that number, counting from 1, of what follows the command's closing bracket, which is field 2.
-std::string_view field(std::string_view rest, unsigned number) {
-  for (unsigned i = 3; i < number; ++i) {
-    const std::size_t blank = rest.find(' ');
-    if (blank == std::string_view::npos) return {};
-    rest.remove_prefix(blank + 1);
-  }
-  return rest.substr(0, rest.find(' '));
 }
 
 bool better(const Victim& a, const Victim& than, policy::Pick pick) {
@@ -161,14 +153,12 @@ struct Walk {
 Victim look_at(pid_t pid, bool score) {
   std::array<char, 1024> buffer;
   const Text stat = read_proc(pid, "stat", buffer);
-  const std::size_t open = stat.text.find('('), close = stat.text.rfind(')');
-  if (stat.code != 0 || close == std::string_view::npos || close < open || close + 2 > stat.text.size()) return {};
-  const std::string_view rest = stat.text.substr(close + 2);
-  if (rest.starts_with('Z') || rest.starts_with('X')) return {};
+  const auto said = stat.code == 0 ? sys::parse_stat(stat.text) : std::nullopt;
+  if (!said || said->state == 'Z' || said->state == 'X') return {};
   Victim v{.pid = pid};
-  v.comm.set(stat.text.substr(open + 1, close - open - 1));
-  v.start = static_cast<std::uint64_t>(integer(field(rest, 22)));
-  v.rss = static_cast<std::uint64_t>(std::max<std::int64_t>(0, integer(field(rest, 24)))) * 4096;
+  v.comm.set(sys::name_in_stat(stat.text));
+  v.start = said->start;
+  v.rss = said->rss_pages * 4096;
   timespec t{};
   (void)clock_gettime(CLOCK_BOOTTIME, &t);
   const std::uint64_t now =

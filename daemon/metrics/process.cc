@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cgx/sys/fd.h"
+#include "cgx/sys/process.h"
 #include "cgx/sys/text.h"
 
 namespace cgx::daemon {
@@ -57,20 +58,15 @@ std::optional<std::uint64_t> descriptors() {
   return list ? std::optional<std::uint64_t>(list->size()) : std::nullopt;
 }
 
-// Ticks after boot, as field 22 of /proc/self/stat, which is the 20th after the command's last bracket.
 std::optional<std::uint64_t> started() {
   const auto stat_text = sys::read_path("/proc/self/stat");
   const auto boot_text = sys::read_path("/proc/stat");
   const long hz = sysconf(_SC_CLK_TCK);
   if (!stat_text || !boot_text || hz <= 0) return std::nullopt;
-  const std::size_t bracket = stat_text->rfind(')');
-  if (bracket == std::string::npos) return std::nullopt;
-  const auto fields = sys::words(std::string_view(*stat_text).substr(bracket + 1));
+  const auto stat = sys::parse_stat(*stat_text);
   const auto boot = sys::keyed_u64(*boot_text, "btime");
-  if (fields.size() < 20 || !boot) return std::nullopt;
-  const auto ticks = sys::parse_u64(fields[19]);
-  if (!ticks) return std::nullopt;
-  return *boot * 1'000'000 + *ticks * 1'000'000 / static_cast<std::uint64_t>(hz);
+  if (!stat || !boot) return std::nullopt;
+  return *boot * 1'000'000 + stat->start * 1'000'000 / static_cast<std::uint64_t>(hz);
 }
 
 }  // namespace

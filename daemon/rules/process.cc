@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cgx/sys/fd.h"
+#include "cgx/sys/process.h"
 #include "cgx/sys/text.h"
 
 namespace cgx::daemon {
@@ -35,8 +36,6 @@ Number first_number(std::string_view text, Number otherwise) {
   const auto n = sys::parse_u64(word, 0, static_cast<Number>(-1) < 0 ? INT_MAX : UINT_MAX);
   return n ? static_cast<Number>(*n) : otherwise;
 }
-
-constexpr unsigned kernel_thread = 0x00200000;  // PF_KTHREAD (include/linux/sched.h), field 9 of /proc/PID/stat
 
 }  // namespace
 
@@ -132,13 +131,8 @@ bool Process::runs_program() const {
   if (exe_error_ == 0) return true;
   if (exe_error_ != EACCES && exe_error_ != EPERM) return false;
   // Reading the link takes CAP_SYS_PTRACE. Without it: `PID (COMM) STATE PPID PGRP SESSION TTY TPGID FLAGS ...`.
-  const std::string stat = read("stat");
-  const std::size_t after = stat.rfind(')');
-  if (after == std::string::npos) return false;
-  const auto fields = sys::words(std::string_view(stat).substr(after + 1));
-  if (fields.size() < 7 || fields[0] == "Z" || fields[0] == "X") return false;
-  const auto flags = sys::parse_u64(fields[6]);
-  return flags && (*flags & kernel_thread) == 0;
+  const auto stat = sys::parse_stat(read("stat"));
+  return stat && stat->state != 'Z' && stat->state != 'X' && (stat->flags & sys::kernel_thread_flag) == 0;
 }
 
 const std::vector<Place>& Process::places() const {

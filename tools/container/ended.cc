@@ -41,15 +41,9 @@ void forget_old(int dir) {
 Result<> keep_ending(const std::string& run_root, const std::string& name, const Ending& ending) {
   const sys::Fd dir = CGX_TRY(sys::open_own_dir(directory(run_root)));
   forget_old(dir.get());
-  // Written beside it and renamed: nobody reads a part of it.
+  // A name of an ending does not begin so.
   const std::string part = fmt::format("@{}", getpid());
-  {
-    const sys::Fd file(openat(dir.get(), part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
-    if (!file.valid()) return fail_errno(errno, directory(run_root));
-    CGX_CHECK(sys::write_fd(file.get(), ending_text(ending)));
-  }
-  if (renameat(dir.get(), part.c_str(), dir.get(), name.c_str()) != 0) return fail_errno(errno, directory(run_root));
-  return {};
+  return sys::replace_file(dir.get(), name, ending_text(ending), {.aside = part});
 }
 
 std::optional<Ending> kept_ending(const std::string& run_root, const std::string& name) {

@@ -16,6 +16,7 @@
 
 #include "cgx/container/mount_calls.h"
 #include "cgx/container/root_dir.h"
+#include "cgx/sys/accounts.h"
 #include "cgx/sys/text.h"
 
 namespace cgx::launcher {
@@ -198,14 +199,12 @@ Result<ImageUser> find_user(std::string_view passwd, std::string_view group, std
   const bool numeric = is_numeric(name) || name.empty();
   if (numeric && !name.empty()) user.uid = CGX_TRY(id_of(name, "user"));
   for (const std::string_view line : sys::lines(passwd)) {
-    const auto fields = fields_of(line, 6);
-    if (fields.empty() || fields[0].empty()) continue;
-    const auto uid = sys::parse_u64(fields[2], 0, 0xfffffffe), gid = sys::parse_u64(fields[3], 0, 0xfffffffe);
-    if (!uid || !gid || (numeric ? *uid != user.uid : fields[0] != name)) continue;
-    user.uid = static_cast<std::uint32_t>(*uid);
-    user.gid = static_cast<std::uint32_t>(*gid);
-    user.home = fields[5];
-    account = fields[0];
+    const auto there = sys::parse_passwd_line(line);
+    if (!there || (numeric ? there->uid != user.uid : there->name != name)) continue;
+    user.uid = there->uid;
+    user.gid = there->gid;
+    user.home = there->home;
+    account = there->name;
     found = true;
     break;
   }

@@ -17,6 +17,8 @@
 #include <fmt/format.h>
 
 #include "cgx/cgroupfs/tasks.h"
+#include "cgx/sys/accounts.h"
+#include "cgx/sys/process.h"
 #include "cgx/sys/text.h"
 
 #include "commands.h"
@@ -55,12 +57,9 @@ std::string beginning_of(const std::string& path, std::size_t most) {
 std::map<uid_t, std::string> users_of_host() {
   std::map<uid_t, std::string> users;
   const std::string text = beginning_of("/etc/passwd", 1U << 20U);
-  for (const std::string_view line : sys::lines(text)) {
-    const auto fields = sys::split(line, ':');
-    if (fields.size() < 4 || fields[0].empty()) continue;
-    if (const auto uid = sys::parse_u64(fields[2], 0, 0xfffffffe))
-      users.emplace(static_cast<uid_t>(*uid), std::string(fields[0]));  // of two names the first one
-  }
+  for (const std::string_view line : sys::lines(text))
+    if (const auto account = sys::parse_passwd_line(line))
+      users.emplace(account->uid, std::string(account->name));  // of two names the first one
   return users;
 }
 
@@ -86,23 +85,18 @@ std::optional<uid_t> user_of_process(std::string_view status) {
 std::optional<ProcessRow> process_row(pid_t pid) {
   const std::string dir = fmt::format("/proc/{}/", pid);
   const std::string stat = beginning_of(dir + "stat", 4096);
-  // The name, in parentheses, may hold anything.
-  const std::size_t open = stat.find('(');
-  const std::size_t close = stat.rfind(')');
-  if (open == std::string::npos || close == std::string::npos || close < open) return std::nullopt;
-  const auto fields = sys::words(std::string_view(stat).substr(close + 1));
+  const auto said = sys::parse_stat(stat);
   const auto uid = user_of_process(beginning_of(dir + "status", 4096));
-  if (fields.size() < 20 || !uid) return std::nullopt;
+  if (!said || !uid) return std::nullopt;
   const auto ticks = static_cast<std::uint64_t>(sysconf(_SC_CLK_TCK));
-  const auto number = [&](std::size_t i) { return sys::parse_u64(fields[i]).value_or(0); };
   ProcessRow row{.pid = pid, .uid = *uid};
-  row.cpu_usec = (number(11) + number(12)) * (1'000'000 / ticks);
-  row.started = boot_seconds() + static_cast<std::int64_t>(number(19) / ticks);
+  row.cpu_usec = (said->user_ticks + said->system_ticks) * (1'000'000 / ticks);
+  row.started = boot_seconds() + static_cast<std::int64_t>(said->start / ticks);
   row.command = beginning_of(dir + "cmdline", 4096);
   while (row.command.ends_with('\0')) row.command.pop_back();
   std::ranges::replace(row.command, '\0', ' ');
   // Zombies, and threads of the kernel.
-  if (row.command.empty()) row.command = fmt::format("[{}]", stat.substr(open + 1, close - open - 1));
+  if (row.command.empty()) row.command = fmt::format("[{}]", sys::name_in_stat(stat));
   return row;
 }
 

@@ -21,17 +21,6 @@
 namespace cgx::oci {
 namespace {
 
-// The name of a user in /etc/passwd; a static program loads no other sources of names.
-std::string user_name(uid_t uid) {
-  const auto passwd = sys::read_path("/etc/passwd");
-  if (passwd)
-    for (const std::string_view line : sys::lines(*passwd)) {
-      const auto fields = sys::split(line, ':');
-      if (fields.size() > 2 && fields[2] == std::to_string(uid)) return std::string(fields[0]);
-    }
-  return fmt::format("#{}", uid);
-}
-
 struct Bundle {
   std::string directory, config;
 };
@@ -102,7 +91,8 @@ class Maker {
     state.rootfs = spec_->root.path;
     state.oci_version = spec_->oci_version;
     state.created = container::time_now();
-    state.owner = user_name(getuid());
+    const std::string name = container::account_of(getuid());
+    state.owner = name.empty() ? fmt::format("#{}", getuid()) : name;
     state.annotations = spec_->annotations;
     state.config = std::move(bundle.config);
     if (has_notify_socket())

@@ -14,6 +14,7 @@
 
 #include "cgx/cgroupfs/place.h"
 #include "cgx/cgroupfs/tasks.h"
+#include "cgx/sys/process.h"
 #include "cgx/sys/text.h"
 
 namespace cgx {
@@ -42,9 +43,8 @@ std::string culprit(const Cgroup& group) {
   const auto ids = tasks_below(group);
   if (!ids) return {};
   for (const pid_t id : *ids) {
-    const auto stat = sys::read_path(fmt::format("/proc/{}/stat", id));
-    const std::size_t end = stat ? stat->rfind(") ") : std::string::npos;
-    if (end == std::string::npos || stat->size() <= end + 2 || (*stat)[end + 2] != 'D') continue;
+    const auto stat = sys::stat_of(id);
+    if (!stat || stat->state != 'D') continue;
     // A frozen process of v1 shows as D too; it waits in the freezer.
     const auto where = sys::read_path(fmt::format("/proc/{}/wchan", id)).value_or("");
     if (where.find("refrigerator") != std::string::npos || where.find("freeze") != std::string::npos) continue;

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/sys/process.h"
 #include "cgx/sys/text.h"
 
 namespace cgx {
@@ -23,13 +24,8 @@ bool of_init(pid_t pid) { return pid == 1 || access(fmt::format("/proc/1/task/{}
 }  // namespace
 
 bool kernel_thread(pid_t pid) {
-  // Field 9 of stat is the task's flags; 0x00200000 is PF_KTHREAD. The name before it may hold blanks and brackets.
-  const auto stat = sys::read_path(fmt::format("/proc/{}/stat", pid));
-  const std::size_t end = stat ? stat->rfind(')') : std::string::npos;
-  if (end == std::string::npos) return false;
-  const auto fields = sys::words(std::string_view(*stat).substr(end + 1));
-  const auto flags = fields.size() > 6 ? sys::parse_u64(fields[6]) : Result<std::uint64_t>(0);
-  return flags && (*flags & 0x00200000U) != 0;
+  const auto stat = sys::stat_of(pid);
+  return stat && (stat->flags & sys::kernel_thread_flag) != 0;
 }
 
 Result<> check_spared(const Cgroup& group, std::span<const pid_t> ids) {

@@ -17,6 +17,7 @@
 #include <fmt/format.h>
 
 #include "cgx/container/root_dir.h"
+#include "cgx/sys/accounts.h"
 #include "cgx/sys/fd.h"
 #include "cgx/sys/text.h"
 
@@ -164,9 +165,8 @@ std::string home_of(uid_t uid) {
   const auto text = sys::read_all(file->get(), most);
   if (!text) return root;
   for (const std::string_view line : sys::lines(*text)) {
-    const auto fields = sys::split(line, ':');
-    if (fields.size() < 6 || fields[5].empty()) continue;
-    if (const auto id = sys::parse_u64(fields[2]); id && *id == uid) return std::string(fields[5]);
+    const auto account = sys::parse_passwd_line(line);
+    if (account && account->uid == uid && !account->home.empty()) return std::string(account->home);
   }
   return root;
 }

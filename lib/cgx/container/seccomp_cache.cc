@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "cgx/container/seccomp_compile.h"
+#include "cgx/sys/own_dir.h"
 #include "cgx/sys/text.h"
 
 namespace cgx::container {
@@ -106,11 +107,7 @@ void store_program(const std::string& directory, const std::string& text, const 
   if (content.size() > most_file) return;
 
   const std::string name = name_of(text);
-  const std::string part = fmt::format("{}.{}", name, ::getpid());
-  const sys::Fd file(::openat(dir.get(), part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (!file.valid()) return;
-  if (!sys::write_fd(file.get(), content) || ::renameat(dir.get(), part.c_str(), dir.get(), name.c_str()) != 0)
-    (void)::unlinkat(dir.get(), part.c_str(), 0);  // it is a cache
+  (void)sys::replace_file(dir.get(), name, content);  // it is a cache
 }
 
 }  // namespace cgx::container

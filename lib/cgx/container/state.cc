@@ -15,6 +15,7 @@
 
 #include "cgx/cgroupfs/tasks.h"
 #include "cgx/sys/own_dir.h"
+#include "cgx/sys/process.h"
 #include "cgx/sys/text.h"
 
 namespace cgx::container {
@@ -30,33 +31,6 @@ std::unexpected<Error> no_container() { return fail(ENOENT, "container does not 
 bool id_char(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '+' ||
          c == '-' || c == '.';
-}
-
-// Written beside it and renamed: who reads sees the old one or the new one. Its name is nobody else's: two that write
-// at once do not write into one file.
-Result<> replace_file(int dir, const char* name, std::string_view text) {
-  sys::Fd file;
-  std::string fresh;
-  for (unsigned round = 0; !file.valid(); ++round) {
-    timespec now{};
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    fresh = fmt::format("{}.{}-{}{:09}.new", name, getpid(), now.tv_sec, now.tv_nsec);
-    file.reset(openat(dir, fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-    if (!file.valid() && (errno != EEXIST || round == 100)) return fail_errno(errno, fmt::format("{}.new", name));
-  }
-  const auto give_up = [&](const std::string& what) {
-    const int code = errno;
-    (void)unlinkat(dir, fresh.c_str(), 0);
-    return fail_errno(code, what);
-  };
-  while (!text.empty()) {
-    const ssize_t n = write(file.get(), text.data(), text.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return give_up(fmt::format("{}.new", name));
-    text.remove_prefix(static_cast<std::size_t>(n));
-  }
-  if (renameat(dir, fresh.c_str(), dir, name) != 0) return give_up(name);
-  return {};
 }
 
 struct flock whole_file(short type) {
@@ -179,14 +153,14 @@ Result<State> Store::Entry::read() const {
 }
 
 Result<> Store::Entry::write(const State& state) {
-  if (!sys::exists(dir_.get(), config_file)) CGX_CHECK(replace_file(dir_.get(), config_file, state.config));
-  return replace_file(dir_.get(), state_file, state_text(state));
+  if (!sys::exists(dir_.get(), config_file)) CGX_CHECK(sys::replace_file(dir_.get(), config_file, state.config));
+  return sys::replace_file(dir_.get(), state_file, state_text(state));
 }
 
 Result<std::string> Store::Entry::read_text(const std::string& name) const { return sys::read_file(dir_.get(), name); }
 
 Result<> Store::Entry::write_text(const std::string& name, std::string_view text) const {
-  return replace_file(dir_.get(), name.c_str(), text);
+  return sys::replace_file(dir_.get(), name, text);
 }
 
 Result<> Store::Entry::make_start_fifo(uid_t owner) {
@@ -244,28 +218,8 @@ std::string time_now() {
                      time.subseconds().count());
 }
 
-namespace {
-
-// proc(5), from the third field on: they come after the name in parentheses, which may hold anything.
-struct Stat {
-  char state = 0;
-  std::uint64_t flags = 0, start = 0;
-};
-Result<Stat> stat_of(pid_t pid) {
-  const auto text = sys::read_path(fmt::format("/proc/{}/stat", pid));
-  if (!text) return fail_errno(text.error().code == ENOENT ? ESRCH : text.error().code, "the process");
-  const std::size_t end = text->rfind(')');
-  const auto fields = sys::words(std::string_view(*text).substr(end == std::string::npos ? text->size() : end + 1));
-  if (fields.size() < 20) return fail_errno(ESRCH, "the process");
-  return Stat{.state = fields[0].front(),
-              .flags = CGX_TRY(sys::parse_u64(fields[6])),
-              .start = CGX_TRY(sys::parse_u64(fields[19]))};
-}
-
-}  // namespace
-
 Result<std::uint64_t> start_time_of(pid_t pid) {
-  const Stat stat = CGX_TRY(stat_of(pid));
+  const sys::ProcessStat stat = CGX_TRY(sys::stat_of(pid));
   if (stat.state == 'Z' || stat.state == 'X') return fail_errno(ESRCH, "the process");
   return stat.start;
 }
@@ -273,7 +227,7 @@ Result<std::uint64_t> start_time_of(pid_t pid) {
 Result<bool> has_executed(pid_t pid, std::optional<std::uint64_t> start) {
   // PF_FORKNOEXEC of include/linux/sched.h. execve(2) takes it away before it closes descriptors.
   constexpr std::uint64_t not_executed = 0x40;
-  const Stat stat = CGX_TRY(stat_of(pid));
+  const sys::ProcessStat stat = CGX_TRY(sys::stat_of(pid));
   if (start && stat.start != *start) return fail_errno(ESRCH, "the process");
   return (stat.flags & not_executed) == 0;
 }

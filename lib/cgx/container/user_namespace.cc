@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "cgx/container/launch.h"
+#include "cgx/sys/accounts.h"
 #include "cgx/sys/fd.h"
 #include "cgx/sys/text.h"
 
@@ -58,17 +59,15 @@ bool is_own(const std::vector<IdMapping>& mappings, std::uint32_t id) {
   return mappings.size() == 1 && mappings[0].size == 1 && mappings[0].host_id == id;
 }
 
+}  // namespace
+
 std::string account_of(uid_t uid) {
-  const auto passwd = sys::read_path("/etc/passwd");
-  if (!passwd) return {};
-  for (const std::string_view line : sys::lines(*passwd)) {
-    const auto fields = sys::split(line, ':');
-    if (fields.size() > 2 && fields[2] == std::to_string(uid)) return std::string(fields[0]);
-  }
+  const std::string passwd = sys::read_path("/etc/passwd").value_or("");
+  for (const std::string_view line : sys::lines(passwd))
+    if (const auto account = sys::parse_passwd_line(line); account && account->uid == uid)
+      return std::string(account->name);
   return {};
 }
-
-}  // namespace
 
 std::vector<IdMapping> default_mappings(const char* file, uid_t uid, std::uint32_t own, std::uint32_t inside) {
   constexpr std::uint64_t last = 0xfffffffe;

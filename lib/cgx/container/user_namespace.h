@@ -23,6 +23,9 @@ namespace cgx::container {
                                     const std::vector<IdMapping>& uids,
                                     const std::vector<IdMapping>& gids);
 
+// The user's name in /etc/passwd, empty where that has none: a static program loads no other sources of names.
+[[nodiscard]] std::string account_of(uid_t uid);
+
 // The ids of a user namespace for which nobody says them: `inside` is `own`, an id of the caller; the ids around it are
 // those that `file` (/etc/subuid, /etc/subgid) gives user `uid`, by name or number.
 [[nodiscard]] std::vector<IdMapping> default_mappings(const char* file,

@@ -199,15 +199,12 @@ Result<> Store::save(std::string_view key, const Record& record) const {
     return {};
   }
   CGX_CHECK(make_dir(records_));
-  // A reader and a crash must see the old line or the new one, never a part: written aside, then renamed.
-  const std::string aside = fmt::format("{}/.{}", records_, key);
-  sys::Fd file(::open(aside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
-  if (!file.valid()) return file_error("write", aside);
-  auto written = sys::write_fd(file.get(), record.text() + "\n");
-  if (written && rename(aside.c_str(), path.c_str()) == 0) return {};
-  const int code = written ? errno : written.error().code;
-  (void)unlink(aside.c_str());  // the first error is the one to report
-  return fail_errno(code, "write " + path);
+  const sys::Fd dir = CGX_TRY(sys::open_path(records_, O_RDONLY | O_DIRECTORY));
+  const std::string aside = fmt::format(".{}", key);
+  const auto done =
+      sys::replace_file(dir.get(), std::string(key), record.text() + "\n", {.mode = 0644, .aside = aside});
+  if (!done) return fail_errno(done.error().code, "write " + path);
+  return {};
 }
 
 }  // namespace cgx::net

@@ -230,13 +230,8 @@ Result<> RecordFile::write(const Record& record) const {
   const std::string text = CGX_TRY(record.text());
   CGX_CHECK(sys::mutation("record", path_));
   const std::string name(file_name);
-  const std::string next = name + ".new";
-  const sys::Fd fd(openat(dir_.get(), next.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
-  if (!fd.valid()) return cannot("open", path_ + ".new", errno);
-  if (const auto done = sys::write_fd(fd.get(), text); !done) return cannot("write", path_ + ".new", done.error().code);
-  // On a disk, a rename may reach it before what was written.
-  if (fsync(fd.get()) != 0 && errno != EINVAL && errno != EROFS) return cannot("fsync", path_ + ".new", errno);
-  if (renameat(dir_.get(), next.c_str(), dir_.get(), name.c_str()) != 0) return cannot("rename", path_ + ".new", errno);
+  const auto done = sys::replace_file(dir_.get(), name, text, {.mode = 0644, .aside = name + ".new", .synced = true});
+  if (!done) return cannot("write", path_, done.error().code);
   return {};
 }
 

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cgx/policy/snapshot.h"
 
-#include <array>
 #include <cerrno>
 #include <string>
 #include <vector>
-
-#include <grp.h>
-#include <pwd.h>
 
 #include <fmt/format.h>
 
@@ -17,6 +13,7 @@
 #include "cgx/policy/document.h"
 #include "cgx/policy/emit.h"
 #include "cgx/policy/policy.h"
+#include "cgx/policy/users.h"
 #include "cgx/sys/harmless.h"
 #include "cgx/sys/text.h"
 
@@ -24,22 +21,6 @@ namespace cgx::policy {
 namespace {
 
 constexpr std::size_t most_named = 20;  // of the groups that are left out
-
-std::string user_name(uid_t uid) {
-  std::array<char, 4096> buffer{};
-  passwd entry{};
-  passwd* found = nullptr;
-  if (getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr) return entry.pw_name;
-  return std::to_string(uid);
-}
-
-std::string group_name(gid_t gid) {
-  std::array<char, 4096> buffer{};
-  ::group entry{};
-  ::group* found = nullptr;
-  if (getgrgid_r(gid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr) return entry.gr_name;
-  return std::to_string(gid);
-}
 
 // Visible ASCII as it is, every other byte as \xff.
 std::string escaped_name(std::string_view name) {
@@ -102,7 +83,10 @@ GroupPolicy policy_of(const Cgroup& group, Desired found) {
   }
   if (found.owner) {
     policy.owner = found.owner;
-    policy.owner_text = fmt::format("{}:{}", user_name(found.owner->uid), group_name(found.owner->gid));
+    HostNames names;
+    policy.owner_text = fmt::format("{}:{}",
+                                    names.user_name(found.owner->uid).value_or(std::to_string(found.owner->uid)),
+                                    names.group_name(found.owner->gid).value_or(std::to_string(found.owner->gid)));
   }
   return policy;
 }
