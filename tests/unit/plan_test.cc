@@ -11,6 +11,9 @@
 #include <fmt/format.h>
 
 #include "cgx/change/online.h"
+#include "cgx/policy/apply.h"
+#include "cgx/policy/yaml.h"
+#include "cgx/sys/fd.h"
 #include "cgx/sys/text.h"
 
 #include "groups.h"
@@ -231,6 +234,50 @@ TEST_CASE("plan: no controller of cgroup2 is given to the groups below processes
   // In the root of the hierarchy, which has no cgroup.type, processes may be.
   const auto at_top = Plan::make(h, {.group = "c", .limits = {limit("pids", "5")}, .existing = Existing::allow});
   CHECK(at_top.has_value());
+}
+
+TEST_CASE("plan: a memory limit of v2 below what is in use is told from all else that fails") {
+  const test::ScratchDir tree, state;
+  const Hierarchies h = Hierarchies::of_mounts({{.version = Version::v2, .dir = tree.path(), .root = "/"}});
+  tree.file("cgroup.controllers", "memory\n");
+  tree.file("cgroup.subtree_control", "memory\n");
+  tree.dir("a");
+  for (const auto& [file, text] : {std::pair{"cgroup.controllers", "memory\n"},
+                                   {"cgroup.subtree_control", "\n"},
+                                   {"cgroup.procs", ""},
+                                   {"memory.max", "max\n"},
+                                   {"memory.reclaim", ""},
+                                   {"memory.current", "8388608\n"}})
+    tree.file(fmt::format("a/{}", file), text);
+  Desired desired{.group = "a", .limits = {limit("mem", "4M")}};
+  Transaction refused(h);
+  const auto done = refused.apply(desired);
+  REQUIRE_FALSE(done);
+  CHECK(done.error().code == EBUSY);
+  CHECK(done.error().text().find("is below the 8.0M in use") != std::string::npos);
+  CHECK(refused.would_kill());
+  CHECK(test::content(tree.path() + "/a/memory.max") == "max\n");
+  // A policy has no --force: it names the command that has.
+  const auto loaded = policy::load_text("version: 1\ngroups: {a: {memory: {max: 4M}}}\n", "t.yaml");
+  REQUIRE(loaded.ok());
+  const std::vector<policy::Source> sources{{.name = "t.yaml", .policies = loaded.policies}};
+  const auto applied = policy::apply(h, sources, {.state_dir = state.path()});
+  REQUIRE_FALSE(applied);
+  CHECK(applied.error().hint == "cgx set a --mem 4M --force lowers it all the same");
+  // Another failure, and one that is forced.
+  tree.file("a/memory.current", "1048576\n");
+  const sys::FaultFn fault = [](std::string_view, std::string_view name) { return name == "memory.max" ? EBUSY : 0; };
+  Transaction failed(h);
+  sys::inject_faults(&fault);
+  const auto other = failed.apply(desired);
+  sys::inject_faults(nullptr);
+  CHECK_FALSE(other);
+  CHECK_FALSE(failed.would_kill());
+  tree.file("a/memory.current", "8388608\n");
+  desired.force = true;
+  Transaction forced(h);
+  CHECK(forced.apply(desired));
+  CHECK_FALSE(forced.would_kill());
 }
 
 }  // namespace plan_test

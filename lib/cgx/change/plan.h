@@ -132,6 +132,8 @@ class Transaction {
   void stop_on(const std::atomic<bool>& flag) { stop_ = &flag; }
   // Whether a failed apply() or undo() left something that it could not take back.
   [[nodiscard]] bool left_behind() const { return left_behind_; }
+  // Whether a failed apply() was one that lowers a memory limit of v2 below what is in use, without `force`.
+  [[nodiscard]] bool would_kill() const { return would_kill_; }
   // Lets the others go on. They may come to rely on the controllers that were enabled: from now on undo() takes a
   // controller back only where no group is left below the one that gives it.
   void commit();
@@ -192,6 +194,7 @@ class Transaction {
   std::vector<Undo> done_;
   const std::atomic<bool>* stop_ = nullptr;
   bool left_behind_ = false;
+  bool would_kill_ = false;
   TreeLock lock_;
   std::vector<std::string> notes_;
 };

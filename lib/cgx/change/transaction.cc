@@ -284,8 +284,12 @@ Result<> Transaction::write_value(const Cgroup& g, const Step& step, bool force)
     if (before || step.file.starts_with('@'))
       restore = restoring_writes(step.knob, step.file, step.text, before ? *before : "");
   }
-  if (step.file == "memory.max" && !force && step.hierarchy->version() == Version::v2 && !step.fresh)
-    CGX_CHECK(shrink_v2(g, step));
+  if (step.file == "memory.max" && !force && step.hierarchy->version() == Version::v2 && !step.fresh) {
+    if (auto shrunk = shrink_v2(g, step); !shrunk) {
+      would_kill_ = shrunk.error().code == EBUSY;
+      return shrunk;
+    }
+  }
   const bool plain_domain = step.verb == Verb::enable && CGX_TRY(is_plain_domain(g, step));
   auto done = g.write(*step.hierarchy, step.file, step.text);
   if (!done) {

@@ -11,14 +11,11 @@
 #include "cgx/policy/adopted.h"
 #include "cgx/policy/difference.h"
 #include "cgx/policy/record.h"
+#include "cgx/sys/count.h"
 #include "cgx/sys/json.h"
 
 namespace cgx::policy {
 namespace {
-
-std::string counted(std::size_t n, std::string_view what, std::string_view verb) {
-  return fmt::format("{} {}{} {}", n, what, n == 1 ? "" : "s", verb);
-}
 
 std::size_t count(std::span<const Change> changes, Change::Sign sign) {
   return static_cast<std::size_t>(std::ranges::count(changes, sign, &Change::sign));
@@ -26,10 +23,13 @@ std::size_t count(std::span<const Change> changes, Change::Sign sign) {
 
 std::string summed(std::span<const Change> changes, const std::array<std::string_view, 3>& verbs) {
   if (changes.empty()) return "no changes";
-  return fmt::format("{}, {}, {}",
-                     counted(count(changes, Change::Sign::add), "group", verbs[0]),
-                     counted(count(changes, Change::Sign::modify), "value", verbs[1]),
-                     counted(count(changes, Change::Sign::remove), "group", verbs[2]));
+  return fmt::format("{} {}, {} {}, {} {}",
+                     sys::counted(count(changes, Change::Sign::add), "group"),
+                     verbs[0],
+                     sys::counted(count(changes, Change::Sign::modify), "value"),
+                     verbs[1],
+                     sys::counted(count(changes, Change::Sign::remove), "group"),
+                     verbs[2]);
 }
 
 std::string json_text(std::span<const Change> changes, const std::vector<std::string>& notes) {
@@ -180,8 +180,9 @@ Result<Applied> attempt(const Hierarchies& hierarchies,
       stuck.emplace(done.error().group, done.error());
     for (const std::string& name : stopped(d, done.error()))
       if (options.lenient || moved_on(hierarchies, d, name)) stuck.emplace(name, done.error());
-    if (done.error().hint.starts_with("--force"))
-      done.error().hint = fmt::format("cgx set {} --force lowers it all the same", done.error().group);
+    if (transaction.would_kill())
+      done.error().hint =
+          fmt::format("cgx set {} --mem {} --force lowers it all the same", done.error().group, done.error().value);
     return std::unexpected(std::move(done.error()));
   }
   transaction.commit();
