@@ -191,7 +191,7 @@ constexpr std::array first_rows{
                    "What a policy has no words for is told, and stands in comments of the policy.",
         .example = "cgx import /etc/cgconfig.conf\ncgx import", .options = {}, .takes = 0, .least = 0, .most = any_number, .run = run_import},
     Command{.name = "doctor", .words = "", .doc = "check this host",
-        .details = "Checks mounts, versions, controllers, kernel features, permissions and systemd, each with what to do. Status 1 where something is broken.",
+        .details = "Checks mounts, versions, controllers, kernel features, permissions and systemd, each with what to do. What could not be looked at is told as that. Status 1 where something is broken.",
         .example = "cgx doctor", .options = {}, .takes = static_cast<unsigned>(Takes::json), .least = 0, .most = 0, .run = run_doctor},
     Command{.name = "daemon", .words = "status|reload|groups|get|history|explain|apply|plan|watch [NAME|FILE]", .doc = "talk to cgxd",
         .details = "status shows how cgxd does. reload makes it read its policies again. groups lists what it manages, and get NAME shows the values of one. "

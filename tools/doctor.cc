@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 
 #include <unistd.h>
 
@@ -27,15 +28,24 @@ std::string_view word(Level level) {
 
 }  // namespace
 
+void could_not_look(Checks& checks, std::string_view name, const Error& why, Level level) {
+  checks.push_back({level,
+                    std::string(name),
+                    fmt::format("could not look: {}", why.text()),
+                    why.code == EMFILE ? "ulimit -n 64" : ""});
+}
+
 Result<int> run_doctor(const Call& call) {
   const auto found = Hierarchies::discover();
   const Hierarchies* hierarchies = found ? &*found : nullptr;
   const KernelConfig config;
   Checks checks;
-  check_mounts(checks, hierarchies);
+  // ENOENT: there is none, or no /proc.
+  const bool looked = found || found.error().code == ENOENT;
+  looked ? check_mounts(checks, hierarchies) : could_not_look(checks, "mounts", found.error(), Level::fail);
   // All the rest is read from /proc.
   if (found || access("/proc/self/mountinfo", R_OK) == 0) {
-    check_controllers(checks, hierarchies, config);
+    if (looked) check_controllers(checks, hierarchies, config);
     check_kernel(checks, hierarchies, config);
     check_process(checks, hierarchies);
   }

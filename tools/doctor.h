@@ -21,6 +21,9 @@ struct Check {
 };
 using Checks = std::vector<Check>;
 
+// A look that failed shows nothing: neither that something is there nor that it is not.
+void could_not_look(Checks& checks, std::string_view name, const Error& why, Level level = Level::warn);
+
 // The kernel's configuration: /proc/config.gz, else /boot/config-RELEASE. Empty where neither is there.
 class KernelConfig {
  public:

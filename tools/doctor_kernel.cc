@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 
 #include "cgx/cgroupfs/walk.h"
+#include "cgx/sys/count.h"
 #include "cgx/sys/text.h"
 
 #include "doctor.h"
@@ -34,26 +35,54 @@ void add(Checks& checks,
                     good ? std::string() : std::move(todo)});
 }
 
-bool has_openat2() {
+// A system call answered `code`: 0 and it is there, or it is not in this kernel (ENOSYS; EINVAL or E2BIG: not with that
+// flag), or a filter is in the way (EPERM). Any other code is of this process' own and tells nothing of the kernel.
+Result<bool> works(std::string_view call, int code) {
+  if (code == 0) return true;
+  if (code == ENOSYS || code == EINVAL || code == E2BIG || code == EPERM) return false;
+  return fail_errno(code, call);
+}
+
+void add(Checks& checks,
+         const Result<bool>& good,
+         std::string_view name,
+         std::string yes,
+         std::string no,
+         std::string todo) {
+  if (!good) return could_not_look(checks, name, good.error());
+  add(checks, *good, name, std::move(yes), std::move(no), std::move(todo));
+}
+
+Result<bool> has_openat2() {
   open_how how{};
   how.flags = O_PATH | O_CLOEXEC;
   const long fd = syscall(SYS_openat2, AT_FDCWD, "/", &how, sizeof how);
-  if (fd >= 0) (void)close(static_cast<int>(fd));
-  return fd >= 0;
+  if (fd < 0) return works("openat2", errno);
+  (void)close(static_cast<int>(fd));
+  return true;
 }
 
 // A descriptor that is none: a kernel that knows the flag says EBADF, and no child is made in any case.
-bool has_clone_into_cgroup() {
+Result<bool> has_clone_into_cgroup() {
   clone_args args{};
   args.flags = CLONE_INTO_CGROUP;
   args.cgroup = 0x7fffffff;
-  return syscall(SYS_clone3, &args, sizeof args) < 0 && errno == EBADF;
+  (void)syscall(SYS_clone3, &args, sizeof args);
+  return works("clone3", errno == EBADF ? 0 : errno);
 }
 
-bool has_pidfd() {
+Result<bool> has_pidfd() {
   const long fd = syscall(SYS_pidfd_open, getpid(), 0);
-  if (fd >= 0) (void)close(static_cast<int>(fd));
-  return fd >= 0;
+  if (fd < 0) return works("pidfd_open", errno);
+  (void)close(static_cast<int>(fd));
+  return true;
+}
+
+// Whether there is such a file of the kernel's.
+Result<bool> has_file(const std::string& path) {
+  const auto text = sys::read_path(path);
+  if (text || text.error().code == ENOENT || text.error().code == EOPNOTSUPP) return text.has_value();
+  return located(Result<bool>(std::unexpected(text.error())), "", path);
 }
 
 // Loads `return 1` as a device program; it is attached nowhere and goes with its descriptor. 0 or an errno.
@@ -75,15 +104,17 @@ int load_device_program() {
 }
 
 // Whether some group below the root of v2 has `file`; nullopt: there is no group to look at.
-std::optional<bool> in_some_group(const Hierarchies& hierarchies,
-                                  const Hierarchy& h,
-                                  std::string_view file,
-                                  std::string_view beside) {
+Result<std::optional<bool>> in_some_group(const Hierarchies& hierarchies,
+                                          const Hierarchy& h,
+                                          std::string_view file,
+                                          std::string_view beside) {
   std::optional<bool> seen;
-  for (const Listed& l : walk(Cgroup(hierarchies, ""), Depth::children).value_or(std::vector<Listed>{})) {
+  for (const Listed& l : CGX_TRY(walk(Cgroup(hierarchies, ""), Depth::children))) {
+    if (!l.in(h)) continue;
     const Cgroup group(hierarchies, l.name);
-    const auto dir = l.in(h) ? group.dir(h) : Result<int>(-1);
-    if (!dir || *dir < 0 || !sys::exists(*dir, beside)) continue;
+    const auto dir = group.dir(h);
+    if (!dir && dir.error().code == ENOENT) continue;  // removed meanwhile
+    if (!sys::exists(CGX_TRY(dir), beside)) continue;
     seen = sys::exists(*dir, file);
     if (*seen) break;
   }
@@ -96,25 +127,24 @@ void check_v2_file(Checks& checks,
                    std::string_view beside,
                    std::string otherwise) {
   const auto seen = in_some_group(hierarchies, *hierarchies.unified(), file, beside);
-  if (!seen)
+  if (!seen) return could_not_look(checks, file, seen.error());
+  if (!*seen)
     checks.push_back({Level::ok, std::string(file), "not known: no group on v2 to look at", ""});
   else
-    add(checks, *seen, file, "there", "not in this kernel", std::move(otherwise));
+    add(checks, **seen, file, "there", "not in this kernel", std::move(otherwise));
 }
 
-std::uint64_t dying(const Hierarchies& hierarchies) {
+Result<std::uint64_t> dying(const Hierarchies& hierarchies) {
   const Hierarchy* h = hierarchies.of(Controller::memory);
   if (h == nullptr) return 0;
   if (h->version() == Version::v2)
-    return sys::keyed_u64(Cgroup(hierarchies, "").read(*h, "cgroup.stat").value_or(""), "nr_dying_descendants")
-        .value_or(0);
-  const std::string text = sys::read_path("/proc/cgroups").value_or("");
+    return sys::keyed_u64(CGX_TRY(Cgroup(hierarchies, "").read(*h, "cgroup.stat")), "nr_dying_descendants").value_or(0);
+  const std::string text = CGX_TRY(sys::read_path("/proc/cgroups"));
   for (const std::string_view line : sys::lines(text)) {
     const auto fields = sys::words(line);
     if (fields.size() == 4 && fields[0] == "memory") {
       std::uint64_t living = 1;
-      for (const Listed& l : walk(Cgroup(hierarchies, ""), Depth::all).value_or(std::vector<Listed>{}))
-        living += l.in(*h) ? 1 : 0;
+      for (const Listed& l : CGX_TRY(walk(Cgroup(hierarchies, ""), Depth::all))) living += l.in(*h) ? 1 : 0;
       const std::uint64_t all = sys::parse_u64(fields[2]).value_or(0);
       return all > living ? all - living : 0;
     }
@@ -126,9 +156,13 @@ void check_swap(Checks& checks, const Hierarchies& hierarchies) {
   const Hierarchy* h = hierarchies.of(Controller::memory);
   if (h == nullptr) return;
   const bool v1 = h->version() == Version::v1;
-  const auto there =
-      v1 ? std::optional(sys::exists(Cgroup(hierarchies, "").dir(*h).value_or(-1), "memory.memsw.limit_in_bytes"))
-         : in_some_group(hierarchies, *h, "memory.swap.max", "memory.max");
+  const Cgroup root(hierarchies, "");
+  const auto v1_file = [&]() -> Result<std::optional<bool>> {
+    return sys::exists(CGX_TRY(root.dir(*h)), "memory.memsw.limit_in_bytes");
+  };
+  const auto looked = v1 ? v1_file() : in_some_group(hierarchies, *h, "memory.swap.max", "memory.max");
+  if (!looked) return could_not_look(checks, "swap accounting", looked.error());
+  const std::optional<bool> there = *looked;
   if (!there) {
     checks.push_back({Level::ok, "swap accounting", "not known: no group with the memory controller to look at", ""});
     return;
@@ -165,9 +199,8 @@ void check_kernel(Checks& checks, const Hierarchies* hierarchies, const KernelCo
       "there: signals reach the process that was meant",
       "not there: signals go by number",
       "a kernel from 5.3");
-  const bool psi = sys::read_path("/proc/pressure/cpu").has_value();
   add(checks,
-      psi,
+      has_file("/proc/pressure/cpu"),
       "pressure",
       "PSI is on",
       "PSI is off: no pressure in stat and events",
@@ -185,7 +218,9 @@ void check_kernel(Checks& checks, const Hierarchies* hierarchies, const KernelCo
                     "memory.max",
                     "a kernel from 5.19; limits are lowered by memory.high instead");
     const int code = load_device_program();
-    if (hierarchies->of(Controller::devices) == v2)
+    if (code == EMFILE || code == ENFILE || code == ENOMEM)
+      could_not_look(checks, "device programs", fail_errno(code, "bpf").error());
+    else if (hierarchies->of(Controller::devices) == v2)
       add(checks,
           code == 0,
           "device programs",
@@ -202,12 +237,16 @@ void check_kernel(Checks& checks, const Hierarchies* hierarchies, const KernelCo
   const auto delegate = sys::read_path("/sys/kernel/cgroup/delegate");
   std::string files = delegate.value_or("");
   for (char& c : files) c = c == '\n' ? ' ' : c;
-  add(checks,
-      delegate.has_value(),
-      "delegation",
-      fmt::format("an owner is given: {}", sys::trim(files)),
-      "/sys/kernel/cgroup/delegate is not there",
-      "cgx gives the usual three files");
+  const bool found = delegate.has_value();
+  if (!found && delegate.error().code != ENOENT)
+    could_not_look(checks, "delegation", delegate.error());
+  else
+    add(checks,
+        found,
+        "delegation",
+        fmt::format("an owner is given: {}", sys::trim(files)),
+        "/sys/kernel/cgroup/delegate is not there",
+        "cgx gives the usual three files");
   const auto dynamic = [](const Hierarchy& h) {
     for (const std::string_view option : sys::split(h.mount().options, ','))
       if (option == "favordynmods") return true;
@@ -223,11 +262,14 @@ void check_kernel(Checks& checks, const Hierarchies* hierarchies, const KernelCo
                         : "off: the first move of a running process after a pause waits 10 to 20 ms (exec does not)",
                     all || !known ? "" : "mount -o remount,favordynmods DIR turns it on; it slows down every fork"});
   check_swap(checks, *hierarchies);
-  const std::uint64_t gone = dying(*hierarchies);
+  const auto looked = dying(*hierarchies);
+  if (!looked) return could_not_look(checks, "dying groups", looked.error());
+  const std::uint64_t gone = *looked;
   add(checks,
       gone < 10'000,
       "dying groups",
-      fmt::format("{} removed memory groups wait for their pages to be freed", gone),
+      sys::counted(gone, "removed memory group waits for its", "removed memory groups wait for their") +
+          " pages to be freed",
       fmt::format("{} removed memory groups wait for their pages; 65535 are the most on v1", gone),
       "echo 3 > /proc/sys/vm/drop_caches frees them");
 }

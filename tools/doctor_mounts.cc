@@ -2,6 +2,7 @@
 // cgx doctor: mounts and controllers.
 #include <algorithm>
 #include <array>
+#include <cerrno>
 
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
@@ -46,8 +47,10 @@ constexpr std::array needs{
 enum class Known : std::uint8_t { absent, disabled, there };
 
 // What /proc/cgroups says of a v1 controller.
-Known kernel_has(std::string_view v1_name) {
-  const std::string text = sys::read_path("/proc/cgroups").value_or("");
+Result<Known> kernel_has(std::string_view v1_name) {
+  const auto read = sys::read_path("/proc/cgroups");
+  if (!read && read.error().code == ENOENT) return Known::absent;  // a kernel without v1
+  const std::string text = CGX_TRY(read);
   for (const std::string_view line : sys::lines(text)) {
     const auto fields = sys::words(line);
     if (fields.size() == 4 && fields[0] == v1_name) return fields[3] == "1" ? Known::there : Known::disabled;
@@ -64,7 +67,9 @@ std::string config_text(const KernelConfig& config, std::string_view option) {
 
 void check_hierarchy(Checks& checks, const Hierarchy& h) {
   struct statvfs st{};
-  if (statvfs(h.dir().c_str(), &st) == 0 && (st.f_flag & ST_RDONLY) != 0)
+  if (statvfs(h.dir().c_str(), &st) != 0)
+    could_not_look(checks, "mount " + h.label(), fail_errno(errno, h.dir()).error());
+  else if ((st.f_flag & ST_RDONLY) != 0)
     checks.push_back({geteuid() == 0 ? Level::fail : Level::warn,
                       "mount " + h.label(),
                       fmt::format("{} is mounted read only: nothing can be changed", h.dir()),
@@ -84,11 +89,9 @@ void check_hierarchy(Checks& checks, const Hierarchy& h) {
 }
 
 // One mount of each hierarchy that is mounted, and to be seen at none of its mount points.
-std::vector<Mount> hidden_mounts() {
+Result<std::vector<Mount>> hidden_mounts() {
   std::vector<Mount> hidden;
-  const auto text = sys::read_path("/proc/self/mountinfo");
-  if (!text) return hidden;
-  std::vector<Mount> seen = parse_mountinfo(*text);
+  std::vector<Mount> seen = parse_mountinfo(CGX_TRY(sys::read_path("/proc/self/mountinfo")));
   const auto covered = std::ranges::stable_partition(seen, [](const Mount& m) { return !is_hidden(m); });
   for (const Mount& m : covered) {
     const auto same = [&](const Mount& other) { return other.device == m.device; };
@@ -126,7 +129,10 @@ std::optional<char> KernelConfig::value(std::string_view option) const {
 }
 
 void check_mounts(Checks& checks, const Hierarchies* hierarchies) {
-  const auto hidden = hidden_mounts();
+  const auto looked = hidden_mounts();
+  // Without /proc there is more to say, below.
+  if (!looked && hierarchies != nullptr) could_not_look(checks, "hidden mounts", looked.error());
+  const std::vector<Mount> hidden = looked.value_or(std::vector<Mount>{});
   for (const Mount& m : hidden)
     checks.push_back({hierarchies == nullptr ? Level::fail : Level::warn,
                       "mount " + Hierarchy(m, 0).label(),
@@ -149,11 +155,12 @@ void check_mounts(Checks& checks, const Hierarchies* hierarchies) {
     checks.push_back({Level::ok, "mount " + h.label(), fmt::format("at {}; no controllers, left alone", h.dir()), ""});
   for (const Hierarchy& h : hierarchies->all()) check_hierarchy(checks, h);
   if (const Hierarchy* u = hierarchies->unified(); u != nullptr && hierarchies->layout() == "v2") {
-    const std::string given = Cgroup(*hierarchies, "").read(*u, "cgroup.subtree_control").value_or("");
+    const auto given = Cgroup(*hierarchies, "").read(*u, "cgroup.subtree_control");
+    if (!given) return could_not_look(checks, "subtree_control", given.error());
     checks.push_back(
         {Level::ok,
          "subtree_control",
-         fmt::format("the root gives to its groups: {}", sys::trim(given).empty() ? "nothing" : sys::trim(given)),
+         fmt::format("the root gives to its groups: {}", sys::trim(*given).empty() ? "nothing" : sys::trim(*given)),
          "cgx create gives what limits need"});
   }
 }
@@ -170,7 +177,12 @@ void check_controllers(Checks& checks, const Hierarchies* hierarchies, const Ker
       continue;
     }
     const Level missing = n.common ? Level::warn : Level::ok;
-    switch (kernel_has(c.v1_name)) {
+    const auto known = kernel_has(c.v1_name);
+    if (!known) {
+      could_not_look(checks, c.name, known.error());
+      continue;
+    }
+    switch (*known) {
       case Known::there:
         checks.push_back({missing,
                           std::string(c.name),

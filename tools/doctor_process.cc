@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // cgx doctor: what this process may do, where it runs, and who else manages groups.
 #include <array>
+#include <cerrno>
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -36,8 +37,8 @@ constexpr std::array capabilities{
 };
 // clang-format on
 
-std::uint64_t effective() {
-  const std::string status = sys::read_path("/proc/self/status").value_or("");
+Result<std::uint64_t> effective() {
+  const std::string status = CGX_TRY(sys::read_path("/proc/self/status"));
   for (const std::string_view line : sys::lines(status))
     if (line.starts_with("CapEff:"))
       return sys::parse_any_base("0x" + std::string(sys::trim(line.substr(7))), ~0ULL).value_or(0);
@@ -45,7 +46,9 @@ std::uint64_t effective() {
 }
 
 void check_rights(Checks& checks, const Hierarchies* hierarchies) {
-  const std::uint64_t have = effective();
+  const auto looked = effective();
+  if (!looked) return could_not_look(checks, "rights", looked.error());
+  const std::uint64_t have = *looked;
   if (geteuid() != 0 && have == 0) {
     std::string where;
     if (hierarchies != nullptr)
@@ -96,8 +99,14 @@ void check_namespaces(Checks& checks) {
   bool first = true;
   for (const Namespace& n : namespaces) {
     struct stat st{};
-    if (stat(fmt::format("/proc/self/ns/{}", n.name).c_str(), &st) != 0 || st.st_ino == n.first) continue;
+    const bool seen = stat(fmt::format("/proc/self/ns/{}", n.name).c_str(), &st) == 0;
+    const int code = errno;
+    if (seen ? st.st_ino == n.first : code == ENOENT) continue;  // ENOENT: the kernel has no such namespaces
     first = false;
+    if (!seen) {
+      could_not_look(checks, fmt::format("{} namespace", n.name), fail_errno(code, "/proc/self/ns").error());
+      continue;
+    }
     checks.push_back({Level::warn,
                       fmt::format("{} namespace", n.name),
                       fmt::format("not the host's: {}", n.meaning),
@@ -106,10 +115,14 @@ void check_namespaces(Checks& checks) {
   if (first) checks.push_back({Level::ok, "namespaces", "cgroup, user and pid namespaces are the host's", ""});
 }
 
+constexpr const char* settings_file = "/etc/cgx/cgxd.yaml";
+
 // What cgxd.yaml says about the manager; only that one plain line, since this program has no YAML in it.
-std::string manager_setting() {
-  const std::string text = sys::read_path("/etc/cgx/cgxd.yaml").value_or("");
-  for (const std::string_view line : sys::lines(text))
+Result<std::string> manager_setting() {
+  const auto text = sys::read_path(settings_file);
+  if (!text && text.error().code != ENOENT) return fail_errno(text.error().code, settings_file);
+  const std::string settings = text ? *text : std::string();
+  for (const std::string_view line : sys::lines(settings))
     if (line.starts_with("manager:")) {
       const auto words = sys::words(line.substr(8));
       if (!words.empty()) return std::string(words[0]);
@@ -118,7 +131,9 @@ std::string manager_setting() {
 }
 
 void check_manager(Checks& checks) {
-  const std::string setting = manager_setting();
+  const auto looked = manager_setting();
+  if (!looked) return could_not_look(checks, "manager", looked.error());
+  const std::string& setting = *looked;
   const bool booted = systemd_is_manager();
   const std::string why = setting == "systemd" || setting == "cgroupfs"
                               ? "as /etc/cgx/cgxd.yaml says"
@@ -146,12 +161,15 @@ void check_systemd(Checks& checks, const Hierarchies* hierarchies) {
   }
   std::string own;
   std::size_t count = 0;
-  if (hierarchies != nullptr)
-    for (const Listed& l : walk(Cgroup(*hierarchies, ""), Depth::children).value_or(std::vector<Listed>{})) {
+  if (hierarchies != nullptr) {
+    const auto listed = walk(Cgroup(*hierarchies, ""), Depth::children);
+    if (!listed) return could_not_look(checks, "systemd", listed.error());
+    for (const Listed& l : *listed) {
       if (!l.name.ends_with(".slice") && !l.name.ends_with(".scope") && !l.name.ends_with(".service")) continue;
       ++count;
       if (count <= 6) own += fmt::format("{}{}", own.empty() ? "" : ", ", l.name);
     }
+  }
   if (count > 6) own += fmt::format(" and {} more", count - 6);
   checks.push_back({Level::ok,
                     "systemd",
