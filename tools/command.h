@@ -52,6 +52,12 @@ struct LimitFlag {
   std::string text;
 };
 
+// A flag with its value, as the rows have them and as they were typed: `-m 64x` is --memory, which means --mem.
+struct Typed {
+  std::string flag, value;  // the name, without dashes
+  std::string typed_flag, typed_value;
+};
+
 struct Command;
 
 // A command line after parsing.
@@ -61,6 +67,7 @@ struct Call {
   // In order. Flags without argument have an empty text; "false" where a switch that starts on was turned off.
   std::vector<std::pair<std::string, std::string>> options;
   std::vector<LimitFlag> limits;
+  std::vector<Typed> typed;            // all flags with a value, in order
   std::vector<std::string> program;    // after `--`
   std::vector<std::string> arguments;  // all of it, as it was given
   bool has_program = false;            // `--` was there
@@ -110,6 +117,13 @@ inline constexpr std::string_view below_doc = "look at containers and change the
 [[nodiscard]] bool takes_limit(const Command& command, const Knob& knob);
 
 [[nodiscard]] Result<Call> parse_call(const Command& command, std::span<const std::string_view> arguments);
+// The error with the flag that it names in its user's words.
+[[nodiscard]] Error as_typed(Error error, const Call& call);
+template <class T>
+[[nodiscard]] Result<T> as_typed(Result<T> result, const Call& call) {
+  if (!result) result.error() = as_typed(std::move(result.error()), call);
+  return result;
+}
 
 // --help of one command, and of cgx.
 [[nodiscard]] std::string help_text(const Command& command);

@@ -99,7 +99,9 @@ int run_main(std::span<const std::string_view> arguments) {
   }
   const Result<int> status = command->run(*call);
   return status ? *status
-                : failed(hint_at_container(hint_at_create(status.error(), *call), *call), command->name, call->json);
+                : failed(as_typed(hint_at_container(hint_at_create(status.error(), *call), *call), *call),
+                         command->name,
+                         call->json);
 }
 
 }  // namespace

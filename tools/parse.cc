@@ -176,6 +176,7 @@ class Parser {
       call_.limits.push_back({nullptr, text.substr(0, eq), text.substr(eq + 1)});
       return {};
     }
+    call_.typed.push_back({std::string(option.name), text, std::string(flag), text});
     call_.options.emplace_back(option.name, std::move(text));
     return {};
   }
@@ -193,6 +194,7 @@ class Parser {
         std::string text = "1";  // --cpu-idle alone means 1
         if (knob->format != Format::flag || attached)
           text = CGX_TRY(argument(flag, attached, placeholder(knob->format)));
+        call_.typed.push_back({std::string(name), text, std::string(flag), text});
         call_.limits.push_back({knob, {}, std::move(text)});
         return {};
       }
@@ -269,6 +271,18 @@ std::vector<Option> common_options(const Command& command) {
 
 Result<Call> parse_call(const Command& command, std::span<const std::string_view> arguments) {
   return Parser(command, arguments).run();
+}
+
+Error as_typed(Error error, const Call& call) {
+  const Typed* meant = nullptr;  // the last one of that value, else the last one
+  for (const Typed& t : call.typed)
+    if (error.knob.starts_with("--") && error.knob.substr(2) == t.flag &&
+        (t.value == error.value || meant == nullptr || meant->value != error.value))
+      meant = &t;
+  if (meant == nullptr) return error;
+  error.knob = meant->typed_flag;
+  if (error.value == meant->value) error.value = meant->typed_value;
+  return error;
 }
 
 }  // namespace cgx::tool

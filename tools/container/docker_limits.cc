@@ -83,6 +83,17 @@ Result<std::string> limit_text(const DockerLimit& row, const std::string& text) 
   return fmt::format("{}:{}{}", text.substr(0, colon), row.before, text.substr(colon + 1));
 }
 
+// `limit` is what was typed as `option`: an error of it names that (tool::as_typed()).
+void translate(tool::Call& call, std::string_view option, const std::string& text, const LimitFlag& limit) {
+  const auto as =
+      std::ranges::find_if(call.typed, [&](const tool::Typed& t) { return t.flag == option && t.value == text; });
+  if (as == call.typed.end()) return;  // a switch: its value is not the user's
+  tool::Typed typed = *as;
+  typed.flag = limit.knob->flag;
+  typed.value = limit.text;
+  call.typed.push_back(std::move(typed));
+}
+
 // A count of CPUs that this host does not have is one of microseconds, which it is in Docker.
 Result<> check_cpu_count(const std::string& text) {
   const auto count = sys::parse_u64(text);
@@ -109,6 +120,7 @@ Result<> take_cpu_limits(tool::Call& call, const std::optional<std::string>& per
       if (given_cpus && there > 0 && given_cpus->quota > static_cast<std::uint64_t>(there) * 100'000)
         return tool::bad_flag("cpus", limit.text, fmt::format("is more CPUs than the {} of this host", there));
       limit.knob = quota;
+      translate(call, "cpus", limit.text, limit);
       counted = true;
     } else if (limit.knob == cpus && isatty(STDERR_FILENO) == 1 && sys::parse_u64(limit.text)) {
       fmt::print(stderr, "cgx: --cpus {0} is CPU {0} alone; for the time of {0} CPUs: --cpus {0}.0\n", limit.text);
@@ -120,15 +132,17 @@ Result<> take_cpu_limits(tool::Call& call, const std::optional<std::string>& per
     return tool::bad_flag(
         period ? "cpu-period" : "cpu-quota", period ? *period : given->text, "and --cpus contradict each other");
   if (!period) return given != nullptr ? check_cpu_count(given->text) : Result<>();
-  if (given == nullptr)
+  if (given == nullptr) {
     call.limits.push_back({quota, {}, "max/" + *period});
-  else if (given->text == "-1" || given->text == "max" || sys::parse_u64(given->text))
+    translate(call, "cpu-period", *period, call.limits.back());
+  } else if (given->text == "-1" || given->text == "max" || sys::parse_u64(given->text)) {
     given->text += "/" + *period;
-  else
+  } else {
     return tool::bad_flag("cpu-period",
                           *period,
                           fmt::format("and --cpu-quota {} contradict each other", given->text),
                           "give both in microseconds");
+  }
   return {};
 }
 
@@ -152,6 +166,7 @@ Result<tool::Call> with_docker_limits(const tool::Call& call) {
     const auto row = std::ranges::find(docker_rows, name, &DockerLimit::option);
     if (row == docker_rows.end() || (!row->none.empty() && text == row->none)) continue;
     out.limits.push_back({find_knob(row->knob), {}, CGX_TRY(limit_text(*row, text))});
+    translate(out, name, text, out.limits.back());
   }
   CGX_CHECK(take_cpu_limits(out, period));
   return out;

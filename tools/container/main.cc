@@ -66,7 +66,7 @@ int run_main(std::span<const std::string_view> words, char** argv) {
   if (row->makes && !call->dry_run)
     if (auto entered = enter_own_namespace(); !entered) return failed(entered.error(), command->name, call->json);
   const auto status = row->fn(*call);
-  return status ? *status : failed(status.error(), command->name, call->json);
+  return status ? *status : failed(tool::as_typed(status.error(), *call), command->name, call->json);
 }
 
 }  // namespace

@@ -320,8 +320,8 @@ class OptionReader {
 
 Result<RunOptions> run_options(const tool::Call& call) {
   const tool::Call plain = CGX_TRY(with_docker_limits(call));
-  CGX_CHECK(check_needed_limits(plain));
-  return OptionReader(plain).run();
+  CGX_CHECK(tool::as_typed(check_needed_limits(plain), plain));
+  return tool::as_typed(OptionReader(plain).run(), plain);
 }
 
 }  // namespace cgx::launcher

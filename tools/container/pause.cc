@@ -139,13 +139,7 @@ void show_policy(const Call& call, const std::vector<Known>& containers) {
   tool::print_steps(call, steps);
 }
 
-}  // namespace
-
-Result<int> pause(const Call& call) { return set_all_paused(call, true); }
-Result<int> unpause(const Call& call) { return set_all_paused(call, false); }
-
-Result<int> update(const Call& given) {
-  const Call call = CGX_TRY(with_docker_limits(given));
+Result<int> update_in_knobs(const Call& call) {
   std::optional<RestartPolicy> policy;
   if (call.on("restart")) policy = CGX_TRY(parse_restart(std::string(call.get("restart"))));
   if (call.limits.empty() && !policy) {
@@ -180,6 +174,16 @@ Result<int> update(const Call& given) {
   }
   for (const std::string& name : call.words) tell_done(call, name);
   return 0;
+}
+
+}  // namespace
+
+Result<int> pause(const Call& call) { return set_all_paused(call, true); }
+Result<int> unpause(const Call& call) { return set_all_paused(call, false); }
+
+Result<int> update(const Call& given) {
+  const Call call = CGX_TRY(with_docker_limits(given));
+  return tool::as_typed(update_in_knobs(call), call);
 }
 
 }  // namespace cgx::launcher
