@@ -68,6 +68,7 @@ constexpr Row good[] = {
     {R"({{join .Config.Cmd ", "}})", "httpd, -f, -p 80"},
     {R"({{index (split .Name "/") 1}})", "web"},
     {R"({{slice .Id 0 12}} {{truncate .Name 3}} {{truncate .Name 99}})", "0123456789ab /we /web"},
+    {"{{.ID}}", "0123456789abcdef"},
     {R"([{{pad .Name 1 2}}])", "[ /web  ]"},
     {R"({{printf "%-6s|%6s|%04d|%q|%%|%x|%v" "ab" "cd" 42 "e\"f" 255 true}})",
      R"(ab    |    cd|0042|"e\"f"|%|ff|true)"},

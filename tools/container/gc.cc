@@ -104,7 +104,7 @@ class Collector {
     if (why.code == ENOENT && (record || record.error().code != ENOENT)) return;
     if (why.code == EBADMSG) {
       Error e = why;
-      e.hint = fmt::format("cgx container rm -f {} removes it", id);
+      e.hint = hint_at_damaged(id);
       status_ = tool::report(e, "gc", call_.json);
       return;
     }

@@ -32,8 +32,10 @@ void write_docker_state(sys::JsonWriter& json, const Known& known) {
   json.key("Paused").boolean(state == "paused").key("Restarting").boolean(state == "restarting");
   json.key("Dead").boolean(state == "dead").key("OOMKilled").boolean(ending.oom_kills > 0);
   json.key("Pid").integer(runs(known) ? known.state.pid : 0).key("ExitCode").integer(ending.status);
-  json.key("Error").string(ending.error).key("StartedAt").string(known.record.started);
-  json.key("FinishedAt").string(ending.ended).close_object();
+  // What has not been yet is the zero of Go's times for docker.
+  const auto time = [](const std::string& text) { return text.empty() ? "0001-01-01T00:00:00Z" : text.c_str(); };
+  json.key("Error").string(ending.error).key("StartedAt").string(time(known.record.started));
+  json.key("FinishedAt").string(time(ending.ended)).close_object();
 }
 
 void write_docker_config(sys::JsonWriter& json, const Record& r, const Spec& spec) {

@@ -103,6 +103,18 @@ Result<> remove_damaged(const std::string& id) {
   return {};
 }
 
+std::string hint_at_damaged(const std::string& id) {
+  const auto root = run_root();
+  auto store = root ? Store::open(*root) : std::unexpected(root.error());
+  const auto entry = store ? store->find(id, Store::How::look) : std::unexpected(store.error());
+  if (!entry) return {};
+  const auto state = entry->read();
+  if (state || state.error().code == ENOENT)
+    return fmt::format("cgx container rm -f {}{} removes it", id.starts_with('-') ? "-- " : "", id);
+  if (state.error().code != EBADMSG) return {};
+  return fmt::format("when no process of it is left: rm -r {}/{} && cgx gc", *root, id);
+}
+
 Result<> remove_left_group(const State& state) {
   const Hierarchies hierarchies = CGX_TRY(container::hierarchies_of(state));
   const Cgroup top(hierarchies, std::string(group_top));

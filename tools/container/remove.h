@@ -12,6 +12,8 @@ namespace cgx::launcher {
 // The same for one whose run.json or exit.json cannot be read, after its processes were killed. Fails where state.json
 // cannot be read either: nobody knows which processes are its own.
 [[nodiscard]] Result<> remove_damaged(const std::string& id);
+// The command that removes one whose files are damaged (EBADMSG), for a hint; empty where that cannot be told.
+[[nodiscard]] std::string hint_at_damaged(const std::string& id);
 // The group above those of containers, where it has become empty.
 [[nodiscard]] Result<> remove_left_group(const State& state);
 

@@ -257,8 +257,12 @@ Result<int> rm(const Call& call) {
   const auto choose = [&](const std::string& name) -> Result<std::optional<Target>> {
     auto known = find(name);
     const int code = known ? 0 : known.error().code;
-    if ((force && code == EBADMSG && Store::check_id(name)) || (code == ENOENT && was_cut_off(name))) {
-      CGX_CHECK(located(remove_damaged(name), name));
+    const bool damaged = code == EBADMSG && Store::check_id(name);
+    if (damaged) known.error().hint = hint_at_damaged(name);
+    if ((force && damaged) || (code == ENOENT && was_cut_off(name))) {
+      auto done = located(remove_damaged(name), name);
+      if (!done && done.error().code == EBADMSG) done.error().hint = hint_at_damaged(name);
+      CGX_CHECK(std::move(done));
       tell_done(call, name);
       return std::nullopt;
     }

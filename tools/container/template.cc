@@ -3,6 +3,7 @@
 #include "template.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <limits>
@@ -37,6 +38,35 @@ std::string field_list(const Members& members) {
     list.append(list.empty() ? "." : ", .").append(m.key);
   }
   return list.empty() ? "none" : list;
+}
+
+// Where programs of Go have another name for a field than their JSON, docker and podman take both, some of them only
+// one.
+struct OtherName {
+  std::string_view typed, key;
+};
+constexpr std::array other_names{OtherName{"ID", "Id"},
+                                 OtherName{"Id", "ID"},
+                                 OtherName{"CPUShares", "CpuShares"},
+                                 OtherName{"CPUQuota", "CpuQuota"},
+                                 OtherName{"CPUPeriod", "CpuPeriod"},
+                                 OtherName{"NanoCPUs", "NanoCpus"}};
+
+Members::const_iterator find_member(const Members& members, std::string_view field) {
+  const auto found = std::ranges::find(members, field, &Member::key);
+  const auto other = std::ranges::find(other_names, field, &OtherName::typed);
+  return found != members.end() || other == other_names.end() ? found
+                                                              : std::ranges::find(members, other->key, &Member::key);
+}
+
+std::unexpected<Error> no_field(const Members& members, std::string_view field, std::string_view place) {
+  auto error =
+      failed(fmt::format("has {}.{}, which is not a field (fields: {})", place, field, field_list(members)), ENOENT);
+  std::vector<std::string_view> known;
+  for (const Member& m : members) known.push_back(m.key);
+  if (const std::string_view close = sys::nearest(field, known); !close.empty())
+    error.error().hint = fmt::format("did you mean {}.{}?", place, close);
+  return error;
 }
 
 // The last part of a label's name, as docker heads the column.
@@ -185,10 +215,8 @@ class Runner {
     if (members == nullptr)
       return failed(fmt::format(
           "has .{} of {}, which is {}", field, place.empty() ? "." : place, value.null() ? "not there" : "no object"));
-    const auto found = std::ranges::find(*members, field, &Member::key);
-    if (found == members->end())
-      return failed(fmt::format("has {}.{}, which is not a field (fields: {})", place, field, field_list(*members)),
-                    ENOENT);
+    const auto found = find_member(*members, field);
+    if (found == members->end()) return no_field(*members, field, place);
     if (found->how == Member::How::plain) {
       if (arguments.empty()) return found->value;
       return failed(fmt::format("{}.{} takes no argument", place, field));
