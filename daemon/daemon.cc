@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/sys/count.h"
 #include "cgx/sys/text.h"
 
 #include "daemon/descriptors.h"
@@ -195,10 +196,10 @@ Result<> Daemon::settle(const Keeper::Outcome& outcome, std::string_view cause) 
   for (const policy::Change& change : outcome.changes) log_->debug(change.text());
   metrics_->reloaded(outcome.ok, std::chrono::system_clock::now());
   if (outcome.ok) {
-    log_->info(fmt::format("policies of {} groups in force ({}), {} changes",
-                           keeper_.policies().groups.size(),
+    log_->info(fmt::format("policies of {} in force ({}), {}",
+                           sys::counted(keeper_.policies().groups.size(), "group"),
                            cause,
-                           outcome.changes.size()),
+                           sys::counted(outcome.changes.size(), "change")),
                {{"cause", std::string(cause)}});
     metrics_->set_ready(true);
     hand_out();
@@ -243,7 +244,8 @@ void Daemon::take_decisions() {
   const std::size_t lost = memory_->take(taken_);
   metrics_->lost_decisions(lost);
   if (lost != 0)
-    log_->error(fmt::format("{} decisions were lost for want of room", lost), {{"lost", std::to_string(lost)}});
+    log_->error(fmt::format("{} lost for want of room", sys::counted(lost, "decision was", "decisions were")),
+                {{"lost", std::to_string(lost)}});
   for (const Decision& decision : taken_) decided(decision);
 }
 
@@ -307,12 +309,13 @@ void Daemon::tell_counts() {
 void Daemon::tell_status() {
   std::string text;
   if (keeper_.valid())
-    text = fmt::format("{} groups by policy", keeper_.policies().groups.size());
+    text = sys::counted(keeper_.policies().groups.size(), "group") + " by policy";
   else if (keeper_.reloads() == 0)
     text = fmt::format("policies refused, none in force: {}", keeper_.problems().front());
   else
-    text = fmt::format(
-        "policies refused, {} groups as before: {}", keeper_.policies().groups.size(), keeper_.problems().front());
+    text = fmt::format("policies refused, {} as before: {}",
+                       sys::counted(keeper_.policies().groups.size(), "group"),
+                       keeper_.problems().front());
   const auto world = shared_.get();
   if (const auto waiting = std::ranges::count(world->groups, true, &ManagedGroup::waits); waiting != 0)
     text += fmt::format("; {} adopted and not there", waiting);

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "cgx/policy/yaml.h"
+#include "cgx/sys/count.h"
 #include "cgx/sys/process.h"
 
 #include "daemon/daemon.h"
@@ -36,7 +37,7 @@ void raise_descriptors(const Log& log) {
   const rlim_t before = limit.rlim_cur;
   limit.rlim_cur = limit.rlim_max;
   if (before != limit.rlim_max && setrlimit(RLIMIT_NOFILE, &limit) != 0)
-    log.warning(fmt::format("only {} descriptors: {}", before, errno_text(errno)));
+    log.warning(fmt::format("only {}: {}", sys::counted(before, "descriptor"), errno_text(errno)));
 }
 
 int check(const Settings& settings) {
@@ -47,7 +48,9 @@ int check(const Settings& settings) {
     complain(fmt::format("{}: {}", problem.warning ? "warning" : "cgxd", problem.text()) +
              (problem.hint.empty() ? "" : "\nhint: " + problem.hint));
   if (!loaded.ok()) return 2;
-  fmt::print("{} groups and {} rules, no mistakes\n", loaded.policies.groups.size(), loaded.policies.rules.size());
+  fmt::print("{} and {}, no mistakes\n",
+             sys::counted(loaded.policies.groups.size(), "group"),
+             sys::counted(loaded.policies.rules.size(), "rule"));
   return 0;
 }
 

@@ -16,6 +16,7 @@
 #include "cgx/change/owner.h"
 #include "cgx/change/plan.h"
 #include "cgx/policy/read.h"
+#include "cgx/sys/count.h"
 #include "cgx/sys/text.h"
 
 #include "daemon/daemon.h"
@@ -225,8 +226,10 @@ Result<std::uint64_t> Daemon::kill(const std::string& name, int signal) {
   const Cgroup cgroup(hierarchies_, CGX_TRY(named(name)));
   CGX_CHECK(cgroup.require());
   const std::size_t count = CGX_TRY(kill_all(cgroup, signal, deadline()));
-  log_->info(fmt::format("{}: signal {} to {} processes, as asked for", cgroup.name(), signal, count),
-             {{"group", cgroup.name()}});
+  log_->info(
+      fmt::format(
+          "{}: signal {} to {}, as asked for", cgroup.name(), signal, sys::counted(count, "process", "processes")),
+      {{"group", cgroup.name()}});
   return static_cast<std::uint64_t>(count);
 }
 

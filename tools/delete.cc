@@ -12,6 +12,7 @@
 #include "cgx/cgroupfs/spared.h"
 #include "cgx/change/explain.h"
 #include "cgx/change/owner.h"
+#include "cgx/sys/count.h"
 #include "cgx/sys/json.h"
 
 #include "groups.h"
@@ -34,9 +35,8 @@ Result<> check(const Call& call, const Cgroup& group, std::span<const std::strin
   });
   if (!children.empty() && !call.on("recursive"))
     return std::unexpected(Error{.code = EBUSY,
-                                 .what = fmt::format("has {} group{} below it ({}{})",
-                                                     children.size(),
-                                                     children.size() == 1 ? "" : "s",
+                                 .what = fmt::format("has {} below it ({}{})",
+                                                     sys::counted(children.size(), "group"),
                                                      children.front(),
                                                      children.size() > 1 ? ", ..." : ""),
                                  .group = group.name(),

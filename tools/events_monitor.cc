@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/sys/count.h"
 #include "cgx/sys/text.h"
 
 namespace cgx::tool {
@@ -76,7 +77,7 @@ Result<> EventsMonitor::begin() {
     group.named = std::ranges::find(request_.names, name) != request_.names.end();
     auto done = arm(name, Since::now);
     if (!done && (done.error().code == EMFILE || done.error().code == ENFILE))
-      done.error().what += fmt::format(" after {} of {} groups", armed, groups_.size());
+      done.error().what += fmt::format(" after {} of {}", armed, sys::counted(groups_.size(), "group"));
     CGX_CHECK(done);
     ++armed;
   }
@@ -149,7 +150,7 @@ Result<> EventsMonitor::arm_part(Group& group, const Cgroup& cgroup, Part part, 
   if (watch.error().code == ENOENT || watch.error().code == ENODEV)
     return {};  // removed meanwhile, as the tree will tell
   if (watch.error().code == EMFILE) {
-    watch.error().what = fmt::format("this process may have {} open files, and has them", open_files_);
+    watch.error().what = fmt::format("this process may have {}, and has them", sys::counted(open_files_, "open file"));
     watch.error().hint = "raise the hard limit (ulimit -Hn, LimitNOFILE=), or watch fewer groups: each takes 2 to 4";
   } else if (watch.error().code == ENFILE) {
     watch.error().what = "the system has no more open files to give";

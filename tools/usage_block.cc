@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/sys/count.h"
 #include "cgx/sys/text.h"
 
 #include "usage_text.h"
@@ -12,10 +13,6 @@ namespace cgx::tool {
 namespace {
 
 using Number = std::optional<std::uint64_t>;
-
-std::string times(std::uint64_t n, std::string_view one, std::string_view many) {
-  return fmt::format("{} {}", n, n == 1 ? one : many);
-}
 
 // "31.2M (peak 40.0M, anon 30.0M)": a value, and parts of which those that are there are shown.
 class Line {
@@ -70,7 +67,7 @@ std::string cpu_lines(const Shot& shot) {
   const Number periods = u.get("cpu.nr_periods");
   if (const Number throttled = u.get("cpu.nr_throttled"); throttled && periods)
     text += Line("throttled", short_time(u.get("cpu.throttled_usec").value_or(0)))
-                .part(fmt::format("{} of {}", *throttled, times(*periods, "period", "periods")))
+                .part(fmt::format("{} of {}", *throttled, sys::counted(*periods, "period")))
                 .text(per_second(shot, "cpu.nr_throttled", " periods"));
   return text;
 }
@@ -114,7 +111,7 @@ std::string io_lines(const Shot& shot) {
     text += Line("IO " + device_name(d.device),
                  fmt::format("read {} in {}{}, written {} in {}{}",
                              sys::format_size(get("io.rbytes")),
-                             times(get("io.rios"), "request", "requests"),
+                             sys::counted(get("io.rios"), "request"),
                              speed("io.rbytes"),
                              sys::format_size(get("io.wbytes")),
                              get("io.wios"),
@@ -165,7 +162,7 @@ std::string report_text(const UsageReport& r) {
   }
   if (r.throttled_usec && r.nr_throttled && r.nr_periods)
     text += Line("throttled", short_time(*r.throttled_usec))
-                .part(fmt::format("{} of {}", *r.nr_throttled, times(*r.nr_periods, "period", "periods")))
+                .part(fmt::format("{} of {}", *r.nr_throttled, sys::counted(*r.nr_periods, "period")))
                 .text();
   if (r.memory_peak) text += Line("peak memory", sys::format_size(*r.memory_peak)).text();
   if (r.limit_hits) text += Line("limit hits", plain(*r.limit_hits)).text();

@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "cgx/sys/count.h"
 #include "cgx/sys/text.h"
 
 #include "daemon/memory/thread.h"
@@ -99,8 +100,9 @@ Outcome Thread::start_step(Run& run, std::size_t step, Micros now) {
   run.told_again = false;
   policy::Allowance& allowance = (*run.actions->allowances)[step];
   if (!allowance.allows(action.limit, now)) {
-    Words<192>(d.detail) << "as often as the policy allows: " << action.limit.times << " times in "
-                         << action.limit.within / second << " s";
+    Words<192>(d.detail) << "as often as the policy allows: " << action.limit.times
+                         << sys::noun(action.limit.times, " time in ", " times in ") << action.limit.within / second
+                         << " s";
     return Outcome::limited;
   }
   if (run.node->version == Version::v2 && run.pauses && !only_raises_or_tells(action)) hold(run);

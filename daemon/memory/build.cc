@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "cgx/cgroupfs/place.h"
+#include "cgx/sys/count.h"
 #include "cgx/sys/text.h"
 
 #include "daemon/descriptors.h"
@@ -101,9 +102,9 @@ class Builder {
                 name,
                 Error{.code = code,
                       .what = fmt::format("memory events of this group and those after it are not watched: the limit "
-                                          "of {} open files is reached ({} groups are watched)",
+                                          "of {} open files is reached ({} watched)",
                                           descriptor_limit(),
-                                          made_.size()),
+                                          sys::counted(made_.size(), "group is", "groups are")),
                       .hint = "raise LimitNOFILE= of cgxd.service; a group takes eight"});
       } else if (code != ENOENT) {
         problem(place, name, opened.error());

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/sys/count.h"
 #include "cgx/sys/text.h"
 
 #include "daemon/memory/exec.h"
@@ -74,7 +75,7 @@ Explained explain_action(const policy::Action& a, const Node& node, const Thread
     e.what = reclaim->amount.percent != 0 ? fmt::format("{}% of what is in use", reclaim->amount.percent)
                                           : exact(reclaim->amount.bytes);
   if (a.limit.times != 0)
-    e.what += fmt::format("; {} times in {} at most", a.limit.times, sys::format_time(a.limit.within));
+    e.what += fmt::format("; {} in {} at most", sys::counted(a.limit.times, "time"), sys::format_time(a.limit.within));
   return e;
 }
 

@@ -30,7 +30,8 @@ Outcome Thread::kill(Run& run, const policy::Kill& k, Micros now) {
   Node& node = *run.node;
   Decision& d = run.decision;
   if (!kills_.allows(kill_budget_, now)) {
-    Words<192>(d.detail) << "no more than " << options_.kills_per_hour << " kills an hour";
+    Words<192>(d.detail) << "no more than " << options_.kills_per_hour
+                         << sys::noun(options_.kills_per_hour, " kill an hour", " kills an hour");
     return Outcome::limited;
   }
   Words<192> words(d.detail);
@@ -40,11 +41,13 @@ Outcome Thread::kill(Run& run, const policy::Kill& k, Micros now) {
     run.few.close();
     run.victim = struck.last;
     for (std::uint64_t i = 0; i < struck.count; ++i) (void)kills_.take(kill_budget_, now);
-    words << "signal " << static_cast<std::uint64_t>(k.signal) << " to " << struck.count << " processes";
+    words << "signal " << static_cast<std::uint64_t>(k.signal) << " to " << struck.count
+          << sys::noun(struck.count, " process", " processes");
     if (run.few.left_some() && kills_.allows(kill_budget_, now))
       words << ": no more than " << Few::room << " at once";
     else if (run.few.left_some())
-      words << ": no more than " << options_.kills_per_hour << " kills an hour";
+      words << ": no more than " << options_.kills_per_hour
+            << sys::noun(options_.kills_per_hour, " kill an hour", " kills an hour");
     if (struck.count == 0) return Outcome::skipped;
     run.victim_fd = sys::Fd(std::max(open_victim(run.victim, node.place), -1));
   } else {
@@ -153,3 +156,5 @@ void Thread::victim_step(Run& run, Micros now) {
 }
 
 }  // namespace cgx::daemon::memory
+
+#include "cgx/sys/count.h"

@@ -7,6 +7,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include "cgx/sys/count.h"
 #include "cgx/sys/json.h"
 #include "cgx/sys/text.h"
 
@@ -96,9 +97,10 @@ void table_row(std::string& out, const Reading& reading) {
 }
 
 std::string count_line(const Snapshot& snapshot) {
-  std::string text = fmt::format("{} group{}", snapshot.count, snapshot.count == 1 ? "" : "s");
+  std::string text = sys::counted(snapshot.count, "group");
   if (snapshot.count > most_shown) text += fmt::format(", of which the first {} are shown", most_shown);
-  if (snapshot.dropped > 0) text += fmt::format("; {} more are left out by the bounds of cgxd", snapshot.dropped);
+  if (snapshot.dropped > 0)
+    text += fmt::format("; {} left out by the bounds of cgxd", sys::counted(snapshot.dropped, "more is", "more are"));
   return text;
 }
 

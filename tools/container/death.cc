@@ -15,6 +15,7 @@
 
 #include "cgx/cgroupfs/place.h"
 #include "cgx/container/json_tree.h"
+#include "cgx/sys/count.h"
 #include "cgx/sys/program.h"
 
 #include "tools/signals.h"
@@ -159,7 +160,7 @@ std::string plain_reason(const Ending& e) {
     why = fmt::format("died of signal {}", tool::signal_name(e.signal));
   }
   if (e.pids_refused > 0) {
-    why += fmt::format("{}{} processes refused: ", why.empty() ? "" : "; ", e.pids_refused);
+    why += fmt::format("{}{} refused: ", why.empty() ? "" : "; ", sys::counted(e.pids_refused, "process", "processes"));
     why += !e.pids_group.empty()   ? fmt::format("{} of {}", e.pids_limit, e.pids_group)
            : !e.pids_limit.empty() ? e.pids_limit
                                    : "by no limit that can be seen from here";

@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "cgx/sys/count.h"
+
 #include "commands.h"
 #include "filters.h"
 #include "remove.h"
@@ -17,8 +19,8 @@ namespace {
 
 // Asks on standard error: what is printed are names.
 bool agreed(std::size_t count) {
-  const std::string question = fmt::format(
-      "Remove {} container{} that {} ended? [y/N] ", count, count == 1 ? "" : "s", count == 1 ? "has" : "have");
+  const std::string question =
+      fmt::format("Remove {} ended? [y/N] ", sys::counted(count, "container that has", "containers that have"));
   if (write(STDERR_FILENO, question.data(), question.size()) < 0) return false;
   std::string answer;
   for (char c = 0; answer.size() < 16;) {

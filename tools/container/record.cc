@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 
 #include "cgx/container/json_tree.h"
+#include "cgx/sys/count.h"
 #include "cgx/sys/json.h"
 #include "cgx/sys/text.h"
 
@@ -321,14 +322,11 @@ Result<std::int64_t> parse_rfc3339(std::string_view text) {
 }
 
 std::string ago_text(std::int64_t usec) {
-  const std::int64_t seconds = std::max<std::int64_t>(0, usec / 1'000'000);
-  const auto say = [](std::int64_t n, std::string_view unit) {
-    return fmt::format("{} {}{}", n, unit, n == 1 ? "" : "s");
-  };
-  if (seconds < 60) return say(seconds, "second");
-  if (seconds < 3600) return say(seconds / 60, "minute");
-  if (seconds < std::int64_t{2} * 86400) return say(seconds / 3600, "hour");
-  return say(seconds / 86400, "day");
+  const auto seconds = static_cast<std::uint64_t>(std::max<std::int64_t>(0, usec / 1'000'000));
+  if (seconds < 60) return sys::counted(seconds, "second");
+  if (seconds < 3600) return sys::counted(seconds / 60, "minute");
+  if (seconds < std::uint64_t{2} * 86400) return sys::counted(seconds / 3600, "hour");
+  return sys::counted(seconds / 86400, "day");
 }
 
 std::string status_text(const Known& known, std::int64_t now_usec) {

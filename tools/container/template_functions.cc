@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/sys/count.h"
 #include "cgx/sys/text.h"
 
 #include "template.h"
@@ -296,9 +297,8 @@ Result<Value> call_function(std::string_view name, const Values& arguments) {
   if (arguments.size() < found->least || arguments.size() > found->most)
     return wrong(
         found->least == found->most
-            ? fmt::format(
-                  "takes {} argument{}, and not {}", found->least, found->least == 1 ? "" : "s", arguments.size())
-            : fmt::format("takes at least {} arguments, and not {}", found->least, arguments.size()));
+            ? fmt::format("takes {}, and not {}", sys::counted(found->least, "argument"), arguments.size())
+            : fmt::format("takes at least {}, and not {}", sys::counted(found->least, "argument"), arguments.size()));
   return found->call(arguments);
 }
 

@@ -16,6 +16,7 @@
 #include "cgx/cgroupfs/presence.h"
 #include "cgx/cgroupfs/tasks.h"
 #include "cgx/cgroupfs/walk.h"
+#include "cgx/sys/count.h"
 #include "cgx/sys/process.h"
 #include "cgx/sys/text.h"
 
@@ -210,7 +211,7 @@ std::unexpected<Error> still_there(const Cgroup& group, const Stopper& stopper) 
   Error e{.code = ETIMEDOUT, .what = "could not be emptied in time"};
   const auto left = tasks_below(group);
   if (left && !left->empty()) {
-    e.what = fmt::format("{} processes are still there after SIGKILL:", left->size());
+    e.what = sys::counted(left->size(), "process is", "processes are") + " still there after SIGKILL:";
     for (std::size_t i = 0; i < left->size() && i < 5; ++i) {
       const auto comm = sys::read_path(fmt::format("/proc/{}/comm", (*left)[i])).value_or("?");
       e.what += fmt::format("{} {} ({})", i == 0 ? "" : ",", (*left)[i], sys::trim(comm));

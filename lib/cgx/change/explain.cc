@@ -342,13 +342,15 @@ std::optional<std::string> doubt(const Limit& limit) {
     return {};
   const double count = static_cast<double>(quota.quota) / 100'000;
   const bool percent = count < 1000;
-  return fmt::format("\"{}\" is {} CPUs, more than the {} of this host; {}{} is {} CPUs",
+  const double meant = count / (percent ? 100 : 100'000);
+  return fmt::format("\"{}\" is {} CPUs, more than the {} of this host; {}{} is {} {}",
                      limit.given,
                      count,
                      cpus,
                      count,
                      percent ? "%" : "/100000",
-                     count / (percent ? 100 : 100'000));
+                     meant,
+                     meant == 1 ? "CPU" : "CPUs");
 }
 
 }  // namespace cgx

@@ -10,6 +10,8 @@
 
 #include <fmt/format.h>
 
+#include "cgx/sys/count.h"
+
 namespace cgx::image {
 namespace {
 
@@ -136,7 +138,10 @@ Result<sys::Fd> Layout::open_blob(const Descriptor& descriptor) const {
   if (fstat(file->get(), &st) != 0) return fail_errno(errno, blob_path(descriptor.digest));
   if (static_cast<std::uint64_t>(st.st_size) != descriptor.size)
     return fail(EBADMSG,
-                fmt::format("blob {} has {} bytes, not {}", descriptor.digest.text(), st.st_size, descriptor.size));
+                fmt::format("blob {} has {}, not {}",
+                            descriptor.digest.text(),
+                            sys::counted(static_cast<std::uint64_t>(st.st_size), "byte"),
+                            descriptor.size));
   return file;
 }
 
@@ -236,10 +241,11 @@ Result<Image> Layout::resolve(const Reference& reference, const Platform& platfo
   image.config = CGX_TRY(of_document(parse_config(config), config_name));
   const std::size_t layers = image.content.layers.size();
   if (image.config.diff_ids.size() != layers)
-    return of_document(
-        Result<Image>(fail(
-            EINVAL, fmt::format("has {} diff_ids, the manifest has {} layers", image.config.diff_ids.size(), layers))),
-        config_name);
+    return of_document(Result<Image>(fail(EINVAL,
+                                          fmt::format("has {}, the manifest has {}",
+                                                      sys::counted(image.config.diff_ids.size(), "diff_id"),
+                                                      sys::counted(layers, "layer")))),
+                       config_name);
   if (image.config.platform.os != platform.os)
     return of_document(Result<Image>(fail(EINVAL, "the image is for " + image.config.platform.text())), config_name);
   return image;

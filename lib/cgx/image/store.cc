@@ -15,6 +15,7 @@
 
 #include "cgx/container/json_tree.h"
 #include "cgx/image/tar.h"
+#include "cgx/sys/count.h"
 #include "cgx/sys/json.h"
 #include "cgx/sys/own_dir.h"
 #include "cgx/sys/remove_tree.h"
@@ -41,14 +42,16 @@ std::string record_text(const Digest& diff_id, const Descriptor& descriptor, Opa
   out.key("opaque").string(report.opaque == 0 ? "none" : opaque == Opaque::trusted ? "trusted" : "user");
   out.key("warnings").open_array();
   if (report.devices != 0)
-    out.string(
-        fmt::format("layer {}: {} device nodes were not made: this user may not", diff_id.text(), report.devices));
-  if (report.sockets != 0)
-    out.string(fmt::format("layer {}: {} sockets were left out", diff_id.text(), report.sockets));
-  if (report.xattrs != 0)
-    out.string(fmt::format("layer {}: {} extended attributes were left out, the first one is {}",
+    out.string(fmt::format("layer {}: {} not made: this user may not",
                            diff_id.text(),
-                           report.xattrs,
+                           sys::counted(report.devices, "device node was", "device nodes were")));
+  if (report.sockets != 0)
+    out.string(fmt::format(
+        "layer {}: {} left out", diff_id.text(), sys::counted(report.sockets, "socket was", "sockets were")));
+  if (report.xattrs != 0)
+    out.string(fmt::format("layer {}: {} left out, the first one is {}",
+                           diff_id.text(),
+                           sys::counted(report.xattrs, "extended attribute was", "extended attributes were"),
                            report.xattr));
   out.close_array().close_object();
   return out.take() + "\n";

@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 
 #include "cgx/image/archive.h"
+#include "cgx/sys/count.h"
 
 namespace cgx::image {
 namespace {
@@ -56,7 +57,7 @@ struct LayerStream::State {
     const auto bytes = std::span<const std::byte>(input).first(static_cast<std::size_t>(n));
     blob_read += bytes.size();
     if (blob_read > descriptor.size)
-      return fail(EBADMSG, fmt::format("the blob is longer than {} bytes", descriptor.size));
+      return fail(EBADMSG, fmt::format("the blob is longer than {}", sys::counted(descriptor.size, "byte")));
     CGX_CHECK(blob_hash.add(bytes));
     return bytes;
   }
@@ -102,7 +103,10 @@ Result<std::unique_ptr<LayerStream>> LayerStream::open(int blob,
   struct stat st{};
   if (fstat(blob, &st) != 0) return fail_errno(errno, "cannot read the blob");
   if (static_cast<std::uint64_t>(st.st_size) != descriptor.size)
-    return fail(EBADMSG, fmt::format("the blob has {} bytes, not {}", st.st_size, descriptor.size));
+    return fail(
+        EBADMSG,
+        fmt::format(
+            "the blob has {}, not {}", sys::counted(static_cast<std::uint64_t>(st.st_size), "byte"), descriptor.size));
   std::unique_ptr<LayerStream> stream(new LayerStream());
   State& state = *stream->state_;
   state.blob = blob;
@@ -140,7 +144,7 @@ Result<std::span<const std::byte>> LayerStream::next() {
   const std::span bytes(static_cast<const std::byte*>(data), size);
   state.tar_read += bytes.size();
   if (state.tar_read > state.limits.bytes)
-    return fail(EFBIG, fmt::format("is longer than {} bytes as it is unpacked", state.limits.bytes));
+    return fail(EFBIG, fmt::format("is longer than {} as it is unpacked", sys::counted(state.limits.bytes, "byte")));
   // Against the bytes that were read, not the length that is said: pieces are read as they are needed.
   if (state.tar_read > state.limits.free_bytes && state.tar_read / state.limits.ratio > state.blob_read)
     return fail(EFBIG, fmt::format("is more than {} times longer as it is unpacked", state.limits.ratio));
@@ -153,7 +157,8 @@ Result<> LayerStream::check_blob() {
   while (!CGX_TRY(state.read_blob()).empty()) {
   }
   if (state.blob_read != state.descriptor.size)
-    return fail(EBADMSG, fmt::format("the blob has {} bytes, not {}", state.blob_read, state.descriptor.size));
+    return fail(EBADMSG,
+                fmt::format("the blob has {}, not {}", sys::counted(state.blob_read, "byte"), state.descriptor.size));
   const Digest blob = CGX_TRY(state.blob_hash.finish());
   if (blob != state.descriptor.digest) return fail(EBADMSG, "the blob's digest is " + blob.text());
   return {};
