@@ -40,9 +40,10 @@ Result<> send_packet(int socket, Word word, std::string_view data, int flags) {
 Result<std::optional<Packet>> receive_packet(int socket) {
   std::string buffer(most_packet + 1, '\0');
   ssize_t n = 0;
+  // ECONNRESET, once: the other side has gone without reading all of ours (unix_release_sock). What it has sent before
+  // is still there.
   do n = recv(socket, buffer.data(), buffer.size(), 0);
-  while (n < 0 && errno == EINTR);
-  if (n < 0 && (errno == ECONNRESET || errno == EPIPE)) n = 0;
+  while (n < 0 && (errno == EINTR || errno == ECONNRESET));
   if (n < 0) return fail_errno(errno, "the container's monitor");
   if (n == 0) return std::optional<Packet>();
   return Packet{.word = static_cast<Word>(buffer[0]), .data = buffer.substr(1, static_cast<std::size_t>(n) - 1)};

@@ -140,9 +140,9 @@ Result<std::optional<Message>> Channel::receive() const {
   ssize_t n = -1;
   do {
     n = recvmsg(fd_.get(), &message, MSG_CMSG_CLOEXEC);
-  } while (n < 0 && errno == EINTR);
-  // A process that ends with unread messages resets the connection.
-  if (n == 0 || (n < 0 && errno == ECONNRESET)) return std::nullopt;
+    // ECONNRESET, once: the other process has ended without reading all of ours. What it has sent before is still there.
+  } while (n < 0 && (errno == EINTR || errno == ECONNRESET));
+  if (n == 0) return std::nullopt;
   if (n < 0) return fail_errno(errno, "recvmsg");
   if (static_cast<std::size_t>(n) < sizeof header) return fail(EPROTO, "a message is too short");
   Message told{.word = header.word, .stage = header.stage, .value = header.value, .text = {}, .fd = {}};
