@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "cgx/container/json_tree.h"
+#include "cgx/container/resources.h"
 #include "cgx/sys/text.h"
 
 #include "tools/bad_flag.h"
@@ -137,6 +138,8 @@ class OptionReader {
     if (text.size() > 64 || !Store::check_id(text) || !is_letter_or_digit(text.front()))
       return tool::bad_flag(
           flag, text, "is not a name of 1 to 64 letters, digits, _, +, - and . that begins with a letter or a digit");
+    if (container::is_name_of_file(text))
+      return tool::bad_flag(flag, text, "is a name that the kernel keeps for its own files in a cgroup");
     out_.name = text;
     return {};
   }

@@ -101,6 +101,12 @@ std::vector<Placement> placements_below(const std::string& name,
   return found;
 }
 
+bool is_name_of_file(std::string_view name) {
+  const auto controller = controller_of_file(name);
+  if (!controller || name.find('.') != std::string_view::npos) return controller.has_value();
+  return *controller == Controller::core && name != "cgroup";  // `tasks`, not `memory`
+}
+
 Result<std::vector<Placement>> placements_of(const std::string& cgroups_path,
                                              const std::string& id,
                                              const Hierarchies& hierarchies) {

@@ -41,6 +41,10 @@ struct Placement {
 [[nodiscard]] Result<std::vector<Placement>> placements_of(const std::string& cgroups_path,
                                                            const std::string& id,
                                                            const Hierarchies& hierarchies);
+// Whether a file of the kernel in a cgroup has this name, on v1 or v2, or may have it on a later kernel: `tasks`,
+// "cgroup." or the name of a controller before a point, and all that ends with ".pressure". No group can be called so
+// everywhere.
+[[nodiscard]] bool is_name_of_file(std::string_view name);
 // Of a caller whose groups are `own` (place.h). Pure, but for the limits that it looks for.
 [[nodiscard]] std::vector<Placement> placements_below(const std::string& name,
                                                       const std::vector<Base>& own,
