@@ -47,10 +47,12 @@ Result<bool> prune_one(const std::string& name) {
 Result<int> prune(const Call& call) {
   const Filters filters = CGX_TRY(Filters::parse(call, prune_filters));
   std::vector<std::string> names;
-  for (const Known& known : CGX_TRY(list_containers()).containers)
+  const Listing listing = CGX_TRY(list_containers());
+  for (const Known& known : listing.containers)
     if (!goes_on(known) && filters.accept(known)) names.push_back(known.record.id);
   if (!names.empty() && !call.on("force") && isatty(STDIN_FILENO) == 1 && !agreed(names.size())) names.clear();
   int status = 0;
+  for (const Error& e : listing.damaged) status = std::max(status, tool::report(e, call.command->name, call.json));
   std::vector<std::string> removed;
   for (const std::string& name : names) {
     const auto done = prune_one(name);

@@ -215,7 +215,7 @@ Result<Known> load(Store::Entry entry) {
     return fail(ENOENT, fmt::format("container {} is being made, or its making was cut off", entry.id()));
   if (!record) return std::unexpected(record.error());
   Known known{.entry = std::move(entry), .record = std::move(*record), .state = {}, .ending = {}};
-  known.monitored = process_alive(known.record.monitor, known.record.monitor_start);
+  known.monitored = CGX_TRY(container::process_lives(known.record.monitor, known.record.monitor_start));
   if (auto ending = read_ending(known.entry))
     known.ending = std::move(*ending);
   else if (ending.error().code != ENOENT)
@@ -252,8 +252,11 @@ Result<Known> find(std::string_view name, Store::How how) {
     const bool digits = name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
     for (const std::string& id : digits ? std::span<const std::string>(ids) : std::span<const std::string>()) {
       const auto other = store.find(id, Store::How::look);
-      if (!other) continue;
-      if (const auto record = read_record(*other); record && record->hex_id.starts_with(name)) begins.push_back(id);
+      const auto record = other ? read_record(*other) : std::unexpected(other.error());
+      if (record && record->hex_id.starts_with(name)) begins.push_back(id);
+      // One that is being made, or is damaged, is not found by its id. What cannot be read may be the wanted one.
+      if (!record && record.error().code != ENOENT && record.error().code != EBADMSG)
+        return std::unexpected(record.error());
     }
     if (begins.size() > 1)
       return no_such(fmt::format("the ids of several containers begin with it: {}, {}", begins[0], begins[1]));

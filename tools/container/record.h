@@ -17,7 +17,6 @@
 namespace cgx::launcher {
 
 using container::Pairs;
-using container::process_alive;
 using container::State;
 using container::Status;
 using container::Store;

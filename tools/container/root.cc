@@ -2,6 +2,7 @@
 #include "root.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include <fcntl.h>
@@ -65,9 +66,15 @@ constexpr std::size_t most_account_bytes = 1U << 20U;
 // Empty where there is none, or what is there is no file.
 Result<std::string> account_file(int root, const std::string& path) {
   auto fd = container::open_in_root(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-  if (!fd) return std::string();
+  if (!fd) {
+    // There is no such file in the image, or it is none that can be read.
+    constexpr std::array none{ENOENT, ENOTDIR, ELOOP, ENXIO};
+    if (std::ranges::find(none, fd.error().code) != none.end()) return std::string();
+    return located(Result<std::string>(std::unexpected(fd.error())), "", path);
+  }
   struct stat st{};
-  if (fstat(fd->get(), &st) != 0 || !S_ISREG(st.st_mode)) return std::string();
+  if (fstat(fd->get(), &st) != 0) return fail_errno(errno, path);
+  if (!S_ISREG(st.st_mode)) return std::string();
   if (st.st_size > static_cast<off_t>(most_account_bytes))
     return fail(EFBIG, fmt::format("{} of the container is larger than 1 MiB", path));
   return sys::read_all(fd->get(), most_account_bytes);

@@ -80,6 +80,8 @@ class StatsReader {
   }
 
   [[nodiscard]] bool of_names() const { return !names_.empty(); }
+  // Those that cannot be shown, at the last read().
+  [[nodiscard]] const std::vector<Error>& damaged() const { return damaged_; }
 
  private:
   // A sampler for each way of counting names of groups: most containers have the first one's.
@@ -100,10 +102,12 @@ class StatsReader {
     return sources_.emplace_back(std::move(made)).get();
   }
 
-  Result<std::vector<Known>> containers() const {
+  Result<std::vector<Known>> containers() {
     std::vector<Known> found;
     if (names_.empty()) {
-      found = CGX_TRY(list_containers()).containers;
+      Listing listing = CGX_TRY(list_containers());
+      found = std::move(listing.containers);
+      damaged_ = std::move(listing.damaged);
     } else {
       for (const std::string& name : names_) {
         auto known = find_exactly(name, Store::How::look);
@@ -142,6 +146,7 @@ class StatsReader {
   bool ended_;
   std::vector<std::unique_ptr<Source>> sources_;
   std::map<std::string, Usage> before_;
+  std::vector<Error> damaged_;
 };
 
 std::string stats_table(const std::vector<StatsRow>& rows) {
@@ -289,6 +294,8 @@ Result<int> stats(const Call& call) {
   StatsReader reader = CGX_TRY(StatsReader::create(hierarchies, CGX_TRY(names_of(call)), call.on("all")));
   const bool redraw = !call.json && !call.on("no-stream") && isatty(STDOUT_FILENO) == 1;
   CGX_CHECK(reader.read());
+  int status = 0;
+  for (const Error& e : reader.damaged()) status = std::max(status, tool::report(e, call.command->name, call.json));
   // The first rates: of a time that is long enough for v1's ticks of 10 ms.
   auto next =
       std::chrono::steady_clock::now() + std::min<std::chrono::microseconds>(interval, std::chrono::milliseconds(200));
@@ -296,12 +303,12 @@ Result<int> stats(const Call& call) {
   while (true) {
     std::this_thread::sleep_until(next);
     const std::vector<StatsRow> rows = CGX_TRY(reader.read());
-    if (rows.empty() && reader.of_names()) return 0;  // all of them have ended
+    if (rows.empty() && reader.of_names()) return status;  // all of them have ended
     const std::string text = call.json ? stats_json(hierarchies, rows)
                              : format  ? CGX_TRY(formatted(*format, rows, call.on("no-trunc")))
                                        : stats_table(rows);
     tool::print(redraw ? redrawn(text) : text);
-    if (call.on("no-stream")) return 0;
+    if (call.on("no-stream")) return status;
     next = std::max(next + interval, std::chrono::steady_clock::now());
   }
 }

@@ -155,8 +155,9 @@ Result<int> top(const Call& given) {
   }
   std::vector<ProcessRow> rows;
   for (const pid_t pid : pids)
-    if (auto row = process_row(pid)) rows.push_back(std::move(*row));                  // else it has ended since
-  if (known.state.group.empty() && !container::init_alive(known.state)) rows.clear();  // the number is another process
+    if (auto row = process_row(pid)) rows.push_back(std::move(*row));  // else it has ended since
+  // The number may be another process by now.
+  if (known.state.group.empty() && !CGX_TRY(container::init_lives(known.state))) rows.clear();
   const std::map<uid_t, std::string> users = users_of_host();
   if (call.json) {
     tool::print(processes_json(known.record.id, rows, users));

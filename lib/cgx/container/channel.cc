@@ -140,7 +140,7 @@ Result<std::optional<Message>> Channel::receive() const {
   ssize_t n = -1;
   do {
     n = recvmsg(fd_.get(), &message, MSG_CMSG_CLOEXEC);
-    // ECONNRESET, once: the other process has ended without reading all of ours. What it has sent before is still there.
+    // ECONNRESET, once: the other process has ended without reading all of ours. What it has sent is still there.
   } while (n < 0 && (errno == EINTR || errno == ECONNRESET));
   if (n == 0) return std::nullopt;
   if (n < 0) return fail_errno(errno, "recvmsg");

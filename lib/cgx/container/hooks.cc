@@ -120,16 +120,14 @@ Result<> run(const Hook& hook, const HookInput& input) {
   // Both streams go to its end, whoever of them writes.
   (void)fcntl(out.get(), F_SETFL, O_APPEND);
   const pid_t pid = CGX_TRY(start(hook, input, in.get(), out.get()));
-  bool in_time = true;
-  if (hook.timeout) {
-    const auto ended = wait_until(pid, *hook.timeout);
-    in_time = ended && *ended;
-    if (!in_time) (void)kill(-pid, SIGKILL);
-  }
+  Result<bool> in_time = true;
+  if (hook.timeout) in_time = wait_until(pid, *hook.timeout);
+  if (!in_time || !*in_time) (void)kill(-pid, SIGKILL);
   int status = 0;
   while (waitpid(pid, &status, 0) < 0)
     if (errno != EINTR) return fail_errno(errno, "waitpid");
-  if (!in_time) return fail(ETIMEDOUT, fmt::format("hook ran past specified timeout of {}s", *hook.timeout));
+  if (!in_time) return located(Result<>(std::unexpected(in_time.error())), "", hook.path);
+  if (!*in_time) return fail(ETIMEDOUT, fmt::format("hook ran past specified timeout of {}s", *hook.timeout));
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
   return fail(EIO, fmt::format("error running hook: {}, output: {}", status_text(status), output_of(out)));
 }

@@ -269,11 +269,7 @@ Result<sys::Fd> open_in_proc(pid_t pid, std::uint64_t start, std::string_view fi
   return fd;
 }
 
-bool process_alive(pid_t pid, std::uint64_t start) { return process_lives(pid, start).value_or(false); }
-
 Result<bool> init_lives(const State& state) { return process_lives(state.pid, state.pid_start); }
-
-bool init_alive(const State& state) { return init_lives(state).value_or(false); }
 
 Result<Hierarchies> hierarchies_of(const State& state) {
   Hierarchies all = CGX_TRY(Hierarchies::discover());

@@ -96,12 +96,9 @@ class Store::Entry {
 // Whether it is there; an error where that cannot be found out (no descriptors, no memory).
 [[nodiscard]] Result<bool> process_lives(pid_t pid, std::uint64_t start);
 [[nodiscard]] Result<bool> init_lives(const State& state);  // of the container's first process
-// The same for who does no more than tell of it: false where it cannot be found out.
-[[nodiscard]] bool process_alive(pid_t pid, std::uint64_t start);
 // Whether the process has executed a program since it was made; a zombie answers what it had done. `start`: none for a
 // child that nobody has waited for, whose number is its own. ESRCH: there is none.
 [[nodiscard]] Result<bool> has_executed(pid_t pid, std::optional<std::uint64_t> start = {});
-[[nodiscard]] bool init_alive(const State& state);
 
 // The hierarchies in which `state.group` is the name of the container's group.
 [[nodiscard]] Result<Hierarchies> hierarchies_of(const State& state);
