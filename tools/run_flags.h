@@ -91,7 +91,7 @@ inline constexpr std::array run_options = joined(std::array{
     Option{"log-opt", 0, "NAME=VALUE", "max-size=SIZE and max-file=N: the log, in two files, has N times SIZE at most (20M if not given)", true},
     Option{"platform", 0, "PLATFORM", "that of the host alone, as linux/amd64"},
     Option{"expose", 0, "PORT", "without effect: no port is published", true},
-    Option{"no-healthcheck", 0, "", "without effect: nothing watches over health"},
+    Option{"no-healthcheck", 0, "", "no warning that the health check of the image is not run"},
     Option{"disable-content-trust", 0, "", "without effect: images are directories, which carry no signatures", false, {}, true}}, docker_limit_options);
 // Flags of docker's and podman's that have no meaning here.
 inline constexpr std::array refused_run_flags{

@@ -15,8 +15,10 @@
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/place.h"
 #include "cgx/container/root_dir.h"
 #include "cgx/container/rootfs.h"
+#include "cgx/sys/harmless.h"
 #include "cgx/sys/text.h"
 
 #include "devices.h"
@@ -141,6 +143,23 @@ Result<ImageUser> check_request(const RunOptions& options, const Image& image) {
   const auto groups = CGX_TRY(located(find_groups(root->get(), options.group_add), "", "--group-add"));
   found.groups.insert(found.groups.end(), groups.begin(), groups.end());
   return found;
+}
+
+std::vector<std::string> left_out(const RunOptions& options, const Image& image) {
+  std::vector<std::string> all;
+  if (!image.warning.empty()) all.push_back(image.warning);
+  for (const std::string& volume : image.volumes) {
+    const auto holds = [&volume](const auto& mount) { return lies_in(volume, mount.destination); };
+    if (std::ranges::any_of(options.binds, holds) || std::ranges::any_of(options.tmpfs, holds)) continue;
+    const std::string shown = sys::harmless(volume);
+    all.push_back(
+        fmt::format("volumes of images are not supported: what is written to {0} is removed with the container; "
+                    "-v DIR:{0} keeps it",
+                    shown));
+  }
+  if (image.has_health_check && !options.no_health_check)
+    all.emplace_back("its health check is not run, which is not supported; --no-healthcheck says so without this line");
+  return all;
 }
 
 Error name_is_taken(const std::string& name) {

@@ -14,6 +14,9 @@ namespace cgx::launcher {
 // user, as far as the image can be asked.
 [[nodiscard]] Result<ImageUser> check_request(const RunOptions& options, const Image& image);
 
+// What the image asks for and a container has not got, a sentence each.
+[[nodiscard]] std::vector<std::string> left_out(const RunOptions& options, const Image& image);
+
 // Another container has it: what to do depends on whether that one runs.
 [[nodiscard]] Error name_is_taken(const std::string& name);
 

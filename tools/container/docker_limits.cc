@@ -108,6 +108,16 @@ Result<> check_cpu_count(const std::string& text) {
                                     *count));
 }
 
+// Docker's --cpus 1 is the time of one CPU, and 0 no limit. Ours is a list, as for groups.
+void say_which_cpu(const std::string& text) {
+  const auto number = sys::parse_u64(text);
+  if (!number) return;
+  const std::string other = *number == 0   ? std::string("without a limit: no --cpus")
+                            : *number == 1 ? std::string("for the time of one CPU: --cpus 1.0")
+                                           : fmt::format("for the time of {0} CPUs: --cpus {0}.0", *number);
+  fmt::print(stderr, "cgx: --cpus {0} is the CPU with number {0}, as --cpuset-cpus {0}; {1}\n", *number, other);
+}
+
 Result<> take_cpu_limits(tool::Call& call, const std::optional<std::string>& period) {
   const Knob* quota = find_knob("cpu.max");
   const Knob* cpus = find_knob("cpuset.cpus");
@@ -122,8 +132,6 @@ Result<> take_cpu_limits(tool::Call& call, const std::optional<std::string>& per
       limit.knob = quota;
       translate(call, "cpus", limit.text, limit);
       counted = true;
-    } else if (limit.knob == cpus && isatty(STDERR_FILENO) == 1 && sys::parse_u64(limit.text)) {
-      fmt::print(stderr, "cgx: --cpus {0} is CPU {0} alone; for the time of {0} CPUs: --cpus {0}.0\n", limit.text);
     } else if (limit.knob == quota) {
       given = &limit;
     }
@@ -160,6 +168,8 @@ Result<> check_not_zero(const LimitFlag& limit) {
 
 Result<tool::Call> with_docker_limits(const tool::Call& call) {
   tool::Call out = call;
+  for (const LimitFlag& limit : call.limits)
+    if (limit.knob == find_knob("cpuset.cpus")) say_which_cpu(limit.text);
   std::optional<std::string> period;
   for (const auto& [name, text] : call.options) {
     if (name == "cpu-period") period = text;

@@ -93,7 +93,7 @@ class DryRun {
     add("image: {}{}",
         shown_word(o_.image),
         layout ? fmt::format(", its layers unpacked below {}/layers where they are missing", data_root_) : "");
-    if (!image_.warning.empty()) add("warning: {}", image_.warning);
+    for (const std::string& what : left_out(o_, image_)) add("warning: {}", what);
     add("record: {}/run.json", parts_.root.substr(0, parts_.root.rfind('/')));
     add("layers: overlay of {} below {}/upper", layout ? "those" : spaced(image_.layers), parts_.data);
     for (const Bind& b : o_.binds) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "image.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <climits>
@@ -59,6 +60,14 @@ Result<Image> parse_unpacked(const std::string& name, const std::string& text) {
   CGX_CHECK(fill(image.workdir, config["WorkingDir"]));
   CGX_CHECK(fill(image.user, config["User"]));
   CGX_CHECK(fill(image.stop_signal, config["StopSignal"]));
+  for (const auto volume : config["Volumes"]) {
+    std::string path(volume.key());
+    while (path.ends_with('/')) path.pop_back();
+    if (!path.empty()) image.volumes.push_back(std::move(path));
+  }
+  std::vector<std::string> health_check;
+  CGX_CHECK(fill(health_check, config["Healthcheck"]["Test"]));
+  image.has_health_check = !health_check.empty() && health_check.front() != "NONE";
   return image;
 }
 
@@ -81,6 +90,12 @@ Result<sys::Fd> share_store(const std::string& data) {
 bool is_of_kind(const std::string& path, mode_t kind) {
   struct stat st{};
   return stat(path.c_str(), &st) == 0 && (st.st_mode & S_IFMT) == kind;
+}
+
+// By its name: no image of a registry ends so.
+bool is_archive(std::string_view name) {
+  constexpr std::array<std::string_view, 6> ends{".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst"};
+  return std::ranges::any_of(ends, [name](std::string_view end) { return name.ends_with(end); });
 }
 
 // What cgx-image prints.
@@ -129,6 +144,17 @@ Result<Image> open_image(const std::string& name, const std::string& data) {
                       ENOTSUP,
                       "is not supported: an image is dir:PATH or oci:LAYOUT[:TAG]",
                       fmt::format("skopeo copy {} oci:LAYOUT:TAG, then run oci:LAYOUT:TAG", name));
+  if (is_archive(name)) {
+    const bool there = is_of_kind(name, S_IFREG);
+    return no_image(
+        name,
+        there ? ENOTSUP : ENOENT,
+        there ? "is a file, and an image is dir:PATH or oci:LAYOUT[:TAG]" : errno_text(ENOENT),
+        there ? fmt::format("skopeo copy docker-archive:{0} oci:LAYOUT:TAG, then run oci:LAYOUT:TAG; of files "
+                            "alone: mkdir DIR && tar -xf {0} -C DIR, then run dir:DIR",
+                            name)
+              : "an image is dir:PATH or oci:LAYOUT[:TAG]");
+  }
   // A bare word is the name of an image, whatever lies beside the caller.
   if (name.find('/') != std::string::npos && is_of_kind(name, S_IFDIR))
     return no_image(name, ENOENT, "is a directory, without the word for one", fmt::format("dir:{}", name));

@@ -277,6 +277,12 @@ void set_label(Pairs& labels, std::string_view text) {
 Result<DevicePath> parse_device(std::string_view text) {
   const auto parts = sys::split(text, ':');
   DevicePath d{.source = std::string(parts[0]), .destination = {}, .access = "rwm"};
+  if (!d.source.starts_with('/') && text.find('/') != std::string_view::npos &&
+      text.find('=') != std::string_view::npos) {
+    Error e = bad_value(text, "is a device of CDI, which is not supported").error();
+    e.hint = "--device /dev/NODE gives a device, -v DIR:PATH the libraries of its driver";
+    return std::unexpected(std::move(e));
+  }
   if (!d.source.starts_with('/') || parts.size() > 3)
     return bad_mount(text, "is not SRC[:DST[:rwm]] with absolute paths");
   const auto access = [](std::string_view word) {

@@ -90,12 +90,13 @@ class OptionReader {
   }
 
   Result<> take(const std::string& name, const std::string& text) {
-    static constexpr std::array<std::pair<std::string_view, bool RunOptions::*>, 6> switches{
+    static constexpr std::array<std::pair<std::string_view, bool RunOptions::*>, 7> switches{
         {{"detach", &RunOptions::detach},
          {"interactive", &RunOptions::interactive},
          {"tty", &RunOptions::terminal},
          {"rm", &RunOptions::remove},
          {"read-only", &RunOptions::readonly},
+         {"no-healthcheck", &RunOptions::no_health_check},
          {"init", &RunOptions::init}}};
     for (const auto& [option, member] : switches)
       if (option == name) return out_.*member = true, Result<>();

@@ -48,6 +48,7 @@ struct RunOptions {
   std::vector<std::string> command;  // after IMAGE
   std::string name;                  // empty: one is made
   bool detach = false, interactive = false, terminal = false, remove = false, readonly = false, init = false;
+  bool no_health_check = false;
   std::vector<std::string> env;  // NAME=VALUE
   std::optional<std::string> entrypoint;
   std::string workdir, user, hostname, network = "none", userns = "host", cgroupns = "private";

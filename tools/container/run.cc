@@ -50,8 +50,9 @@ Result<int> run(const Call& call) {
   const bool input = plan.options.interactive && shown.in;
   if (!plan.options.detach) CGX_CHECK(check_input(input, plan.options.terminal));
   plan.image = CGX_TRY(open_image(plan.options.image, plan.data_root));
-  if (!plan.image.warning.empty() && !call.json)
-    fmt::print(stderr, "cgx: run: warning: {}: {}\n", plan.image.name, plan.image.warning);
+  if (!call.json)
+    for (const std::string& what : left_out(plan.options, plan.image))
+      fmt::print(stderr, "cgx: run: warning: {}: {}\n", plan.image.name, what);
   (void)CGX_TRY(command_of(plan.options, plan.image));
   (void)CGX_TRY(check_request(plan.options, plan.image));
   plan.hex_id = CGX_TRY(new_hex_id());
