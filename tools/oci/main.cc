@@ -3,7 +3,6 @@
 #include <vector>
 
 #include <fcntl.h>
-#include <malloc.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -77,8 +76,6 @@ int run_main(std::span<const std::string_view> words, std::string_view program, 
 }  // namespace cgx::oci
 
 int main(int argc, char** argv) {
-  // The heap grows in one step: what a container takes is some 150 KiB, and each step is a call.
-  (void)mallopt(M_TOP_PAD, 512 * 1024);
   cgx::sys::wait_for_children();
   cgx::container::recall_program(argv);
   cgx::oci::fill_standard_descriptors();
