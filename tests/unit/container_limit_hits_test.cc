@@ -188,7 +188,7 @@ TEST_CASE("container limit hits: what could not be read names no limit") {
 }
 
 TEST_CASE("container limit hits: a read that fails is no 0 and no missing limit") {
-  const test::ScratchDir tree;
+  const cgx::test::ScratchDir tree;
   tree.dir("memory");
   tree.dir("memory/a");
   tree.file("memory/release_agent", "\n");
