@@ -4,7 +4,13 @@
 #include <cerrno>
 #include <string_view>
 
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cgx/cgroupfs/lock.h"
 #include "cgx/cgroupfs/tasks.h"
+#include "cgx/sys/process.h"
+#include "cgx/sys/text.h"
 
 #include "tools/exec_note.h"
 
@@ -16,6 +22,39 @@ Result<bool> is_empty(const Cgroup& group) {
   return CGX_TRY(tasks_below(group)).empty() && CGX_TRY(children_of(group)).empty();
 }
 
+constexpr std::string_view prefix = "cgx-exec-";
+
+// Whether the process that the name is of is there: `cgx-exec-PID`, or `cgx-exec-PID-ROUND`. Other names: yes.
+bool named_one_lives(std::string_view name) {
+  name.remove_prefix(prefix.size());
+  const std::size_t hyphen = name.find('-');
+  const auto pid = sys::parse_u64(name.substr(0, hyphen), 1, 0x7fffffff);
+  if (!pid || (hyphen != std::string_view::npos && !sys::parse_u64(name.substr(hyphen + 1)))) return true;
+  const auto start = sys::started(static_cast<pid_t>(*pid));
+  return start || start.error().code != ESRCH;
+}
+
+Result<bool> is_own(const Cgroup& group) {
+  for (const Hierarchy* h : group.present()) {
+    struct stat st{};
+    if (fstat(CGX_TRY(group.dir(*h)), &st) != 0) return fail_errno(errno, h->path(group.name()));
+    if (st.st_uid != geteuid()) return false;
+  }
+  return true;
+}
+
+// Whether a `cgx exec` was killed between the making of this group, which is empty, and the note on it. A maker holds
+// the TreeLock from the first directory until the note is there: a group without one that is seen under the lock is
+// nobody's who is still at it. The rest is said by the name, which is reserved for `cgx exec`, its process, which is
+// not there, and the owner, whom `cgx exec` never changes.
+Result<bool> cut_off(const Hierarchies& hierarchies, const Cgroup& group, std::string_view child) {
+  if (named_one_lives(child)) return false;
+  TreeLock lock;
+  CGX_CHECK(lock.take(hierarchies, TreeLock::How::shared));
+  const Cgroup now(hierarchies, group.name());
+  return tool::maker_of(now) == tool::Maker::none && CGX_TRY(is_empty(now)) && CGX_TRY(is_own(now));
+}
+
 }  // namespace
 
 Result<LeftByExec> left_by_exec(bool dry_run) {
@@ -23,7 +62,7 @@ Result<LeftByExec> left_by_exec(bool dry_run) {
   const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
   const std::string above = tool::above_fresh(hierarchies);
   for (const std::string& child : CGX_TRY(children_of(Cgroup(hierarchies, above)))) {
-    if (!child.starts_with("cgx-exec-")) continue;
+    if (!child.starts_with(prefix)) continue;
     const std::string name = child_of(above, child);
     const Cgroup group(hierarchies, name);
     const tool::Maker maker = tool::maker_of(group);
@@ -34,13 +73,15 @@ Result<LeftByExec> left_by_exec(bool dry_run) {
       if (left.failures.back().group.empty()) left.failures.back().group = name;
     };
     const auto empty = is_empty(group);
-    if (!empty) {
-      failed(empty.error());
-    } else if (*empty && maker == tool::Maker::none) {
-      left.kept.push_back(name);
-    } else if (*empty) {
+    const auto rubbish =
+        empty && *empty && maker == tool::Maker::none ? cut_off(hierarchies, group, child) : Result<bool>(empty);
+    if (!rubbish) {
+      failed(rubbish.error());
+    } else if (*rubbish) {
       const auto gone = dry_run ? Result<>() : remove_group(group, Below::keep);
       gone ? left.removed.push_back(name) : failed(gone.error());
+    } else if (*empty) {
+      left.kept.push_back(name);
     }
   }
   return left;

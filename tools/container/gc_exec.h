@@ -15,8 +15,8 @@ struct LeftByExec {
   std::vector<Error> failures;    // groups that could not be looked at or removed
 };
 
-// Removes the fresh groups of `cgx exec` that are empty and whose maker, by the note on them, is gone. Where `dry_run`,
-// it removes nothing. An error: the groups cannot be listed.
+// Removes the fresh groups of `cgx exec` that are empty and whose maker is gone: by the note on them or, where it was
+// killed before that, by their name. Where `dry_run`, it removes nothing. An error: the groups cannot be listed.
 [[nodiscard]] Result<LeftByExec> left_by_exec(bool dry_run);
 
 }  // namespace cgx::launcher
