@@ -91,6 +91,21 @@ void note_made(const Hierarchies& hierarchies, const State& state) {
   }
 }
 
+// Whether a process that joins the group stops there: it is frozen, or told to be. One process that waits in the kernel
+// keeps a group from being frozen (v1: FREEZING), and each that comes is stopped all the same.
+Result<bool> stops_newcomers(const Cgroup& group) {
+  if (!CGX_TRY(is_there(group))) return false;  // it has gone meanwhile
+  const Hierarchy* h = freezer_of(group);
+  if (h == nullptr) return false;
+  const bool v1 = h->version() == Version::v1;  // whose file tells of groups above, too
+  for (std::string_view name = group.name(); !name.empty(); name = v1 ? std::string_view() : parent_of(name)) {
+    const auto text = Cgroup(group.hierarchies(), std::string(name)).read(*h, v1 ? "freezer.state" : "cgroup.freeze");
+    if (!text && !says_absent(text.error())) return std::unexpected(text.error());
+    if (text && sys::trim(*text) != (v1 ? "THAWED" : "0")) return true;
+  }
+  return false;
+}
+
 void forget_group(State& state) {
   state.group.clear();
   state.bases.clear();
@@ -303,10 +318,10 @@ Result<> GroupMaker::make_there(State& state, const std::function<Result<>()>& s
 // A container in a frozen group would never start, and one beside others is told of.
 Result<> GroupMaker::refuse_used(const State& state) const {
   const Cgroup group(*hierarchies_, state.group);
-  if (const auto stopped = frozen(group); stopped && *stopped)
-    return fail(EBUSY, "container's cgroup unexpectedly frozen");
-  if (const auto used = populated(group); used && *used)
-    call_.log->warning(fmt::format("container's cgroup is not empty: {}", shown(state.group)));
+  if (CGX_TRY(stops_newcomers(group))) return fail(EBUSY, "container's cgroup unexpectedly frozen");
+  const auto used = populated(group);
+  if (!used && !says_absent(used.error())) return std::unexpected(used.error());
+  if (used && *used) call_.log->warning(fmt::format("container's cgroup is not empty: {}", shown(state.group)));
   return {};
 }
 
