@@ -93,6 +93,12 @@ Result<int> exec(const Call& call) {
     e.fault = Fault::usage;
     return std::unexpected(std::move(e));
   }
+  if (call.on("detach") && call.on("tty"))
+    return std::unexpected(Error{.code = ENOTSUP,
+                                 .what = "is not supported with --detach: nobody would keep the terminal",
+                                 .knob = "--tty",
+                                 .hint = "leave out -t; or start it with -it, and leave it by ctrl-p ctrl-q",
+                                 .fault = Fault::usage});
   if (!call.on("detach")) CGX_CHECK(check_input(call.on("interactive"), call.on("tty")));
   const std::string keys = CGX_TRY(located(parse_detach_keys(call.get("detach-keys")), "", "--detach-keys"));
   const std::vector<std::string> environment = CGX_TRY(environment_of(call));
