@@ -2,9 +2,12 @@
 // The end of a process in the foreground: its status, the signals on the way to it, its terminal.
 #include "foreground.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <optional>
+#include <string>
+#include <utility>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -50,10 +53,25 @@ void copy_size(int master) {
   if (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0) (void)ioctl(master, TIOCSWINSZ, &size);
 }
 
+// A write of so much to a pipe that poll(2) calls writable does not block: there is a free page.
+constexpr std::size_t most_write = 4096;
+constexpr std::size_t most_typed = 65536;  // what the process has not read yet
+// More than a terminal holds. What others go on writing to it when the process has ended is not waited for.
+constexpr std::size_t most_left = 65536;
+
+// A terminal may block a write in the middle also where poll(2) calls it writable. Others have its description too, so
+// the flag is set on one of this process alone. Invalid where there is none to be had: standard output itself then.
+sys::Fd open_output() {
+  if (isatty(STDOUT_FILENO) != 1) return {};
+  return sys::Fd(open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+}
+
+// Nothing here waits but the poll, so that signals and keys always get through: not a reader of the output that stands
+// still, nor a process that reads no input.
 class Waiter {
  public:
-  Waiter(const container::Launched& launched, std::string_view keys)
-      : process_(launched), master_(launched.terminal.get()), keys_(keys) {
+  Waiter(container::Launched& launched, std::string_view keys)
+      : process_(launched.pidfd.get()), master_(launched.terminal), keys_(keys) {
     sigfillset(&signals_);
     // What this process gets for its own mistakes, and for the terminal, is its own.
     for (const int s : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP, SIGTTIN, SIGTTOU})
@@ -68,46 +86,73 @@ class Waiter {
   Result<int> run() {
     if (!queue_.valid()) return fail_errno(errno, "signalfd");
     std::optional<RawTerminal> raw;
-    if (master_ >= 0) {
+    if (master_.valid()) {
       raw.emplace();
-      copy_size(master_);
+      copy_size(master_.get());
+      (void)fcntl(master_.get(), F_SETFL, fcntl(master_.get(), F_GETFL) | O_NONBLOCK);
+      output_ = open_output();
     }
-    while (!ended_ && !left_) CGX_CHECK(step());
-    if (left_) return hold_terminal();
-    if (master_ >= 0) drain();
+    while (!done_ && !left_) CGX_CHECK(step());
+    if (left_) {
+      print_what_is_taken();
+      return hold_terminal();
+    }
+    if (failed_ != 0) return fail_errno(failed_, "standard output");
     return status_;
   }
 
  private:
   Result<> step() {
-    std::array<pollfd, 4> fds{pollfd{.fd = process_.pidfd.get(), .events = POLLIN, .revents = 0},
-                              pollfd{.fd = queue_.get(), .events = POLLIN, .revents = 0},
-                              pollfd{.fd = reads_ && master_ >= 0 ? STDIN_FILENO : -1, .events = POLLIN, .revents = 0},
-                              pollfd{.fd = master_, .events = POLLIN, .revents = 0}};
-    if (poll(fds.data(), fds.size(), -1) < 0) {
+    const bool rests = std::exchange(rests_, false), full = std::exchange(full_, false);
+    const bool prints = !text_.empty(), types = !typed_.empty();
+    const bool reads = reads_ && !ended_ && master_.valid() && typed_.size() < most_typed;
+    const bool takes = !prints && taken_at_end_ <= most_left;
+    const auto of_master = static_cast<short>((takes ? POLLIN : 0) | (types ? POLLOUT : 0));
+    std::array<pollfd, 5> fds{
+        pollfd{.fd = ended_ ? -1 : process_, .events = POLLIN, .revents = 0},
+        pollfd{.fd = queue_.get(), .events = POLLIN, .revents = 0},
+        pollfd{.fd = reads ? STDIN_FILENO : -1, .events = POLLIN, .revents = 0},
+        pollfd{.fd = rests || of_master == 0 ? -1 : master_.get(), .events = of_master, .revents = 0},
+        pollfd{.fd = prints && !full ? output() : -1, .events = POLLOUT, .revents = 0}};
+    const int ready = poll(fds.data(), fds.size(), timeout(rests || full));
+    if (ready < 0) {
       if (errno == EINTR) return {};
       return fail_errno(errno, "poll");
     }
     if (fds[1].revents != 0) pass_signals();
-    if (fds[2].revents != 0) reads_ = type();
-    if (fds[3].revents != 0 && !copy(master_, STDOUT_FILENO) && fds[0].revents == 0) {
-      // The last one of the other side has closed it; the end of the process follows.
-      master_gone_ = true;
-      pollfd one{.fd = process_.pidfd.get(), .events = POLLIN, .revents = 0};
-      (void)poll(&one, 1, 100);
+    if (fds[2].revents != 0) take_input();
+    if (fds[4].revents != 0) print();
+    if (fds[3].revents != 0 && master_.valid()) {
+      const bool sent = types && send_input();
+      const bool got = takes && take_output();
+      // Nobody has the other side open: the end of the process follows, or somebody opens it again.
+      rests_ = !sent && !got && (fds[3].revents & (POLLHUP | POLLERR)) != 0;
     }
-    return reap();
+    // What the process wrote before it ended is still in the terminal.
+    const bool nothing_left = !prints && text_.empty() && (fds[3].revents == 0 || rests_);
+    if (ended_ && (nothing_left || (ready == 0 && told_))) done_ = true;
+    return ended_ ? Result<>() : reap();
+  }
+
+  // Of the poll. Who was told to end does not wait long for a reader that stands still.
+  [[nodiscard]] int timeout(bool looks_again) const {
+    if (ended_ && text_.empty()) return 0;
+    if (ended_ && told_) return 1000;
+    return looks_again ? 100 : -1;
   }
 
   Result<> reap() {
     siginfo_t info{};
-    if (waitid(P_PIDFD, static_cast<id_t>(process_.pidfd.get()), &info, WEXITED | WNOHANG) != 0) {
+    if (waitid(P_PIDFD, static_cast<id_t>(process_), &info, WEXITED | WNOHANG) != 0) {
       if (errno == EINTR) return {};
       return fail_errno(errno, "waiting for the process");
     }
     if (info.si_pid == 0) return {};
     ended_ = true;
+    rests_ = false;
+    typed_.clear();
     status_ = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+    done_ = !master_.valid();
     return {};
   }
 
@@ -116,44 +161,72 @@ class Waiter {
     while (read(queue_.get(), &got, sizeof got) == static_cast<ssize_t>(sizeof got)) {
       const int signal = static_cast<int>(got.ssi_signo);
       if (signal == SIGCHLD || signal == SIGPIPE || signal == SIGURG) continue;
-      if (signal == SIGWINCH && master_ >= 0)
-        copy_size(master_);
+      if (signal == SIGWINCH && master_.valid()) {
+        copy_size(master_.get());
+        continue;
+      }
+      const bool ends = signal == SIGTERM || signal == SIGINT || signal == SIGHUP || signal == SIGQUIT;
+      told_ = told_ || ends;
+      if (!ended_)
+        (void)sys::signal_process(process_, signal);  // ESRCH: it has just ended
       else
-        (void)sys::signal_process(process_.pidfd.get(), signal);  // ESRCH: it has just ended
+        done_ = done_ || ends;
     }
   }
 
-  static bool write_all(int to, std::string_view text) {
-    while (!text.empty()) {
-      const ssize_t n = write(to, text.data(), text.size());
-      if (n < 0 && errno != EINTR && errno != EAGAIN) return false;
-      if (n > 0) text.remove_prefix(static_cast<std::size_t>(n));
-    }
+  [[nodiscard]] int output() const { return output_.valid() ? output_.get() : STDOUT_FILENO; }
+
+  void print() {
+    const ssize_t n = write(output(), text_.data(), std::min(text_.size(), most_write));
+    if (n > 0) text_.erase(0, static_cast<std::size_t>(n));
+    full_ = n < 0 && errno == EAGAIN;  // a terminal with room for less than a character
+    if (n >= 0 || errno == EINTR || full_) return;
+    text_.clear();
+    if (errno == EBADF) return;  // the caller has closed it: nobody wants this
+    // A program without a terminal of its own would get the end of the reader itself. This one is hung up on.
+    if (errno != EPIPE) failed_ = errno;
+    master_.reset(-1);
+    typed_.clear();
+    done_ = ended_;
+  }
+
+  void print_what_is_taken() {
+    pollfd one{.fd = output(), .events = POLLOUT, .revents = 0};
+    while (!text_.empty() && !full_ && poll(&one, 1, 0) == 1) print();
+  }
+
+  // The two of the terminal; false: nothing was moved.
+  bool take_output() {
+    std::array<char, 16384> buffer{};
+    const ssize_t n = read(master_.get(), buffer.data(), buffer.size());
+    if (n <= 0) return n < 0 && errno == EINTR;
+    text_.assign(buffer.data(), static_cast<std::size_t>(n));
+    if (ended_) taken_at_end_ += text_.size();
     return true;
   }
-
-  // false: there is nothing more to come, or nobody who takes it.
-  static bool copy(int from, int to) {
-    std::array<char, 16384> buffer{};
-    const ssize_t n = read(from, buffer.data(), buffer.size());
-    if (n < 0) return errno == EINTR || errno == EAGAIN;
-    return n > 0 && write_all(to, std::string_view(buffer.data(), static_cast<std::size_t>(n)));
+  bool send_input() {
+    const ssize_t n = write(master_.get(), typed_.data(), typed_.size());
+    if (n < 0 && errno != EINTR && errno != EAGAIN) typed_.clear();  // what has ended takes nothing
+    if (n > 0) typed_.erase(0, static_cast<std::size_t>(n));
+    return n > 0;
   }
 
-  // What was typed, to the process; false as of copy().
-  bool type() {
+  void take_input() {
     std::array<char, 16384> buffer{};
     const ssize_t n = read(STDIN_FILENO, buffer.data(), buffer.size());
-    if (n < 0) return errno == EINTR || errno == EAGAIN;
-    if (n == 0) return false;
+    if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
+    if (n <= 0) {
+      reads_ = false;
+      return;
+    }
     std::string text(buffer.data(), static_cast<std::size_t>(n));
     left_ = keys_.typed(text);
-    return left_ || write_all(master_, text);
+    if (!left_) typed_ += text;
   }
 
   // A terminal whose master is closed hangs up: the process would die. A copy of this one keeps it open as long as
   // somebody has the other side, and reads, so that nobody waits for room in it.
-  Result<int> hold_terminal() const {
+  Result<int> hold_terminal() {
     const pid_t child = fork();
     if (child < 0) return fail_errno(errno, "fork");
     if (child > 0) return -1;
@@ -162,36 +235,35 @@ class Waiter {
     (void)sigprocmask(SIG_SETMASK, &before_, nullptr);
     const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int fd = 0; fd < 3; ++fd) (void)dup2(null, fd);
-    sys::close_all_but({STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, master_});
-    while (copy(master_, STDOUT_FILENO)) continue;
-    _exit(0);
-  }
-
-  // What the process wrote before it ended is still in the terminal.
-  void drain() const {
-    if (master_gone_) return;
-    (void)fcntl(master_, F_SETFL, fcntl(master_, F_GETFL) | O_NONBLOCK);
+    sys::close_all_but({STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, master_.get()});
     for (;;) {
-      pollfd one{.fd = master_, .events = POLLIN, .revents = 0};
-      if (poll(&one, 1, 0) <= 0 || (one.revents & POLLIN) == 0 || !copy(master_, STDOUT_FILENO)) return;
+      const bool types = !typed_.empty();
+      pollfd one{.fd = master_.get(), .events = static_cast<short>(POLLIN | (types ? POLLOUT : 0)), .revents = 0};
+      if (poll(&one, 1, -1) < 0) continue;  // EINTR
+      const bool sent = types && send_input();
+      if (!take_output() && !sent && (one.revents & (POLLHUP | POLLERR)) != 0) _exit(0);
     }
   }
 
-  const container::Launched& process_;
-  int master_;
+  int process_;  // a pidfd
+  sys::Fd& master_;
+  sys::Fd output_;
   sigset_t signals_{}, before_{};
   sys::Fd queue_;
   DetachKeys keys_;
+  std::string text_, typed_;  // on the way to the output, and to the terminal
+  std::size_t taken_at_end_ = 0;
   bool reads_ = true;
+  bool rests_ = false, full_ = false;  // the terminal, the output: looked at a little later
+  bool told_ = false;                  // by a signal to end
   bool left_ = false;
-  bool ended_ = false;
-  bool master_gone_ = false;
-  int status_ = 0;
+  bool ended_ = false, done_ = false;
+  int status_ = 0, failed_ = 0;
 };
 
 }  // namespace
 
-Result<int> wait_in_foreground(const container::Launched& launched, std::string_view keys) {
+Result<int> wait_in_foreground(container::Launched& launched, std::string_view keys) {
   return Waiter(launched, keys).run();
 }
 

@@ -9,8 +9,9 @@
 namespace cgx::tool {
 
 // Returns when the process has ended: its status, or 128 and the signal that ended it. Signals that this process gets
-// go to it, and with launched.terminal what is typed and printed. With `keys`, -1 when they were typed: the process
-// goes on, and a process that is left behind holds its terminal and drops what it writes.
-[[nodiscard]] Result<int> wait_in_foreground(const container::Launched& launched, std::string_view keys = {});
+// go to it, and with launched.terminal what is typed and printed; that is closed, which hangs the terminal up, where
+// nobody takes what is printed any more. With `keys`, -1 when they were typed: the process goes on, and a process that
+// is left behind holds its terminal and drops what it writes.
+[[nodiscard]] Result<int> wait_in_foreground(container::Launched& launched, std::string_view keys = {});
 
 }  // namespace cgx::tool

@@ -139,7 +139,7 @@ class Isolate {
     request.rootfs.make_dev = !wanted_.rootfs.empty();
     if (!wanted_.seccomp.empty()) request.seccomp = CGX_TRY(filter(spec));
     request.foreground_terminal = spec.process->terminal;
-    const container::Launched launched = CGX_TRY(container::launch(request));
+    container::Launched launched = CGX_TRY(container::launch(request));
     for (const std::string& warning : launched.warnings)
       (void)!write(STDERR_FILENO, (warning + "\n").data(), warning.size() + 1);
     return wait_in_foreground(launched);

@@ -200,7 +200,7 @@ Result<int> run_exec(const Invocation& call) {
   if (spec.linux_.seccomp)
     request.seccomp =
         CGX_TRY(container::compile_seccomp(*spec.linux_.seccomp, fmt::format("{}/@seccomp", call.root())));
-  const container::Launched launched = CGX_TRY(container::enter(request));
+  container::Launched launched = CGX_TRY(container::enter(request));
   for (const std::string& warning : launched.warnings) call.log->warning(warning);
   if (call.on("detach")) return 0;
   return tool::wait_in_foreground(launched, call.get("detach-keys"));  // of no row: the launcher's
