@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <climits>
 #include <cstdlib>
-#include <filesystem>
 #include <optional>
 #include <span>
 
@@ -25,6 +24,7 @@
 
 #include "foreground.h"
 #include "isolation.h"
+#include "mount_points.h"
 
 namespace cgx::tool {
 namespace {
@@ -95,28 +95,45 @@ void add_kernel_mounts(Spec& spec, bool whole) {
   add_mount(spec, "/sys", "sysfs", {"nosuid", "noexec", "nodev", "ro"});
 }
 
-// What is made where a mount is to go would stay on the host: `/` is the host's own.
+// A --bind or --tmpfs; a tmpfs has no source.
+struct AskedMount {
+  std::string_view flag;
+  std::string destination, source;
+  bool readonly = false;
+};
+
+// In the order in which they are made.
+std::vector<AskedMount> asked_mounts(const Isolation& wanted) {
+  std::vector<AskedMount> all;
+  for (const std::string& path : wanted.tmpfs) all.push_back({"--tmpfs", path, {}});
+  for (const Isolation::Bind& b : wanted.binds) all.push_back({"--bind", b.destination, b.source, b.readonly});
+  std::ranges::stable_sort(all, {}, [](const AskedMount& m) { return mount_depth(m.destination); });
+  return all;
+}
+
+// What is made where a mount is to go would stay on the host: `/` is the host's own, and so is what a bind shows.
 Result<> check_destinations(const Isolation& wanted) {
   if (!wanted.rootfs.empty()) return {};
-  std::vector<std::string> tops;  // in which what is missing is nobody's but the command's
-  const auto plain = [](const std::string& path) {
-    return std::filesystem::path(path + "/").lexically_normal().string();  // with a slash at its end
-  };
-  const auto check = [&](std::string_view flag, const std::string& path) -> Result<> {
+  const std::vector<AskedMount> all = asked_mounts(wanted);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const std::string path = mount_point(all[i].destination);
+    // The last one above it is the deepest, and hides the others.
+    std::string on_host = all[i].destination;
+    bool in_memory = false;
+    for (std::size_t above = 0; above < i; ++above) {
+      const std::string top = mount_point(all[above].destination);
+      if (!path.starts_with(top + "/")) continue;
+      in_memory = all[above].source.empty();
+      on_host = all[above].source + path.substr(top.size());
+    }
     struct stat st{};
-    const auto holds = [&](const std::string& top) { return plain(path).starts_with(top); };
-    if (std::ranges::any_of(tops, holds) || stat(path.c_str(), &st) == 0) return {};
+    if (in_memory || stat(on_host.c_str(), &st) == 0) continue;
     Error e = fail_errno(errno, "cannot be mounted on").error();
-    e.knob = flag;
-    e.value = path;
-    if (e.code == ENOENT) e.hint = "without --rootfs no directory is made for it: mkdir -p " + path + " first";
+    e.knob = all[i].flag;
+    e.value = all[i].destination;
+    if (e.code == ENOENT) e.hint = "without --rootfs no directory is made for it: mkdir -p " + on_host + " first";
     return std::unexpected(std::move(e));
-  };
-  for (const std::string& path : wanted.tmpfs) {
-    CGX_CHECK(check("--tmpfs", path));
-    tops.push_back(plain(path));
   }
-  for (const Isolation::Bind& b : wanted.binds) CGX_CHECK(check("--bind", b.destination));
   return {};
 }
 
@@ -156,17 +173,27 @@ class Isolate {
       if (wanted_.has(name)) spec.linux_.namespaces.push_back({type, {}});
     if (wanted_.has("user")) map_ids(spec);
     if (!wanted_.rootfs.empty() || wanted_.has("pid")) add_kernel_mounts(spec, !wanted_.rootfs.empty());
-    for (const std::string& destination : wanted_.tmpfs) add_mount(spec, destination, "tmpfs", {"nosuid", "nodev"});
-    for (const Isolation::Bind& b : wanted_.binds) {
-      container::Mount m;
-      m.destination = b.destination;
-      m.source = b.source;
-      m.type = "bind";
-      m.options = {"rbind", b.readonly ? "rro" : "rw"};
-      spec.mounts.push_back(std::move(m));
-    }
+    add_asked_mounts(spec);
     spec.process = CGX_TRY(make_process());
     return spec;
+  }
+
+  // They stand in the place of those that every command with a root of its own has.
+  void add_asked_mounts(Spec& spec) const {
+    const std::vector<AskedMount> asked = asked_mounts(wanted_);
+    std::erase_if(spec.mounts, [&](const container::Mount& m) {
+      const auto point = [](const AskedMount& a) { return mount_point(a.destination); };
+      return std::ranges::find(asked, m.destination, point) != asked.end();
+    });
+    for (const AskedMount& m : asked) {
+      if (m.source.empty()) {
+        add_mount(spec, m.destination, "tmpfs", {"nosuid", "nodev"});
+      } else {
+        add_mount(spec, m.destination, "bind", {"rbind", m.readonly ? "rro" : "rw"});
+        spec.mounts.back().source = m.source;
+      }
+    }
+    std::ranges::stable_sort(spec.mounts, {}, [](const container::Mount& m) { return mount_depth(m.destination); });
   }
 
   Result<container::Process> make_process() const {

@@ -10,6 +10,7 @@
 #include "cgx/sys/text.h"
 
 #include "bad_flag.h"
+#include "mount_points.h"
 
 namespace cgx::tool {
 namespace {
@@ -113,6 +114,11 @@ Result<Isolation> parse_isolation(const std::vector<std::pair<std::string, std::
   for (const auto& [flag, text] : words) CGX_CHECK(take(flag, text, out));
   // All of it is done in a mount namespace: what is mounted for the command is nobody else's.
   CGX_CHECK(add_namespaces("mnt", out));
+  std::vector<std::string> destinations = out.tmpfs;
+  for (const Isolation::Bind& b : out.binds) destinations.push_back(b.destination);
+  auto once = check_mount_points(destinations);
+  if (!once) once.error().fault = Fault::usage;
+  CGX_CHECK(once);
   std::ranges::sort(out.namespaces, {}, [](const std::string& n) {
     return std::ranges::find(all_namespaces, n) - all_namespaces.begin();
   });

@@ -19,6 +19,7 @@
 #include "cgx/sys/json.h"
 
 #include "devices.h"
+#include "tools/mount_points.h"
 
 namespace cgx::launcher {
 namespace {
@@ -60,11 +61,6 @@ struct MountRow {
   std::string source;
   std::vector<std::string> options;
 };
-
-auto depth(const MountRow& row) {
-  const std::string path = mount_point(row.destination);
-  return path == "/" ? 0 : std::ranges::count(path, '/');
-}
 
 // The last one that names a variable counts, in the place of the first.
 std::vector<std::string> merged(const std::vector<std::string>& first, const std::vector<std::string>& then) {
@@ -257,14 +253,13 @@ class ConfigWriter {
     if (!p_.init.empty()) add(init_path, "bind", p_.init, Words{"bind", "ro", "rprivate"});
     // What was asked for stands in the place of what every container has.
     const auto is_asked = [&](const MountRow& row) {
-      const auto same = [&](const auto& asked) { return mount_point(asked.destination) == row.destination; };
+      const auto same = [&](const auto& asked) { return tool::mount_point(asked.destination) == row.destination; };
       return std::ranges::any_of(o_.tmpfs, same) || std::ranges::any_of(o_.binds, same);
     };
     std::erase_if(rows, is_asked);
     for (const TmpfsMount& m : o_.tmpfs) add(m.destination, "tmpfs", "tmpfs", m.options);
     for (const Bind& b : o_.binds) add(b.destination, "bind", b.source, b.options);
-    // A mount hides what was mounted below its destination before.
-    std::ranges::stable_sort(rows, {}, depth);
+    std::ranges::stable_sort(rows, {}, [](const MountRow& row) { return tool::mount_depth(row.destination); });
     json_.key("mounts").open_array();
     for (const MountRow& row : rows) {
       json_.open_object().key("destination").string(row.destination).key("type").string(row.type);

@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <filesystem>
 
+#include "tools/mount_points.h"
+
 namespace cgx::launcher {
 namespace {
 
@@ -48,7 +50,7 @@ Result<> add_below(std::vector<DeviceNode>& to, const DevicePath& device) {
     if (lstat(path.c_str(), &st) != 0 || !is_node(st)) continue;
     if (to.size() >= most_nodes) return refuse_path(device.source, E2BIG, "has more than 10000 device nodes");
     const std::string below = fs::path(path).lexically_relative(device.source).string();
-    to.push_back({.path = mount_point(device.destination + "/" + below), .st = st, .access = device.access});
+    to.push_back({.path = tool::mount_point(device.destination + "/" + below), .st = st, .access = device.access});
   }
   if (error) return refuse_path(device.source, error.value(), errno_text(error.value()));
   return {};

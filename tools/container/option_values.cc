@@ -15,6 +15,7 @@
 
 #include "options.h"
 #include "tools/bad_flag.h"
+#include "tools/mount_points.h"
 
 namespace cgx::launcher {
 namespace {
@@ -49,7 +50,7 @@ std::string host_path(std::string_view text) {
   if (text != "." && text != ".." && !text.starts_with("./") && !text.starts_with("../")) return std::string(text);
   std::error_code error;
   const auto here = std::filesystem::current_path(error);
-  return error ? std::string(text) : mount_point((here / text).string());
+  return error ? std::string(text) : tool::mount_point((here / text).string());
 }
 
 // The fields of a line of CSV, which --mount has: quotes hold commas, and two of them are one.
@@ -94,12 +95,6 @@ constexpr std::array mount_keys{MountKey{"type", ""},
 std::unexpected<Error> bad_mount(std::string_view text, std::string what) { return bad_value(text, std::move(what)); }
 
 }  // namespace
-
-std::string mount_point(const std::string& destination) {
-  std::string path = std::filesystem::path("/" + destination).lexically_normal().string();
-  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
-  return path;
-}
 
 Result<std::optional<std::string>> parse_env(std::string_view text) {
   const std::size_t eq = text.find('=');

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <set>
 
 #include <fmt/format.h>
 
@@ -15,6 +14,7 @@
 #include "tools/bad_flag.h"
 #include "tools/groups.h"
 #include "tools/isolation.h"
+#include "tools/mount_points.h"
 #include "tools/signals.h"
 
 namespace cgx::launcher {
@@ -77,16 +77,10 @@ class OptionReader {
   }
 
   Result<> check_destinations() const {
-    std::set<std::string> seen;
-    const auto check = [&](const std::string& destination) -> Result<> {
-      const std::string path = mount_point(destination);
-      if (path == "/") return bad_value(destination, "is the root, and no mount destination");
-      if (!seen.insert(path).second) return bad_value(path, "is a duplicate mount destination");
-      return {};
-    };
-    for (const Bind& b : out_.binds) CGX_CHECK(check(b.destination));
-    for (const TmpfsMount& m : out_.tmpfs) CGX_CHECK(check(m.destination));
-    return {};
+    std::vector<std::string> all;
+    for (const Bind& b : out_.binds) all.push_back(b.destination);
+    for (const TmpfsMount& m : out_.tmpfs) all.push_back(m.destination);
+    return tool::check_mount_points(all);
   }
 
   Result<> take(const std::string& name, const std::string& text) {

@@ -101,8 +101,6 @@ struct RunOptions {
 // What the flags together say, and what contradicts itself.
 [[nodiscard]] Result<> finish_docker_flags(RunOptions& options);
 
-// A destination without what says nothing: empty parts, `.` and `..`, and a slash at the end.
-[[nodiscard]] std::string mount_point(const std::string& destination);
 // A label anew replaces the one of its name.
 void set_label(Pairs& labels, std::string_view text);
 // One of -v, --mount, --device, --ulimit: for tests.
