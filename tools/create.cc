@@ -8,6 +8,7 @@
 #include "cgx/change/explain.h"
 #include "cgx/sys/json.h"
 
+#include "exec_note.h"
 #include "groups.h"
 
 namespace cgx::tool {
@@ -40,6 +41,9 @@ Result<int> change(const Hierarchies& hierarchies, const Call& call, Desired des
   }
   Transaction transaction(hierarchies);
   CGX_CHECK(transaction.apply(set));
+  // One that a `cgx exec` has made for its command, and was killed, is wanted now.
+  for (const Desired& one : set.groups)
+    if (!transaction.made(one.group)) forget_maker(transaction.group(one.group));
   std::vector<std::string> notes = transaction.notes();
   for (const Limit& limit : desired.limits)
     if (const auto said = doubt(limit)) notes.push_back(fmt::format("--{}: {}", limit.knob->flag, *said));

@@ -254,7 +254,7 @@ class Exec {
       return opened;
     }
     // Without a note, which there need not be for who has no rights, `cgx gc` leaves the group alone.
-    if (fresh_) (void)note_maker(transaction_.group(desired_.group));
+    if (!keep_ && transaction_.made(desired_.group)) (void)note_maker(transaction_.group(desired_.group));
     transaction_.commit();
     print_notes(call_, transaction_.notes());
     remove_ = !keep_ && (remove_ || call_.on("rm") || transaction_.made(desired_.group));

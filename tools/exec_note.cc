@@ -60,6 +60,11 @@ Result<> note_maker(const Cgroup& group) {
   return sys::set_note(CGX_TRY(group.dir(*group.present().front())), note_key, text);
 }
 
+void forget_maker(const Cgroup& group) {
+  for (const Hierarchy* h : group.present())
+    if (const auto dir = group.dir(*h)) (void)sys::remove_note(*dir, note_key);  // there are no notes, or no rights
+}
+
 Maker maker_of(const Cgroup& group) {
   bool unread = !is_there(group);
   for (const Hierarchy* h : group.present()) {

@@ -2,6 +2,7 @@
 #include "gc_exec.h"
 
 #include <cerrno>
+#include <ranges>
 #include <string_view>
 
 #include <sys/stat.h>
@@ -9,6 +10,7 @@
 
 #include "cgx/cgroupfs/lock.h"
 #include "cgx/cgroupfs/tasks.h"
+#include "cgx/cgroupfs/walk.h"
 #include "cgx/sys/process.h"
 #include "cgx/sys/text.h"
 
@@ -25,7 +27,8 @@ Result<bool> is_empty(const Cgroup& group) {
 constexpr std::string_view prefix = "cgx-exec-";
 
 // Whether the process that the name is of is there: `cgx-exec-PID`, or `cgx-exec-PID-ROUND`. Other names: yes.
-bool named_one_lives(std::string_view name) {
+bool named_one_lives(std::string_view group) {
+  std::string_view name = group.substr(group.rfind('/') + 1);
   name.remove_prefix(prefix.size());
   const std::size_t hyphen = name.find('-');
   const auto pid = sys::parse_u64(name.substr(0, hyphen), 1, 0x7fffffff);
@@ -47,8 +50,8 @@ Result<bool> is_own(const Cgroup& group) {
 // the TreeLock from the first directory until the note is there: a group without one that is seen under the lock is
 // nobody's who is still at it. The rest is said by the name, which is reserved for `cgx exec`, its process, which is
 // not there, and the owner, whom `cgx exec` never changes.
-Result<bool> cut_off(const Hierarchies& hierarchies, const Cgroup& group, std::string_view child) {
-  if (named_one_lives(child)) return false;
+Result<bool> cut_off(const Hierarchies& hierarchies, const Cgroup& group) {
+  if (named_one_lives(group.name())) return false;
   TreeLock lock;
   CGX_CHECK(lock.take(hierarchies, TreeLock::How::shared));
   const Cgroup now(hierarchies, group.name());
@@ -61,12 +64,13 @@ Result<LeftByExec> left_by_exec(bool dry_run) {
   LeftByExec left;
   const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
   const std::string above = tool::above_fresh(hierarchies);
-  for (const std::string& child : CGX_TRY(children_of(Cgroup(hierarchies, above)))) {
-    if (!child.starts_with(prefix)) continue;
-    const std::string name = child_of(above, child);
+  // The deepest first: one may be in another.
+  const std::vector<std::string> names = CGX_TRY(walk_below(hierarchies, above));
+  for (const std::string& name : names | std::views::reverse) {
     const Cgroup group(hierarchies, name);
     const tool::Maker maker = tool::maker_of(group);
-    if (maker != tool::Maker::gone && maker != tool::Maker::none) continue;
+    const bool fresh = name.starts_with(child_of(above, prefix)) && parent_of(name) == above;
+    if (maker != tool::Maker::gone && (maker != tool::Maker::none || !fresh)) continue;
     const auto failed = [&](const Error& error) {
       if (error.code == ENOENT || error.code == ENODEV) return;
       left.failures.push_back(error);
@@ -74,7 +78,7 @@ Result<LeftByExec> left_by_exec(bool dry_run) {
     };
     const auto empty = is_empty(group);
     const auto rubbish =
-        empty && *empty && maker == tool::Maker::none ? cut_off(hierarchies, group, child) : Result<bool>(empty);
+        empty && *empty && maker == tool::Maker::none ? cut_off(hierarchies, group) : Result<bool>(empty);
     if (!rubbish) {
       failed(rubbish.error());
     } else if (*rubbish) {

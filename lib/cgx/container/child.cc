@@ -307,7 +307,8 @@ Result<> ContainerProcess::ready() {
   if (plan_.confirm || plan_.start_fifo >= 0) CGX_CHECK(ask(Notice::ready));
   // Asked once more, since the parent may have ended before the signal was bound to its end again.
   if (plan_.channel->ended()) _exit(1);
-  CGX_CHECK(system_call(prctl(PR_SET_PDEATHSIG, 0), "PR_SET_PDEATHSIG"));
+  // Who has recorded it finds it again, and it is on its own. Any other is its launcher's alone, and ends with that.
+  if (plan_.confirm || plan_.start_fifo >= 0) CGX_CHECK(system_call(prctl(PR_SET_PDEATHSIG, 0), "PR_SET_PDEATHSIG"));
   if (plan_.seccomp == nullptr || !plan_.seccomp->notifies) return {};
   // The launcher hands its listener over, and is gone when the program is executed: this filter is loaded now.
   CGX_CHECK(settle());
