@@ -23,6 +23,11 @@ std::unexpected<Error> is_there(const std::string& path) {
   return no_cidfile(path, EEXIST, "is there already", "rm " + path + " where its container is no more");
 }
 
+std::string directory_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash + 1);
+}
+
 }  // namespace
 
 CidFile::CidFile(std::string path, sys::Fd file, std::string other) noexcept
@@ -33,11 +38,16 @@ CidFile::~CidFile() {
   if (!other_.empty()) (void)unlink(other_.c_str());  // nothing can be done about it
 }
 
-Result<CidFile> CidFile::open(const std::string& path, std::string_view id) {
+Result<> CidFile::check(const std::string& path) {
   struct stat st{};
   if (lstat(path.c_str(), &st) == 0) return is_there(path);
-  const std::size_t slash = path.rfind('/');
-  const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  if (faccessat(AT_FDCWD, directory_of(path).c_str(), W_OK | X_OK, AT_EACCESS) == 0) return {};
+  return no_cidfile(path, errno, errno_text(errno));
+}
+
+Result<CidFile> CidFile::open(const std::string& path, std::string_view id) {
+  CGX_CHECK(check(path));
+  const std::string directory = directory_of(path);
   std::string other;
   sys::Fd file(::open(directory.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644));
   if (!file.valid() && (errno == EOPNOTSUPP || errno == EISDIR)) {  // not every file system has files without names

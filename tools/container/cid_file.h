@@ -13,6 +13,8 @@ namespace cgx::launcher {
 
 class CidFile {
  public:
+  // Refuses what open() would refuse, and makes nothing.
+  [[nodiscard]] static Result<> check(const std::string& path);
   // Writes the id to a file without a name, or with another one. EEXIST: `path` is there.
   [[nodiscard]] static Result<CidFile> open(const std::string& path, std::string_view id);
   CidFile(CidFile&& other) noexcept;

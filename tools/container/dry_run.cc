@@ -14,6 +14,7 @@
 #include "cgx/sys/program.h"
 
 #include "check.h"
+#include "cid_file.h"
 #include "making.h"
 #include "rootless.h"
 #include "view.h"
@@ -48,6 +49,7 @@ class DryRun {
     // What the run would be refused for by the kernel at the latest.
     const ImageUser user = CGX_TRY(check_request(o_, image_));
     (void)CGX_TRY(command_of(o_, image_));
+    if (!o_.cidfile.empty()) CGX_CHECK(CidFile::check(o_.cidfile));
     CGX_CHECK(fill_parts(user));
     spec_ = CGX_TRY(container::read_spec(CGX_TRY(config_text(parts_)), parts_.data));
     CGX_CHECK(container::check_labels(*spec_.process));
@@ -96,6 +98,7 @@ class DryRun {
     for (const std::string& what : left_out(o_, image_)) add("warning: {}", what);
     add("record: {}/run.json", parts_.root.substr(0, parts_.root.rfind('/')));
     add("layers: overlay of {} below {}/upper", layout ? "those" : spaced(image_.layers), parts_.data);
+    if (!o_.cidfile.empty()) add("cidfile: {}", shown_word(o_.cidfile));
     for (const Bind& b : o_.binds) {
       struct stat st{};
       if (b.make_source && stat(b.source.c_str(), &st) != 0) add("volumes: mkdir {}", shown_word(b.source));
@@ -158,6 +161,7 @@ class DryRun {
 
   void process() {
     const container::Process& p = *spec_.process;
+    add("keyring: _ses.{}", parts_.id);
     for (const container::Rlimit& r : p.rlimits) add("limit: {} {}:{}", r.type, r.soft, r.hard);
     if (!p.apparmor_profile.empty()) add("apparmor: {}", shown_word(p.apparmor_profile));
     if (!p.selinux_label.empty()) add("label: {}", shown_word(p.selinux_label));

@@ -348,18 +348,25 @@ void Making::give_up(const Error& why) {
 }
 
 // Somebody may be removing it at this moment: who has the lock does it.
-void Making::finish() {
+Result<> Making::finish() {
   auto known = find(plan_.id, Store::How::change);
-  if (!known || known->record.monitor != getpid()) return;
+  if (!known || known->record.monitor != getpid()) return {};
   (void)oci::end_processes(known->state);
   (void)oci::remove_groups(known->state);
   (void)remove_left_group(known->state);
-  if (!record_.remove) return;
+  if (!record_.remove) return {};
   // Who has started it in the background may ask for its status behind this.
   if (const auto ending = read_ending(known->entry); ending && plan_.options.detach)
     (void)keep_ending(plan_.run_root, plan_.id, *ending);
   ids_ = sys::Fd();
-  (void)remove_container(std::move(*known), true);
+  auto removed = remove_container(std::move(*known), true);
+  if (removed) return {};
+  return fail(
+      removed.error().code,
+      fmt::format("container {0} stays, it could not be removed: {1}; cgx container rm {0} removes it when that "
+                  "is mended",
+                  plan_.id,
+                  removed.error().text()));
 }
 
 }  // namespace cgx::launcher

@@ -49,8 +49,8 @@ class Making {
   void count_restart();
   void kill_all() const;
   void kill_for_end() const;  // that of the monitor, and the stop signal was not enough
-  // Its group goes, and with --rm all of it.
-  void finish();
+  // Its group goes, and with --rm all of it. An error: something of it stays, and what to do about that.
+  [[nodiscard]] Result<> finish();
 
   [[nodiscard]] const std::string& id() const { return plan_.id; }
   [[nodiscard]] const Record& record() const { return record_; }

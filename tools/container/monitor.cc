@@ -353,8 +353,9 @@ class Monitor {
   // Who waits for the end is told behind it: its name is free then, and its group is gone.
   void finish() {
     start_at_.reset();
-    making_.finish();
+    const auto finished = making_.finish();
     accept_clients();
+    if (!finished) clients_.tell_watchers(Word::warning, finished.error().what);
     clients_.tell_all(Word::last, number_data(ending_.status));
     clients_.deliver();
     clients_.clear();
