@@ -11,8 +11,8 @@
 #include "cgx/sys/process.h"
 
 #include "commands.h"
-#include "own_limits.h"
 #include "rootless.h"
+#include "tools/own_limits.h"
 
 namespace cgx::launcher {
 namespace {
@@ -62,7 +62,7 @@ int run_main(std::span<const std::string_view> words, char** argv) {
   if (row->starts && !call->dry_run) {
     if (auto safe = container::protect_program(argv); !safe) return failed(safe.error(), command->name, call->json);
   }
-  if (row->starts) raise_descriptor_limit();
+  if (row->starts) tool::raise_descriptor_limit();
   if (row->makes && !call->dry_run)
     if (auto entered = enter_own_namespace(); !entered) return failed(entered.error(), command->name, call->json);
   const auto status = row->fn(*call);
@@ -79,6 +79,7 @@ int main(int argc, char** argv) {
   cgx::sys::wait_for_children();
   cgx::container::recall_program(argv);
   (void)signal(SIGPIPE, SIG_IGN);
+  cgx::tool::ignore_file_limit_signal();
   std::vector<std::string_view> words;
   for (int i = 1; i < argc; ++i) words.emplace_back(argv[i]);
   return cgx::launcher::run_main(words, argv);

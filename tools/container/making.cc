@@ -25,9 +25,9 @@
 #include "host_files.h"
 #include "id_ranges.h"
 #include "killer.h"
-#include "own_limits.h"
 #include "remove.h"
 #include "rootless.h"
+#include "tools/own_limits.h"
 #include "tools/signals.h"
 #include "view.h"
 
@@ -85,7 +85,7 @@ RuntimeCall::RuntimeCall(const std::string& run_root, std::string_view command) 
   });
   call_.program = "cgx-oci";
   call_.log = &log_;
-  call_.limits_before = limits_before();
+  call_.limits_before = tool::limits_before();
   call_.globals.emplace_back("root", run_root);
   call_.globals.emplace_back("rootless", in_user_namespace() ? "true" : "false");
   if (!in_user_namespace() && systemd_is_manager()) call_.globals.emplace_back("systemd-cgroup", "true");
@@ -264,7 +264,7 @@ Result<container::Launched> Making::launch(const std::function<void()>& streams)
   request.rootfs.root = first_root_.valid() ? std::move(first_root_) : CGX_TRY(in_stage("layers", mount_root()));
   request.seccomp = seccomp_;
   request.foreground_terminal = plan_.options.terminal;
-  request.limits_before = limits_before();
+  request.limits_before = tool::limits_before();
   request.state_json = [&](std::string_view status, pid_t pid) { return container::state_json(state_, status, pid); };
   request.record = [&](pid_t pid) -> Result<> {
     state_.pid = pid;

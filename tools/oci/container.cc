@@ -15,6 +15,8 @@
 #include "cgx/sys/process.h"
 #include "cgx/sys/text.h"
 
+#include "tools/own_limits.h"
+
 namespace cgx::oci {
 
 Result<Container> find_container(const Invocation& call, const std::string& id, Store::How how) {
@@ -138,7 +140,8 @@ void run_poststop(const Invocation& call, const Spec& spec, const State& state) 
   const container::HookInput input{.state = container::state_json(state, "stopped", 0),
                                    .directory = state.bundle,
                                    .out = streams ? streams->out.get() : -1,
-                                   .err = streams ? streams->err.get() : -1};
+                                   .err = streams ? streams->err.get() : -1,
+                                   .confine = tool::restore_limits};
   // They come after the end: what fails there is told, and the rest goes on.
   for (const container::Hook& hook : spec.hooks.poststop)
     if (const auto done = container::run_hooks({hook}, "poststop", input); !done)

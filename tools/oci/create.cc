@@ -138,6 +138,7 @@ class Maker {
     request.foreground_terminal = spec_->process && spec_->process->terminal && !detach_;
     request.preserve_fds = preserve_;
     request.no_new_keyring = call_.on("no-new-keyring");
+    request.limits_before = call_.limits_before;
     sys::Fd fifo;
     if (start_ == Start::wait) {
       CGX_CHECK(made.entry.make_start_fifo(geteuid()));

@@ -12,6 +12,7 @@
 #include "cgx/sys/process.h"
 
 #include "oci.h"
+#include "tools/own_limits.h"
 
 namespace cgx::oci {
 namespace {
@@ -59,6 +60,8 @@ int run_main(std::span<const std::string_view> words, std::string_view program, 
   }
   if (call.command->protects) {
     if (auto safe = container::protect_program(argv); !safe) return failed(call, log, safe.error());
+    tool::raise_descriptor_limit();
+    call.limits_before = tool::limits_before();
   }
   if (log.debugs())
     log.debug(fmt::format("{}{}{} begins, root {}, process {}",
@@ -80,6 +83,7 @@ int main(int argc, char** argv) {
   cgx::container::recall_program(argv);
   cgx::oci::fill_standard_descriptors();
   (void)signal(SIGPIPE, SIG_DFL);
+  cgx::tool::ignore_file_limit_signal();
   const std::span<char* const> all(argv, static_cast<std::size_t>(argc));
   std::vector<std::string_view> words;
   for (const char* word : all.subspan(all.empty() ? 0 : 1)) words.emplace_back(word);

@@ -15,6 +15,7 @@
 #include "create.h"
 #include "notify.h"
 #include "tools/foreground.h"
+#include "tools/own_limits.h"
 #include "tools/signals.h"
 
 namespace cgx::oci {
@@ -68,7 +69,8 @@ Result<> run_poststart(const Invocation& call, const Spec& spec, Container& cont
                                      {.state = container::state_json(container.state, "running", container.state.pid),
                                       .directory = container.state.bundle,
                                       .out = streams->out.get(),
-                                      .err = streams->err.get()})
+                                      .err = streams->err.get(),
+                                      .confine = tool::restore_limits})
               : Result<>(std::unexpected(streams.error()));
   if (done) return done;
   // The specification: the container is stopped and destroyed, and its poststop hooks run.

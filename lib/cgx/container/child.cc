@@ -91,7 +91,8 @@ class ContainerProcess {
     return {.state = plan_.state_json("created", getpid()),
             .directory = std::move(directory),
             .out = plan_.hook_out,
-            .err = plan_.hook_err};
+            .err = plan_.hook_err,
+            .confine = [this] { return set_rlimits(0, plan_.limits_before); }};
   }
   Result<> open_terminal_here(bool as_console);
   Result<> load_filter();
@@ -330,6 +331,7 @@ Result<> ContainerProcess::start() {
   input.env = &env_;
   if (plan_.seccomp != nullptr && !filtered_)
     input.confine = [this]() -> Result<> {
+      CGX_CHECK(set_rlimits(0, plan_.limits_before));
       (void)CGX_TRY(load_seccomp(*plan_.seccomp));
       return {};
     };

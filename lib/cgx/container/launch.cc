@@ -209,7 +209,8 @@ class Launch {
       const HookInput input{.state = request_.state_json("created", pid),
                             .directory = request_.bundle,
                             .out = hook_streams_.out.get(),
-                            .err = hook_streams_.err.get()};
+                            .err = hook_streams_.err.get(),
+                            .confine = [this] { return set_rlimits(0, request_.limits_before); }};
       CGX_CHECK(run_hooks(spec_.hooks.prestart, "prestart", input));
       return run_hooks(spec_.hooks.create_runtime, "createRuntime", input);
     };

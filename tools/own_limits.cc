@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "own_limits.h"
 
+#include <signal.h>
 #include <sys/resource.h>
 
-namespace cgx::launcher {
+#include "cgx/container/limits.h"
+
+namespace cgx::tool {
 namespace {
 
 std::vector<container::Rlimit>& raised() {
@@ -21,6 +24,10 @@ void raise_descriptor_limit() {
   raised() = {{.resource = RLIMIT_NOFILE, .type = "RLIMIT_NOFILE", .soft = limit.rlim_cur, .hard = limit.rlim_max}};
 }
 
+void ignore_file_limit_signal() { (void)signal(SIGXFSZ, SIG_IGN); }
+
 const std::vector<container::Rlimit>& limits_before() { return raised(); }
 
-}  // namespace cgx::launcher
+Result<> restore_limits() { return container::set_rlimits(0, raised()); }
+
+}  // namespace cgx::tool
