@@ -4,10 +4,12 @@
 #include <ctime>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
 
+#include "cgx/sys/fd.h"
 #include "cgx/sys/json.h"
 #include "cgx/sys/text.h"
 
@@ -54,6 +56,29 @@ std::string quoted(std::string_view text) {
   return out + '"';
 }
 
+// In /tmp anybody may have put something there before: a link of another user, to have a file of ours written, or a
+// FIFO that nobody reads, which would be waited for.
+Result<sys::Fd> open_file(const std::string& file) {
+  const auto bad = [&](std::string_view why) { return fail(EPERM, fmt::format("open {}: {}", file, why)); };
+  constexpr int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+  struct stat st{};
+  sys::Fd fd(::open(file.c_str(), flags | O_NOFOLLOW, 0644));
+  // In a sticky directory Linux answers EACCES for what is neither a file nor a FIFO.
+  if (!fd.valid() && (errno == ELOOP || errno == EACCES)) {
+    const int code = errno;
+    if (lstat(file.c_str(), &st) != 0 || !S_ISLNK(st.st_mode))
+      return fail(code, fmt::format("open {}: {}", file, errno_text(code)));
+    if (st.st_uid != 0 && st.st_uid != geteuid()) return bad(fmt::format("is a symbolic link of uid {}", st.st_uid));
+    fd.reset(::open(file.c_str(), flags, 0644));
+  }
+  if (!fd.valid() && errno == ENXIO) return bad("is a FIFO or a socket that nobody reads");
+  if (!fd.valid() || fstat(fd.get(), &st) != 0) return fail(errno, fmt::format("open {}: {}", file, errno_text(errno)));
+  if (S_ISREG(st.st_mode) && st.st_nlink > 1) return bad("has another name, by a hard link");
+  const int now = fcntl(fd.get(), F_GETFL);
+  if (now < 0 || fcntl(fd.get(), F_SETFL, now & ~O_NONBLOCK) != 0) return fail_errno(errno, file);
+  return fd;
+}
+
 }  // namespace
 
 Result<> Log::open(std::string_view file, std::string_view format, std::string_view level, bool debug) {
@@ -82,10 +107,7 @@ Result<> Log::open(std::string_view file, std::string_view format, std::string_v
   json_ = format == "json";
   if (file.starts_with("file:")) file.remove_prefix(5);
   if (file.empty() || file == "/dev/stderr") return {};
-  // Open for as long as the process is.
-  const int fd = ::open(std::string(file).c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0644);
-  if (fd < 0) return fail(errno, fmt::format("open {}: {}", file, errno_text(errno)));
-  fd_ = fd;
+  fd_ = CGX_TRY(open_file(std::string(file))).release();  // open for as long as the process is
   return {};
 }
 
