@@ -136,6 +136,23 @@ Resource share_of(const std::vector<Cgroup>& path) {
   return r;
 }
 
+// v2: a group whose list has nothing that is online, or its parent's, uses what its parent has.
+template <class F>
+std::string unavailable(const std::vector<Cgroup>& path, std::string_view own, F effective) {
+  for (const Cgroup& group : path) {
+    const auto list = sys::IdSet::parse(text_of(group, Controller::cpuset, own));
+    const auto used = sys::IdSet::parse(effective(group));
+    if (!list || !used || list->empty() || used->empty() ||
+        std::ranges::any_of(list->ids(), [&](unsigned id) { return used->contains(id); }))
+      continue;
+    return fmt::format("{} {} of {} has none that its parent has online, so that it uses all of its parent's",
+                       own,
+                       list->text(),
+                       group.name());
+  }
+  return {};
+}
+
 // The outermost group that has no more than the innermost one really gets: it is the one that narrows.
 Resource set_of(const std::vector<Cgroup>& path,
                 std::string_view name,
@@ -149,6 +166,14 @@ Resource set_of(const std::vector<Cgroup>& path,
     std::string text = text_of(group, Controller::cpuset, v1 ? effective_v1 : effective_v2);
     return text.empty() && v1 ? text_of(group, Controller::cpuset, own) : text;
   };
+  const Cgroup& innermost = path.front();
+  if (v1 && !innermost.name().empty() && effective(innermost).empty()) {
+    r.group = innermost.name();
+    r.knob = own;
+    r.file = h->path(r.group, own);
+    r.note = "is empty: no process can join";
+    return r;
+  }
   std::string in_force;
   for (const Cgroup& group : path) {
     const std::string here = effective(group);
@@ -165,12 +190,14 @@ Resource set_of(const std::vector<Cgroup>& path,
   if (r.group.empty() || in_force.empty()) {
     r.group.clear();
     if (!in_force.empty()) r.note = fmt::format("all of the host's: {}", in_force);
-    if (in_force.empty() && v1) r.note = "is empty: no process can join";
+    if (const std::string why = unavailable(path, own, effective); !why.empty())
+      r.note += (r.note.empty() ? "" : "; ") + why;
     return r;
   }
   r.limit = in_force;
   r.knob = own;
   r.file = h->path(r.group, own);
+  r.note = unavailable(path, own, effective);
   return r;
 }
 

@@ -46,6 +46,17 @@ Readings unused(Readings readings) {
   return readings;
 }
 
+TEST_CASE("container limit hits: the host had no more on the memory nodes that the group may use") {
+  Readings after{.levels = {own(1, {v2_mem(no_limit, 0)})}, .whole = true};
+  for (const auto& [nodes, text] : {std::pair{"", "the memory of the host"},
+                                    std::pair{"2", "the memory of node 2 of the host (cpuset.mems)"},
+                                    std::pair{"0-1", "the memory of nodes 0-1 of the host (cpuset.mems)"}}) {
+    after.nodes = nodes;
+    CHECK(memory_cause(unused(after), after).memory_text() == text);
+    CHECK(memory_cause(0, after).memory_text() == text);
+  }
+}
+
 TEST_CASE("container limit hits: the limit of memory that killed") {
   struct Row {
     const char* name;

@@ -69,6 +69,8 @@ std::string occupants(const Cgroup& group) {
     if (ids->size() > 5) list += fmt::format(" and {} more", ids->size() - 5);
     return fmt::format("has processes in it: {}", list);
   }
+  if (const auto mounts = mounts_in(group); mounts && !mounts->empty())
+    return fmt::format("another file system is mounted on {}", mounts->front());
   return "is busy";
 }
 
@@ -215,6 +217,12 @@ int join(const std::vector<sys::Fd>& tasks_files) noexcept {
 Result<> remove_group(const Cgroup& group, Below what) {
   if (group.name().empty()) return fail(EBUSY, "the root cannot be removed");
   if (what == Below::remove) {
+    // Asked before the first rmdir as well.
+    if (const auto mounts = CGX_TRY(mounts_in(group)); !mounts.empty())
+      return std::unexpected(Error{.code = EBUSY,
+                                   .what = fmt::format("another file system is mounted on {}", mounts.front()),
+                                   .group = std::string(shown(group.name())),
+                                   .hint = fmt::format("umount {}", mounts.front())});
     std::vector<std::string> names = CGX_TRY(groups_below(group));
     for (auto name = names.rbegin(); name != names.rend(); ++name)
       CGX_CHECK(remove_group(Cgroup(group.hierarchies(), *name), Below::keep));

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
+#include "cgx/cgroupfs/place.h"
 #include "cgx/sys/text.h"
 
 namespace cgx {
@@ -216,6 +217,15 @@ class Walk {
 };
 
 }  // namespace
+
+Result<std::vector<std::string>> mounts_in(const Cgroup& group) {
+  const std::string mountinfo = CGX_TRY(sys::read_path("/proc/self/mountinfo"));
+  std::vector<std::string> paths;
+  for (const Hierarchy& h : group.hierarchies().all())
+    for (const std::string& name : mounted_over(h, mountinfo))
+      if (lies_in(name, group.name())) paths.push_back(h.path(name));
+  return paths;
+}
 
 Result<std::vector<Listed>> walk(const Cgroup& group, Depth depth) {
   return Walk(group.hierarchies(), depth).run(group);

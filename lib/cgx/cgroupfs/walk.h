@@ -20,6 +20,10 @@ struct Listed {
 
 enum class Depth : std::uint8_t { children, all };
 
+// The mount points at and below `group` at which other file systems hide a directory of a hierarchy: none of those can
+// be used, or removed.
+[[nodiscard]] Result<std::vector<std::string>> mounts_in(const Cgroup& group);
+
 // Groups below `group`, without itself, parents before children, siblings sorted by name. A group that comes or goes
 // meanwhile may or may not be there; it is no error. Blocks not at all. Holds one descriptor a hierarchy, at any depth.
 [[nodiscard]] Result<std::vector<Listed>> walk(const Cgroup& group, Depth depth);

@@ -314,7 +314,6 @@ std::optional<Error> foresee(const Limit& limit, const Home& home) {
             fmt::format("a list of CPUs by their numbers; for the time of {0} CPUs: --cpu-quota {0}00%", limit.given);
       return e;
     }
-  }
   if (limit.knob->format == Format::size && limit.knob->kind == Kind::limit) {
     const auto page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
     const std::uint64_t n = std::get<std::uint64_t>(limit.value);
@@ -332,7 +331,10 @@ std::optional<Error> foresee(const Limit& limit, const Home& home) {
 }
 
 std::optional<std::string> doubt(const Limit& limit) {
-  if (limit.knob == nullptr || limit.knob->format != Format::quota || limit.given.empty()) return {};
+  if (limit.knob == nullptr) return {};
+  if (const auto* list = std::get_if<std::string>(&limit.value))
+    if (auto offline = all_offline(*limit.knob, *list)) return offline;
+  if (limit.knob->format != Format::quota || limit.given.empty()) return {};
   const auto& quota = std::get<sys::Quota>(limit.value);
   const long cpus = sysconf(_SC_NPROCESSORS_CONF);
   // A count of CPUs alone is so easily mistaken: for one of percents, or, as in Docker, of microseconds.

@@ -24,7 +24,8 @@ namespace cgx {
 [[nodiscard]] std::optional<Error> foresee(const Limit& limit, const Home& home);
 // What executing a program in `group` failed with: ENOMEM where a memory limit on the path leaves no room.
 [[nodiscard]] Error explain_exec(const Cgroup& group, Error error);
-// A value that is allowed, and most likely not what was meant: a quota of more CPUs than the host has.
+// A value that is allowed, and most likely not what was meant: a quota of more CPUs than the host has,
+// CPUs that are all offline.
 [[nodiscard]] std::optional<std::string> doubt(const Limit& limit);
 
 }  // namespace cgx

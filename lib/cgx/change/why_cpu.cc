@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cgx/change/why_cpu.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <optional>
@@ -11,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "cgx/cgroupfs/tasks.h"
+#include "cgx/change/online.h"
 #include "cgx/sys/text.h"
 
 namespace cgx {
@@ -186,6 +188,23 @@ std::string why_bandwidth(const Cgroup& group, const Step& step, int code, std::
   if (step.file.starts_with("cpu.rt_")) return why_rt(group, step, code, hint);
   if (code == EINVAL && limits_bandwidth(step.file)) return why_cfs(group, step, hint);
   return {};
+}
+
+std::optional<std::string> all_offline(const Knob& knob, std::string_view list) {
+  if (knob.format != Format::list || knob.kind != Kind::limit) return std::nullopt;
+  const HostList of = host_list_of(knob);
+  const auto wanted = sys::IdSet::parse(list);
+  const sys::IdSet online = host_ids(of).online;
+  if (!wanted || wanted->empty() || online.empty()) return std::nullopt;
+  const auto ids = wanted->ids();
+  if (std::ranges::any_of(ids, [&](unsigned id) { return online.contains(id); })) return std::nullopt;
+  const bool one = ids.size() == 1;
+  const std::string_view what = of == HostList::cpus ? (one ? "CPU" : "CPUs") : (one ? "memory node" : "memory nodes");
+  return fmt::format("{} {} {} offline: the group uses what its parent has until {} online",
+                     what,
+                     wanted->text(),
+                     one ? "is" : "are",
+                     one ? "it is" : "one of them is");
 }
 
 }  // namespace cgx

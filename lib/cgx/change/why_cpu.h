@@ -17,4 +17,7 @@ namespace cgx {
 // (`cpu.rt_*`). Empty: no condition was found broken. May set `hint`.
 [[nodiscard]] std::string why_bandwidth(const Cgroup& group, const Step& step, int code, std::string& hint);
 
+// What v2 takes and a user hardly means: none of the list is online.
+[[nodiscard]] std::optional<std::string> all_offline(const Knob& knob, std::string_view list);
+
 }  // namespace cgx

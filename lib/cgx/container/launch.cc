@@ -40,9 +40,13 @@ Result<> check(const Spec& spec, const NamespacePlan& namespaces) {
 Result<CgroupMount> cgroup_mount(const Hierarchy& h, const Cgroup& group) {
   CgroupMount mount;
   mount.unified = h.version() == Version::v2;
-  const std::string& dir = h.mount_point();
-  mount.name = dir == "/sys/fs/cgroup" ? std::string() : dir.substr(dir.rfind('/') + 1);
   if (!mount.unified) mount.options = h.label();
+  // As the host has it below /sys/fs/cgroup; what is mounted elsewhere has the usual name.
+  constexpr std::string_view usual = "/sys/fs/cgroup/";
+  const std::string& dir = h.mount_point();
+  const bool named = mount.options.starts_with("name=");
+  mount.name = mount.unified ? "unified" : mount.options.substr(named ? 5 : 0);
+  if (dir.starts_with(usual) && dir.find('/', usual.size()) == std::string::npos) mount.name = dir.substr(usual.size());
   mount.path = h.path(group.name());
   mount.group.reset(fcntl(CGX_TRY(group.dir(h)), F_DUPFD_CLOEXEC, 3));
   return mount;
@@ -69,6 +73,9 @@ Result<> fill_cgroups(RootfsPlan& plan, const Cgroup* group) {
       mount->makers = group == nullptr;
       plan.cgroups.push_back(*std::move(mount));
     }
+  const Hierarchies& all = seen.hierarchies();
+  if (all.all().size() + all.named().size() == 1 && plan.cgroups.size() == 1 && plan.cgroups[0].unified)
+    plan.cgroups[0].name.clear();
   return {};
 }
 

@@ -87,6 +87,20 @@ Readings read_levels(const Cgroup& group, Controller controller, From from, F re
   return readings;
 }
 
+// The memory nodes that the group may use, where the host has more: there is an OOM kill of the host for those alone.
+std::string own_nodes(Files& files, const Cgroup& group) {
+  const Hierarchy* h = group.hierarchies().of(Controller::cpuset);
+  const auto all = sys::IdSet::parse(sys::trim(files.text("/sys/devices/system/node", "has_memory")));
+  if (h == nullptr || !all || all->ids().size() < 2) return {};
+  const std::string_view file = h->version() == Version::v1 ? "cpuset.effective_mems" : "cpuset.mems.effective";
+  // On v2 a group without the controller has those of the group above.
+  for (std::string_view name = group.name();; name = parent_of(name)) {
+    const auto own = sys::IdSet::parse(sys::trim(files.text(fmt::format("{}/{}", h->dir(), name), file)));
+    if (own && !own->empty()) return all->within(*own) ? std::string() : own->text();
+    if (name.empty()) return {};
+  }
+}
+
 std::string memory_events(Files& files, const std::string& dir) {
   std::string events = files.text(dir, "memory.events.local");
   return events.empty() ? files.text(dir, "memory.events") : events;  // before Linux 5.2
@@ -149,7 +163,10 @@ Readings read_memory_from(const Cgroup& group, From from) {
 }  // namespace
 
 Readings read_memory(const Cgroup& group, bool below) {
-  return read_memory_from(group, below ? From::below : From::group);
+  Readings readings = read_memory_from(group, below ? From::below : From::group);
+  Files files;
+  readings.nodes = own_nodes(files, group);
+  return readings;
 }
 
 Readings read_memory_above(const Cgroup& group) { return read_memory_from(group, From::above); }
@@ -211,6 +228,7 @@ Cause memory_cause(const Readings& before, const Readings& after) {
     if (!cause.limit.empty()) return cause;
   }
   cause.host = after.whole;
+  cause.nodes = after.nodes;
   return cause;
 }
 
@@ -233,6 +251,7 @@ Cause memory_cause(std::uint64_t kills_before, const Readings& after) {
   cause.several = reached > 1;
   if (cause.several) cause.group = cause.limit = {};
   cause.host = reached == 0 && after.whole;
+  cause.nodes = after.nodes;
   return cause;
 }
 
@@ -264,6 +283,10 @@ std::string Cause::unknown_text() const {
 std::string Cause::memory_text() const {
   if (!unread.empty()) return unknown_text();
   if (!limit.empty()) return fmt::format("{} of {}", limit, shown(group));
+  if (host && !nodes.empty())
+    return fmt::format("the memory of node{} {} of the host (cpuset.mems)",
+                       nodes.find_first_of(",-") == std::string::npos ? "" : "s",
+                       nodes);
   if (host) return "the memory of the host";
   if (several) return "several of its groups have been at their limits (dmesg tells which one)";
   return "no group that can be seen from here had reached a limit (dmesg tells more)";

@@ -32,6 +32,7 @@ struct Readings {
   std::vector<LevelReading> levels;  // those below, the group, those above from the nearest on
   bool whole = false;                // up to the root of the hierarchy: nothing else of the host has a limit
   std::string unread{};              // the first file that could not be read, and why: then no limit is named
+  std::string nodes{};               // of memory, where the group may not use all that the host has
   bool at_limit = true;              // the count is kept where the limit is, not where the process was
 };
 
@@ -48,11 +49,12 @@ struct Cause {
   std::uint64_t count = 0;   // processes killed or refused; 0: none, and the rest says nothing
   std::string group, limit;  // "memory.max 65536" and whose it is; empty: none of those that were read
   bool host = false;         // all were read, and none had it: the host had no more
+  std::string nodes{};       // then: the memory nodes that it was bound to
   bool several = false;      // more than one of them may be the one
   std::string unread{};      // what could not be read, and why: then no limit is named, and there may be more kills
 
   [[nodiscard]] std::string unknown_text() const;  // of `unread`
-  // "memory.max 65536 of web/db", "the memory of the host".
+  // "memory.max 65536 of web/db", "the memory of the host", "the memory of node 1 of the host (cpuset.mems)".
   [[nodiscard]] std::string memory_text() const;
 };
 [[nodiscard]] Cause memory_cause(const Readings& before, const Readings& after);

@@ -70,6 +70,8 @@ GroupPolicy policy_of(const Cgroup& group, Desired found) {
   policy.name = group.name();
   for (Limit& l : found.limits) {
     const Knob& knob = *l.knob;
+    // A cpuset of v1 is empty until somebody fills it, or once its last CPU is offline. Nobody can ask for that.
+    if (knob.format == Format::list && knob.kind == Kind::limit && std::get<std::string>(l.value).empty()) continue;
     if (knob.name == "memory.oom" && std::get<std::string>(l.value) == "pause") {
       policy.oom = OomMode::pause;
     } else if (knob.name == "memory.oom" && std::get<std::string>(l.value) == "group") {
