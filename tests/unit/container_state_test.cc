@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cerrno>
 #include <string>
+#include <vector>
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -127,12 +129,12 @@ TEST_CASE("container state: a container comes and goes") {
     REQUIRE(entry->write(sample()));
     CHECK(*status_of(sample(), *entry) == Status::running);
     REQUIRE(entry->make_start_fifo(geteuid()));
-    CHECK(entry->has_start_fifo());
+    CHECK(entry->has_start_fifo().value_or(false));
     CHECK(*status_of(sample(), *entry) == Status::created);
     CHECK(entry->open_start_fifo(O_PATH));
     REQUIRE(entry->remove_start_fifo());
     CHECK(entry->remove_start_fifo());
-    CHECK(!entry->has_start_fifo());
+    CHECK(!entry->has_start_fifo().value_or(true));
   }
   CHECK(*store->ids() == std::vector<std::string>{"one"});
   auto again = store->find("one");
@@ -189,6 +191,32 @@ TEST_CASE("container state: who changes waits, and sees what is gone") {
   CHECK(another_gets(root, "one"));
   CHECK(kill(child, SIGKILL) == 0);
   CHECK(waitpid(child, nullptr, 0) == child);
+}
+
+TEST_CASE("container state: what could not be made whole is not left") {
+  const test::ScratchDir root;
+  auto store = Store::open(root.path());
+  REQUIRE(store);
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const int lowest = dup(STDIN_FILENO);
+  REQUIRE(lowest >= 0);
+  close(lowest);
+  int failures = 0;
+  bool made = false;
+  for (int more = 0; more < 16 && !made; ++more) {
+    const rlimit fewer{.rlim_cur = static_cast<rlim_t>(lowest + more), .rlim_max = before.rlim_max};
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &fewer) == 0);
+    const auto entry = store->create("one");
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    made = entry.has_value();
+    if (made) break;
+    ++failures;
+    CHECK(entry.error().code == EMFILE);
+    CHECK(store->ids().value_or(std::vector<std::string>{"unknown"}).empty());
+  }
+  CHECK(made);
+  CHECK(failures >= 3);  // the copy of the store's descriptor, the directory, the lock
 }
 
 }  // namespace container_state_test

@@ -30,10 +30,8 @@ Result<> send_packet(int socket, Word word, std::string_view data, int flags) {
   msghdr message{};
   message.msg_iov = parts.data();
   message.msg_iovlen = parts.size();
-  while (sendmsg(socket, &message, flags | MSG_NOSIGNAL) < 0) {
-    if (errno == EINTR) continue;
+  if (container::send_message(socket, message, flags | MSG_NOSIGNAL) < 0)
     return fail_errno(errno == ECONNRESET ? EPIPE : errno, "the container's monitor");
-  }
   return {};
 }
 

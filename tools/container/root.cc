@@ -15,6 +15,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/container/launch.h"
 #include "cgx/container/mount_calls.h"
 #include "cgx/container/root_dir.h"
 #include "cgx/sys/accounts.h"
@@ -182,7 +183,9 @@ Result<sys::Fd> mount_layers(const LayerPlan& plan) {
   if (!tree && (tree.error().code == EPERM || tree.error().code == EINVAL)) {
     std::erase(wanted.data, "redirect_dir=nofollow");
     wanted.data.emplace_back("userxattr");
-    tree = container::make_tree(wanted);
+    auto second = container::make_tree(wanted);
+    // With the host's root it is the first refusal that counts; the second one may come of it (`volatile`).
+    if (second || container::in_user_namespace()) tree = std::move(second);
   }
   if (!tree) return std::unexpected(no_overlay(plan, lower, upper_fd, tree.error()));
   struct statvfs fs{};

@@ -21,11 +21,9 @@
 namespace cgx::oci {
 namespace {
 
-// Opens the fifo, which lets the container's process go on, and reads to its end: nothing where the program has been
-// executed, else why not.
-Result<> let_go(Container& container, bool filtered) {
-  const sys::Fd init = CGX_TRY(open_init(container.state));
-  const sys::Fd fifo = CGX_TRY(container.entry.open_start_fifo(O_RDONLY | O_NONBLOCK));
+// What the container's process writes to the fifo until its end: nothing where the program has been executed, else why
+// not.
+Result<std::string> read_to_end(const sys::Fd& fifo, const sys::Fd& init) {
   std::string told;
   for (bool init_ended = false;;) {
     std::array<pollfd, 2> fds{pollfd{.fd = fifo.get(), .events = POLLIN, .revents = 0},
@@ -38,7 +36,7 @@ Result<> let_go(Container& container, bool filtered) {
       std::array<char, 4096> part{};
       const ssize_t n = read(fifo.get(), part.data(), part.size());
       if (n > 0) told.append(part.data(), static_cast<std::size_t>(n));
-      if (n == 0) break;
+      if (n == 0) return told;
       if (n < 0 && errno != EAGAIN && errno != EINTR) return fail_errno(errno, "exec.fifo");
       continue;
     }
@@ -46,15 +44,32 @@ Result<> let_go(Container& container, bool filtered) {
     if (init_ended) return fail(ESRCH, "container process is already dead");
     init_ended = fds[1].revents != 0;
   }
-  CGX_CHECK(container.entry.remove_start_fifo());
+}
+
+// Engines delete a container whose start failed, and they delete none that is not stopped.
+void wait_for_end(const sys::Fd& init) {
+  pollfd end{.fd = init.get(), .events = POLLIN, .revents = 0};
+  while (poll(&end, 1, 10'000) < 0 && errno == EINTR) continue;
+}
+
+// Opens the fifo, which lets the container's process go on.
+Result<> let_go(Container& container, bool filtered) {
+  const sys::Fd init = CGX_TRY(open_init(container.state));
+  const sys::Fd fifo = CGX_TRY(container.entry.open_start_fifo(O_RDONLY | O_NONBLOCK));
+  auto told = read_to_end(fifo, init);
+  if (told)
+    if (auto removed = container.entry.remove_start_fifo(); !removed) told = std::unexpected(removed.error());
+  if (!told) {  // it may run by now
+    (void)send_signal(init, SIGKILL);
+    wait_for_end(init);
+    return std::unexpected(std::move(told).error());
+  }
   // The end of the fifo is that of the process, or that it has executed its program. Nothing else tells them apart
   // where a seccomp filter refused what would have told the error. Who has been waited for since is not asked.
   const auto executed = container::has_executed(container.state.pid, container.state.pid_start);
-  if (told.empty() && executed.value_or(true)) return {};
-  // Engines delete a container whose start failed, and they delete none that is not stopped.
-  pollfd end{.fd = init.get(), .events = POLLIN, .revents = 0};
-  while (poll(&end, 1, 10'000) < 0 && errno == EINTR) continue;
-  if (!told.empty()) return fail(EIO, told);
+  if (told->empty() && executed.value_or(true)) return {};
+  wait_for_end(init);
+  if (!told->empty()) return fail(EIO, *told);
   return fail(EPERM,
               fmt::format("the process ended before it executed its program{}",
                           filtered ? ": see whether its seccomp filter allows execve" : ""));

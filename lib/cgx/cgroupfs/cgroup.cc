@@ -100,10 +100,12 @@ Result<std::string> GroupView::read(Controller controller, std::string_view file
 
 std::vector<std::string> GroupView::files(Controller controller) const {
   const Hierarchy* h = group_->hierarchies().of(controller);
-  if (h == nullptr) return {};
-  const auto fd = group_->dir(*h);
-  if (!fd) return {};
-  return sys::list_dir(*fd, "", sys::Entries::files).value_or(std::vector<std::string>{});
+  const auto fd = h != nullptr ? group_->dir(*h) : Result<int>(fail(ENOENT, ""));
+  auto names =
+      fd ? sys::list_dir(*fd, "", sys::Entries::files) : Result<std::vector<std::string>>(std::unexpected(fd.error()));
+  if (names) return *std::move(names);
+  errno = names.error().code;  // why there are none
+  return {};
 }
 
 const Value* GroupView::wanted(std::string_view knob) const {

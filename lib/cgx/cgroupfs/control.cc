@@ -22,9 +22,12 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-std::string trimmed(const Cgroup& group, const Hierarchy& h, std::string_view file) {
-  const auto text = group.read(h, file);
-  return text ? std::string(sys::trim(*text)) : std::string();
+// Whether the group itself was told to freeze. A group that is gone was not.
+Result<bool> told(const Cgroup& group, const Hierarchy& h) {
+  const auto text = group.read(h, h.version() == Version::v1 ? "freezer.self_freezing" : "cgroup.freeze");
+  if (text) return sys::trim(*text) == "1";
+  if (text.error().code == ENOENT || text.error().code == ENODEV) return false;
+  return with_group(text.error(), group);
 }
 
 // v1 tells of no change: the state is read until it is there. FREEZING can last while tasks join or sit in the kernel,
@@ -109,9 +112,7 @@ Result<bool> holds_caller(const Cgroup& group, const Hierarchy& h) {
   return std::ranges::binary_search(CGX_TRY(tasks_below(group)), getpid());
 }
 
-bool told_to_freeze(const Cgroup& group, const Hierarchy& h) {
-  return trimmed(group, h, h.version() == Version::v1 ? "freezer.self_freezing" : "cgroup.freeze") == "1";
-}
+bool told_to_freeze(const Cgroup& group, const Hierarchy& h) { return told(group, h).value_or(false); }
 
 std::string frozen_ancestor(const Cgroup& group, const Hierarchy& h) {
   for (std::string_view name = parent_of(group.name()); !name.empty(); name = parent_of(name))
@@ -137,7 +138,7 @@ Result<> freeze(const Cgroup& group, Deadline deadline) {
                        .what = "this very process is in it and would stop too",
                        .hint = "move the shell out first: cgx move / $$"},
                       group);
-  const bool before = told_to_freeze(group, *h);
+  const bool before = CGX_TRY(told(group, *h));
   const bool v1 = h->version() == Version::v1;
   const auto done = [&]() -> Result<> {
     if (v1) return freeze_v1(group, *h, deadline);
@@ -146,9 +147,9 @@ Result<> freeze(const Cgroup& group, Deadline deadline) {
   }();
   if (done) return {};
   Error e = done.error();
+  // Half frozen is worse than not frozen. Of the state before, only what this call asked for is taken back.
+  if (!before) (void)group.write(*h, v1 ? "freezer.state" : "cgroup.freeze", v1 ? "THAWED" : "0");
   if (e.code == ETIMEDOUT) {
-    // Half frozen is worse than not frozen. Of the state before, only what this call asked for is taken back.
-    if (!before) (void)group.write(*h, v1 ? "freezer.state" : "cgroup.freeze", v1 ? "THAWED" : "0");
     e.what = before ? "the processes have not all stopped in time" : "the processes did not stop in time; they run on";
     if (const std::string who = culprit(group); !who.empty()) e.what += ": " + who;
   }
@@ -160,8 +161,9 @@ Result<> thaw(const Cgroup& group, Deadline deadline) {
   if (group.name().empty()) return with_group({.code = EINVAL, .what = "the root is never frozen"}, group);
   const Hierarchy* h = freezer_of(group);
   if (h == nullptr) return no_freezer(group);
+  const bool before = CGX_TRY(told(group, *h));
+  const bool v1 = h->version() == Version::v1;
   const auto done = [&]() -> Result<> {
-    const bool v1 = h->version() == Version::v1;
     CGX_CHECK(group.write(*h, v1 ? "freezer.state" : "cgroup.freeze", v1 ? "THAWED" : "0"));
     if (const std::string up = frozen_ancestor(group, *h); !up.empty()) {
       auto error = fail(EBUSY, fmt::format("stays frozen, since {} above it is", up));
@@ -175,7 +177,11 @@ Result<> thaw(const Cgroup& group, Deadline deadline) {
     }
     return {};
   }();
-  return done ? done : with_group(done.error(), group);
+  if (done) return done;
+  // That a group above is frozen is no reason to freeze this one again: both would have to be thawed then.
+  if (before && done.error().code != EBUSY)
+    (void)group.write(*h, v1 ? "freezer.state" : "cgroup.freeze", v1 ? "FROZEN" : "1");
+  return with_group(done.error(), group);
 }
 
 }  // namespace cgx

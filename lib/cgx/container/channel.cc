@@ -37,11 +37,7 @@ Result<> send_parts(int socket, std::array<iovec, 2> parts, int fd) {
     part->cmsg_len = CMSG_LEN(sizeof(int));
     std::memcpy(CMSG_DATA(part), &fd, sizeof fd);
   }
-  ssize_t n = -1;
-  do {
-    n = sendmsg(socket, &message, MSG_NOSIGNAL);
-  } while (n < 0 && errno == EINTR);
-  if (n < 0) return fail_errno(errno, "sendmsg");
+  if (send_message(socket, message, MSG_NOSIGNAL) < 0) return fail_errno(errno, "sendmsg");
   return {};
 }
 
@@ -57,6 +53,15 @@ sys::Fd descriptor_of(msghdr& message) {
 }
 
 }  // namespace
+
+ssize_t send_message(int socket, const msghdr& message, int flags) {
+  constexpr int most_tries = 8;
+  for (int tries = 1;;) {
+    const ssize_t n = sendmsg(socket, &message, flags);
+    if (n >= 0 || (errno != EINTR && errno != ENOMEM && errno != ENOBUFS)) return n;
+    if (errno != EINTR && ++tries > most_tries) return n;
+  }
+}
 
 std::string_view stage_name(Stage stage) {
   switch (stage) {

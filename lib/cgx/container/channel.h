@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include "cgx/sys/fd.h"
@@ -65,6 +66,10 @@ struct Message {
   std::string text;
   sys::Fd fd;
 };
+
+// sendmsg(2), again where it was interrupted, and some times more where the kernel lacks memory for the moment: what
+// cannot be told by this socket cannot be told at all.
+[[nodiscard]] ssize_t send_message(int socket, const msghdr& message, int flags);
 
 class Channel {
  public:

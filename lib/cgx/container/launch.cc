@@ -92,7 +92,7 @@ Result<> prepare(LaunchRequest& request, const NamespacePlan& namespaces, int pr
   }
   if (may_clone_mounts()) return prepare_rootfs(plan);
   if (!plan.new_user_namespace)
-    return fail(EPERM, "linux.namespaces: a container of a user without rights needs a user namespace");
+    return fail_errno(EPERM, "linux.namespaces: without a user namespace the container's mounts cannot be made");
   plan.prepared_in_child = true;
   return {};
 }

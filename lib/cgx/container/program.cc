@@ -112,12 +112,16 @@ Result<std::string> find_program(const std::string& name, const std::vector<std:
     if (const int code = executable(name); code != 0) return refused(code);
     return name;
   }
+  std::string doubt;
   if (!name.empty())
     for (const std::string_view dir : sys::split(value_of(env, "PATH"), ':')) {
       std::string path = fmt::format("{}/{}", dir.empty() ? "." : dir, name);
-      if (executable(path) == 0) return path;
+      const int code = executable(path);
+      if (code == 0) return path;
+      // What the search goes past, as Docker's does; who looks for the program should know of it.
+      if (code != ENOENT && code != ENOTDIR && doubt.empty()) doubt = fmt::format(" ({}: {})", path, small(code));
     }
-  return fail(ENOENT, fmt::format("exec: \"{}\": executable file not found in $PATH", name));
+  return fail(ENOENT, fmt::format("exec: \"{}\": executable file not found in $PATH{}", name, doubt));
 }
 
 std::vector<std::string> environment_of(const Process& process, int listening) {

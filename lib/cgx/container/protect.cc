@@ -36,10 +36,11 @@ constexpr const char* program_variable = "CGX_PROGRAM";  // of early_protect.c t
 constexpr int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 
 // By what the kernel says of the file that is running; nothing that the environment could claim.
-bool is_protected() {
+Result<bool> is_protected() {
   const sys::Fd file(open(own_file, O_RDONLY | O_CLOEXEC));
   struct statfs fs{};
-  if (!file.valid() || fstatfs(file.get(), &fs) != 0) return false;
+  // A second copy of a copy would not find its helper programs: it is named after the first one.
+  if (!file.valid() || fstatfs(file.get(), &fs) != 0) return fail_errno(errno, own_file);
   if ((static_cast<unsigned long>(fs.f_flags) & ST_RDONLY) != 0) return true;
   const int has = fcntl(file.get(), F_GET_SEALS);
   return has >= 0 && (has & seals) == seals;
@@ -99,7 +100,7 @@ void recall_program(char** argv) {
 Result<> protect_program(char** argv) {
   CGX_CHECK(fill_standard_streams());
   recall_program(argv);
-  if (is_protected()) return {};
+  if (CGX_TRY(is_protected())) return {};
   std::array<char, PATH_MAX> path{};
   if (readlink(own_file, path.data(), path.size() - 1) > 0) (void)setenv(program_variable, path.data(), 1);
   if (const sys::Fd tree = read_only_clone(); tree.valid())

@@ -172,11 +172,12 @@ Result<std::vector<std::uint64_t>> exported(scmp_filter_ctx filter) {
   if (!file.valid()) return fail_errno(errno, "memfd_create");
   if (const int error = seccomp_export_bpf(filter, file.get()); error != 0)
     return fail_errno(-error, "libseccomp makes no program of these rules");
-  const off_t size = ::lseek(file.get(), 0, SEEK_END);
-  if (size <= 0 || size % static_cast<off_t>(sizeof(sock_filter)) != 0)
-    return fail(EIO, "libseccomp wrote no whole program");
-  std::vector<std::uint64_t> words(static_cast<std::size_t>(size) / sizeof(sock_filter));
-  if (::pread(file.get(), words.data(), static_cast<std::size_t>(size), 0) != size) return fail_errno(EIO, "pread");
+  if (::lseek(file.get(), 0, SEEK_SET) != 0) return fail_errno(errno, "the program of libseccomp");
+  const auto text = sys::read_all(file.get());
+  if (!text) return fail_errno(text.error().code, "the program of libseccomp");
+  if (text->empty() || text->size() % sizeof(sock_filter) != 0) return fail(EIO, "libseccomp wrote no whole program");
+  std::vector<std::uint64_t> words(text->size() / sizeof(sock_filter));
+  std::memcpy(words.data(), text->data(), text->size());
   return words;
 }
 

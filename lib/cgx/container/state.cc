@@ -94,8 +94,13 @@ Result<Store::Entry> Store::create(const std::string& id) {
     }
     auto entry = open_entry(id);
     if (!entry && entry.error().code == ENOENT) continue;  // `delete --force` was there in between
-    if (!entry) return entry;
-    if (CGX_TRY(entry->lock())) return entry;
+    auto locked = entry ? entry->lock() : Result<bool>(std::unexpected(entry.error()));
+    if (locked && *locked) return entry;
+    if (locked) continue;
+    // Nothing was made in it: whoever has taken the lock meanwhile is about to remove it.
+    if (entry) (void)unlinkat(entry->directory(), lock_file, 0);
+    (void)unlinkat(dir_.get(), id.c_str(), AT_REMOVEDIR);
+    return std::unexpected(std::move(locked).error());
   }
 }
 
@@ -178,7 +183,12 @@ Result<sys::Fd> Store::Entry::open_start_fifo(int flags) const {
   return fifo;
 }
 
-bool Store::Entry::has_start_fifo() const { return sys::exists(dir_.get(), fifo_file); }
+Result<bool> Store::Entry::has_start_fifo() const {
+  struct stat st{};
+  if (fstatat(dir_.get(), fifo_file, &st, AT_SYMLINK_NOFOLLOW) == 0) return true;
+  if (errno == ENOENT) return false;
+  return fail_errno(errno, fifo_file);
+}
 
 Result<> Store::Entry::remove_start_fifo() {
   if (unlinkat(dir_.get(), fifo_file, 0) != 0 && errno != ENOENT) return fail_errno(errno, "exec.fifo");
@@ -281,12 +291,14 @@ Result<Status> status_of(const State& state, const Store::Entry& entry) {
   const bool alive = CGX_TRY(init_lives(state));
   if (!state.ready) return alive || entry.locked_by_another() ? Status::creating : Status::stopped;
   if (!alive) return Status::stopped;
-  if (entry.has_start_fifo()) return Status::created;
+  if (CGX_TRY(entry.has_start_fifo())) return Status::created;
   if (state.group.empty()) return Status::running;
-  const auto hierarchies = hierarchies_of(state);
-  if (!hierarchies) return Status::running;
-  const auto stopped = frozen(Cgroup(*hierarchies, state.group));
-  return stopped && *stopped ? Status::paused : Status::running;
+  const Hierarchies hierarchies = CGX_TRY(hierarchies_of(state));
+  const auto stopped = frozen(Cgroup(hierarchies, state.group));
+  if (stopped) return *stopped ? Status::paused : Status::running;
+  // Without its group it is not stopped by it.
+  if (stopped.error().code == ENOENT || stopped.error().code == ENODEV) return Status::running;
+  return std::unexpected(stopped.error());
 }
 
 }  // namespace cgx::container

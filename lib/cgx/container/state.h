@@ -71,7 +71,7 @@ class Store::Entry {
   [[nodiscard]] int directory() const { return dir_.get(); }
   [[nodiscard]] Result<> make_start_fifo(uid_t owner);
   [[nodiscard]] Result<sys::Fd> open_start_fifo(int flags) const;  // O_PATH, O_WRONLY, O_RDONLY|O_NONBLOCK
-  [[nodiscard]] bool has_start_fifo() const;
+  [[nodiscard]] Result<bool> has_start_fifo() const;
   [[nodiscard]] Result<> remove_start_fifo();
   [[nodiscard]] Result<> remove();  // the directory and all that is in it
   void unlock();

@@ -182,9 +182,10 @@ Read get_hugetlb(const Knob& /*k*/, const Backing& b, const View& view) {
   const std::string_view head = b.files[0].substr(0, star);
   const std::string_view tail = b.files[0].substr(star + 1);
   Table table;
+  errno = 0;
   const std::vector<std::string> names = view.files(b.controller);
-  // Each group has files: a list without any is one that could not be read.
-  if (names.empty()) return fail(EIO, "the files of the group cannot be listed");
+  // Each group has files: a list without any is one that could not be read, for the reason that errno has.
+  if (names.empty()) return fail_errno(errno != 0 ? errno : EIO, "the files of the group cannot be listed");
   for (const std::string& name : names) {
     if (!name.starts_with(head) || !name.ends_with(tail) || name.size() <= head.size() + tail.size()) continue;
     const std::string size = name.substr(star, name.size() - head.size() - tail.size());
