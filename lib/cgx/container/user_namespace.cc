@@ -118,7 +118,8 @@ Result<std::string> idmap_text(const std::vector<IdMapping>& mappings, std::stri
 
 bool in_user_namespace() {
   const auto map = sys::read_path("/proc/self/uid_map");
-  return !map || sys::words(sys::trim(*map)) != std::vector<std::string_view>{"0", "0", "4294967295"};
+  // Where it cannot be read, nothing is left out: what a user namespace may not do fails then, and is told.
+  return map && sys::words(sys::trim(*map)) != std::vector<std::string_view>{"0", "0", "4294967295"};
 }
 
 Result<> write_idmaps(int proc, pid_t pid, const std::vector<IdMapping>& uids, const std::vector<IdMapping>& gids) {
