@@ -15,9 +15,9 @@ struct LeftByExec {
   std::vector<Error> failures;    // groups that could not be looked at or removed
 };
 
-// Removes the groups that `cgx exec` has made for its command, fresh or by name, that are empty and whose maker is gone: by
-// the note on them or, where it was killed before that, by the name of a fresh one. Where `dry_run`, it removes nothing.
-// An error: the groups cannot be listed.
+// Removes the groups that `cgx exec` has made for its command, fresh or by name, that are empty and whose maker is
+// gone: by the note on them or, where it was killed before that, by the name of a fresh one. Where `dry_run`, it
+// removes nothing. An error: the groups cannot be listed.
 [[nodiscard]] Result<LeftByExec> left_by_exec(bool dry_run);
 
 }  // namespace cgx::launcher

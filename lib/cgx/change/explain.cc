@@ -314,6 +314,7 @@ std::optional<Error> foresee(const Limit& limit, const Home& home) {
             fmt::format("a list of CPUs by their numbers; for the time of {0} CPUs: --cpu-quota {0}00%", limit.given);
       return e;
     }
+  }
   if (limit.knob->format == Format::size && limit.knob->kind == Kind::limit) {
     const auto page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
     const std::uint64_t n = std::get<std::uint64_t>(limit.value);

@@ -106,8 +106,6 @@ Error explain_create(const Hierarchies& hierarchies, std::string_view group, con
       error.what = fmt::format("mkdir in {}: no more groups (removed memory groups linger until their pages are gone)",
                                h.label());
       break;
-    case EXDEV:
-      return hidden_by_mount(h, group);
     default:
       error.what = fmt::format("mkdir in {}: {}", h.label(), error.what);
   }
