@@ -7,6 +7,7 @@
 #include <thread>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -214,15 +215,35 @@ int join(const std::vector<sys::Fd>& tasks_files) noexcept {
   return 0;
 }
 
+namespace {
+
+// Nothing is mounted on a group that has none below, or its directory could not have been opened. The kernel counts
+// directories as links.
+Result<bool> has_directories(const Cgroup& group) {
+  for (const Hierarchy* h : group.present()) {
+    struct stat st{};
+    if (fstat(CGX_TRY(group.dir(*h)), &st) != 0) return fail_errno(errno, h->path(group.name()));
+    if (st.st_nlink > 2) return true;
+  }
+  return false;
+}
+
+Result<> refuse_mounts(const Cgroup& group) {
+  if (!CGX_TRY(has_directories(group))) return {};
+  const auto mounts = CGX_TRY(mounts_in(group));
+  if (mounts.empty()) return {};
+  return std::unexpected(Error{.code = EBUSY,
+                               .what = fmt::format("another file system is mounted on {}", mounts.front()),
+                               .group = std::string(shown(group.name())),
+                               .hint = fmt::format("umount {}", mounts.front())});
+}
+
+}  // namespace
+
 Result<> remove_group(const Cgroup& group, Below what) {
   if (group.name().empty()) return fail(EBUSY, "the root cannot be removed");
   if (what == Below::remove) {
-    // Asked before the first rmdir as well.
-    if (const auto mounts = CGX_TRY(mounts_in(group)); !mounts.empty())
-      return std::unexpected(Error{.code = EBUSY,
-                                   .what = fmt::format("another file system is mounted on {}", mounts.front()),
-                                   .group = std::string(shown(group.name())),
-                                   .hint = fmt::format("umount {}", mounts.front())});
+    CGX_CHECK(refuse_mounts(group));  // asked before the first rmdir as well
     std::vector<std::string> names = CGX_TRY(groups_below(group));
     for (auto name = names.rbegin(); name != names.rend(); ++name)
       CGX_CHECK(remove_group(Cgroup(group.hierarchies(), *name), Below::keep));
