@@ -61,8 +61,9 @@ Result<> note_maker(const Cgroup& group) {
 }
 
 void forget_maker(const Cgroup& group) {
-  for (const Hierarchy* h : group.present())
-    if (const auto dir = group.dir(*h)) (void)sys::remove_note(*dir, note_key);  // there are no notes, or no rights
+  if (group.present().empty()) return;
+  const auto dir = group.dir(*group.present().front());  // where note_maker() puts it
+  if (dir) (void)sys::remove_note(*dir, note_key);       // there are no notes, or no rights
 }
 
 Maker maker_of(const Cgroup& group) {
