@@ -97,6 +97,7 @@ class ContainerProcess {
   Result<> open_terminal_here(bool as_console);
   Result<> load_filter();
   Result<> settle();
+  Result<> limits_as_before();
 
   ChildPlan& plan_;
   const Process& process_;
@@ -247,13 +248,19 @@ Result<> ContainerProcess::limits() {
 
 Result<> ContainerProcess::label() { return set_labels(plan_.proc, process_); }
 
+// Those that this program has raised for itself, but not over what the container is to have.
+Result<> ContainerProcess::limits_as_before() {
+  for (const Rlimit& before : plan_.limits_before)
+    if (std::ranges::find(process_.rlimits, before.resource, &Rlimit::resource) == process_.rlimits.end())
+      CGX_CHECK(set_rlimits(0, {before}));
+  return {};
+}
+
 // Nothing survives execve(2) but what the program is given; signals are as it expects them. The limit of descriptors is
 // the last: with a low one nothing more could be opened.
 Result<> ContainerProcess::settle() {
   CGX_CHECK(close_at_exec(plan_.passed.first_closed));
-  for (const Rlimit& before : plan_.limits_before)
-    if (std::ranges::find(process_.rlimits, before.resource, &Rlimit::resource) == process_.rlimits.end())
-      CGX_CHECK(set_rlimits(0, {before}));
+  CGX_CHECK(limits_as_before());
   sigset_t none;
   sigemptyset(&none);
   (void)signal(SIGPIPE, SIG_DFL);
@@ -329,12 +336,12 @@ Result<> ContainerProcess::start() {
   // its filter.
   HookInput input = hook_input(".");
   input.env = &env_;
-  if (plan_.seccomp != nullptr && !filtered_)
-    input.confine = [this]() -> Result<> {
-      CGX_CHECK(set_rlimits(0, plan_.limits_before));
-      (void)CGX_TRY(load_seccomp(*plan_.seccomp));
-      return {};
-    };
+  input.confine = [this]() -> Result<> {
+    if (filtered_) return {};  // settle() has given the limits back
+    CGX_CHECK(limits_as_before());
+    if (plan_.seccomp != nullptr) (void)CGX_TRY(load_seccomp(*plan_.seccomp));
+    return {};
+  };
   return run_hooks(hooks, "startContainer", input);
 }
 

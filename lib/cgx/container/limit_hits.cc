@@ -166,6 +166,7 @@ Readings read_memory(const Cgroup& group, bool below) {
   Readings readings = read_memory_from(group, below ? From::below : From::group);
   Files files;
   readings.nodes = own_nodes(files, group);
+  if (readings.unread.empty()) readings.unread = files.unread();
   return readings;
 }
 
