@@ -272,7 +272,9 @@ class Differ {
       if (old == nullptr) continue;
       const bool another = old->adopted.empty() && old->inode != 0 && g.inode != 0 && old->inode != g.inode;
       if (another) continue;  // nothing of it is given back
-      const ManagedGroup had = old->adopted.empty() ? *old : CGX_TRY(still_there(hierarchies_, *old));
+      auto there = old->adopted.empty() ? Result<ManagedGroup>(*old) : still_there(hierarchies_, *old);
+      if (!there && options_.lenient && is_hidden(there.error())) continue;  // its record is kept as it was
+      const ManagedGroup had = CGX_TRY(std::move(there));
       for (const ManagedLimit& l : had.limits)
         if (g.find(l.knob) == nullptr) g.limits.push_back(l);
       if (g.owner.empty()) {

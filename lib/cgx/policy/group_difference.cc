@@ -219,7 +219,11 @@ class One {
       }
       Value back = going_back(*knob, *wrote, *before);
       std::string given = exact(*knob, back);
-      limits_.push_back({{knob, std::move(back), std::move(given), {}}, was.key, short_text(*knob, *before)});
+      Limit limit{knob, std::move(back), std::move(given), {}};
+      if (leave_out_offline(hierarchies_, limit))
+        limits_.push_back({std::move(limit), was.key, short_text(*knob, *before)});
+      else
+        cannot_go_back(was);
     }
     return {};
   }

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <filesystem>
 #include <set>
 #include <tuple>
 #include <unordered_map>
@@ -102,16 +101,15 @@ class Loader {
   }
 
   void folder(const std::string& path) {
-    if (!open(path).valid()) return;
+    const sys::Fd dir = open(path);
+    if (!dir.valid()) return;
     std::vector<std::string> names;
-    std::error_code ec;
-    for (auto it = std::filesystem::directory_iterator(path, ec); !ec && it != std::filesystem::directory_iterator();
-         it.increment(ec)) {
-      std::string name = it->path().filename().string();
-      if (name.starts_with('.') || !(name.ends_with(".yaml") || name.ends_with(".yml"))) continue;
-      names.push_back(std::move(name));
+    for (const auto which : {sys::Entries::files, sys::Entries::directories}) {  // the latter are refused by name
+      const auto listed = sys::list_dir(dir.get(), "", which);
+      if (!listed) return refuse(path, errno_text(listed.error().code));
+      for (const std::string& name : *listed)
+        if (!name.starts_with('.') && (name.ends_with(".yaml") || name.ends_with(".yml"))) names.push_back(name);
     }
-    if (ec) return refuse(path, errno_text(ec.value()));
     std::ranges::sort(names);
     const std::string prefix = path.ends_with('/') ? path : path + '/';
     for (const std::string& name : names) file(prefix + name);
