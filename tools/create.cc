@@ -5,10 +5,10 @@
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/maker_note.h"
 #include "cgx/change/explain.h"
 #include "cgx/sys/json.h"
 
-#include "exec_note.h"
 #include "groups.h"
 
 namespace cgx::tool {
@@ -43,7 +43,7 @@ Result<int> change(const Hierarchies& hierarchies, const Call& call, Desired des
   CGX_CHECK(transaction.apply(set));
   // One that a `cgx exec` has made for its command, and was killed, is wanted now.
   for (const Desired& one : set.groups)
-    if (!transaction.made(one.group)) forget_maker(transaction.group(one.group));
+    if (one.existing != Existing::refuse) forget_maker(transaction.group(one.group));
   std::vector<std::string> notes = transaction.notes();
   for (const Limit& limit : desired.limits)
     if (const auto said = doubt(limit)) notes.push_back(fmt::format("--{}: {}", limit.knob->flag, *said));

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "cgx/cgroupfs/lock.h"
+#include "cgx/cgroupfs/maker_note.h"
 #include "cgx/cgroupfs/place.h"
 #include "cgx/cgroupfs/presence.h"
 #include "cgx/cgroupfs/report.h"
@@ -254,7 +255,9 @@ class Exec {
       return opened;
     }
     // Without a note, which there need not be for who has no rights, `cgx gc` leaves the group alone.
-    if (!keep_ && transaction_.made(desired_.group)) (void)note_maker(transaction_.group(desired_.group));
+    for (std::string_view name = desired_.group; !keep_ && !name.empty(); name = parent_of(name))
+      if (transaction_.made(name)) (void)note_maker(transaction_.group(std::string(name)));
+    if (keep_) forget_maker(transaction_.group(desired_.group));
     transaction_.commit();
     print_notes(call_, transaction_.notes());
     remove_ = !keep_ && (remove_ || call_.on("rm") || transaction_.made(desired_.group));

@@ -10,17 +10,15 @@
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/maker_note.h"
 #include "cgx/cgroupfs/place.h"
 #include "cgx/cgroupfs/presence.h"
 #include "cgx/sys/fd.h"
 #include "cgx/sys/process.h"
 #include "cgx/sys/text.h"
-#include "cgx/sys/xattr.h"
 
 namespace cgx::tool {
 namespace {
-
-constexpr const char* note_key = "exec";
 
 Result<std::uint64_t> pid_namespace() {
   struct stat st{};
@@ -57,20 +55,14 @@ Result<> note_maker(const Cgroup& group) {
   const std::string text = fmt::format("{} {} {}", pid, CGX_TRY(sys::started(pid)), CGX_TRY(pid_namespace()));
   // One is enough: who looks for it looks everywhere.
   CGX_CHECK(group.require());
-  return sys::set_note(CGX_TRY(group.dir(*group.present().front())), note_key, text);
-}
-
-void forget_maker(const Cgroup& group) {
-  if (group.present().empty()) return;
-  const auto dir = group.dir(*group.present().front());  // where note_maker() puts it
-  if (dir) (void)sys::remove_note(*dir, note_key);       // there are no notes, or no rights
+  return sys::set_note(CGX_TRY(group.dir(*group.present().front())), maker_note, text);
 }
 
 Maker maker_of(const Cgroup& group) {
   bool unread = !is_there(group);
   for (const Hierarchy* h : group.present()) {
     const auto dir = group.dir(*h);
-    const auto note = dir ? sys::get_note(*dir, note_key) : std::unexpected(dir.error());
+    const auto note = dir ? sys::get_note(*dir, maker_note) : std::unexpected(dir.error());
     unread = unread || !note;
     if (!note || !*note) continue;
     const auto words = sys::words(**note);

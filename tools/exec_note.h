@@ -20,8 +20,6 @@ enum class Maker : std::uint8_t {
 // Says that this process is the maker. EOPNOTSUPP: there are no notes for who has no rights, on v1.
 [[nodiscard]] Result<> note_maker(const Cgroup& group);
 [[nodiscard]] Maker maker_of(const Cgroup& group);
-// Takes the note away: somebody wants the group to stay.
-void forget_maker(const Cgroup& group);
 // The group that a fresh one is made in: the root; for who may not write there, what was handed over to the caller.
 [[nodiscard]] std::string above_fresh(const Hierarchies& hierarchies);
 

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/maker_note.h"
 #include "cgx/policy/adopted.h"
 #include "cgx/policy/difference.h"
 #include "cgx/policy/record.h"
@@ -49,6 +50,13 @@ std::string json_text(std::span<const Change> changes, const std::vector<std::st
   for (const std::string& note : notes) json.string(note);
   json.close_array().close_object();
   return json.take() + "\n";
+}
+
+// A group that a `cgx exec` has made for its command is the policy's from now on.
+void forget_makers(const Hierarchies& hierarchies, const Difference& d) {
+  for (const ManagedGroup& g : d.after.groups)
+    if (g.made != "*" && g.adopted.empty() && d.before.find(g.name) == nullptr)
+      forget_maker(Cgroup(hierarchies, g.name));
 }
 
 // Files that are written as they are and whose value before is not known yet, since their group is made only now.
@@ -154,6 +162,7 @@ Result<Applied> attempt(const Hierarchies& hierarchies,
   if (d.set.groups.empty() && d.set.removals.empty()) {
     // What is there already may still have to be taken into the record.
     if (!(d.after == d.before)) CGX_CHECK(file.write(d.after));
+    forget_makers(hierarchies, d);
     return applied;
   }
   if (options.stop != nullptr && *options.stop) return fail(EINTR, "was interrupted");
@@ -186,6 +195,7 @@ Result<Applied> attempt(const Hierarchies& hierarchies,
     return std::unexpected(std::move(done.error()));
   }
   transaction.commit();
+  forget_makers(hierarchies, d);
   applied.notes.insert(applied.notes.end(), transaction.notes().begin(), transaction.notes().end());
   return applied;
 }
