@@ -145,7 +145,7 @@ std::string unavailable(const std::vector<Cgroup>& path, std::string_view own, F
     if (!list || !used || list->empty() || used->empty() ||
         std::ranges::any_of(list->ids(), [&](unsigned id) { return used->contains(id); }))
       continue;
-    return fmt::format("{} {} of {} has none that its parent has online, so that it uses all of its parent's",
+    return fmt::format("{} {} of {} has nothing that is online in its parent: the group uses its parent's",
                        own,
                        list->text(),
                        group.name());

@@ -60,7 +60,7 @@ constexpr std::size_t most_typed = 65536;  // what the process has not read yet
 constexpr std::size_t most_left = 65536;
 
 // A terminal may block a write in the middle also where poll(2) calls it writable. Others have its description too, so
-// the flag is set on one of this process alone. Invalid where there is none to be had: standard output itself then.
+// the flag is set on one of this process alone. Invalid where it cannot be opened: standard output itself then.
 sys::Fd open_output() {
   if (isatty(STDOUT_FILENO) != 1) return {};
   return sys::Fd(open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
@@ -181,10 +181,14 @@ class Waiter {
     if (n > 0) text_.erase(0, static_cast<std::size_t>(n));
     full_ = n < 0 && errno == EAGAIN;  // a terminal with room for less than a character
     if (n >= 0 || errno == EINTR || full_) return;
+    const int code = errno;
     text_.clear();
-    if (errno == EBADF) return;  // the caller has closed it: nobody wants this
+    if (code == EBADF) return;  // the caller has closed it: nobody wants this
     // A program without a terminal of its own would get the end of the reader itself. This one is hung up on.
-    if (errno != EPIPE) failed_ = errno;
+    if (code == EPIPE)
+      pass_signals();  // takes the SIGPIPE of this write, which would end this process once it is not blocked
+    else
+      failed_ = code;
     master_.reset(-1);
     typed_.clear();
     done_ = ended_;
@@ -227,6 +231,7 @@ class Waiter {
   // A terminal whose master is closed hangs up: the process would die. A copy of this one keeps it open as long as
   // somebody has the other side, and reads, so that nobody waits for room in it.
   Result<int> hold_terminal() {
+    if (!master_.valid()) return -1;  // nobody took what it printed: it has been hung up on
     const pid_t child = fork();
     if (child < 0) return fail_errno(errno, "fork");
     if (child > 0) return -1;

@@ -9,6 +9,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "cgx/sys/count.h"
+
 #include "daemon/memory/thread.h"
 
 namespace cgx::daemon::memory {
@@ -156,5 +158,3 @@ void Thread::victim_step(Run& run, Micros now) {
 }
 
 }  // namespace cgx::daemon::memory
-
-#include "cgx/sys/count.h"

@@ -158,7 +158,7 @@ std::vector<std::string> left_out(const RunOptions& options, const Image& image)
                     shown));
   }
   if (image.has_health_check && !options.no_health_check)
-    all.emplace_back("its health check is not run, which is not supported; --no-healthcheck says so without this line");
+    all.emplace_back("its health check is not run, which is not supported; --no-healthcheck silences this");
   return all;
 }
 

@@ -66,8 +66,8 @@ Result<Image> parse_unpacked(const std::string& name, const std::string& text) {
     if (!path.empty()) image.volumes.push_back(std::move(path));
   }
   std::vector<std::string> health_check;
-  CGX_CHECK(fill(health_check, config["Healthcheck"]["Test"]));
-  image.has_health_check = !health_check.empty() && health_check.front() != "NONE";
+  const bool list = fill(health_check, config["Healthcheck"]["Test"]).has_value();  // of another form: there is one
+  image.has_health_check = !list || (!health_check.empty() && health_check.front() != "NONE");
   return image;
 }
 

@@ -15,7 +15,7 @@ struct Image {
   std::vector<std::string> layers;  // directories, the lowest first
   std::vector<std::string> env, entrypoint, command;
   std::string workdir, user, stop_signal;
-  std::vector<std::string> volumes;  // absolute paths within the container, that are to outlive it
+  std::vector<std::string> volumes;  // paths within the container whose content is to outlive it
   bool has_health_check = false;
   std::string warning;  // empty: none
   sys::Fd in_use;       // as long as it is open, nobody removes layers that no record names yet

@@ -363,8 +363,7 @@ Result<> Making::finish() {
   if (removed) return {};
   return fail(
       removed.error().code,
-      fmt::format("container {0} stays, it could not be removed: {1}; cgx container rm {0} removes it when that "
-                  "is mended",
+      fmt::format("container {0} stays, it could not be removed: {1}; cgx container rm {0} removes it afterwards",
                   plan_.id,
                   removed.error().text()));
 }

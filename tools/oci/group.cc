@@ -295,7 +295,8 @@ Result<> GroupMaker::make_there(State& state, const std::function<Result<>()>& s
     if (done) done = make_tracking(state);
     if (!done) {
       transaction_.reset();
-      if (done.error().code == EEXIST && container::is_name_of_file(state.group.substr(state.group.rfind('/') + 1))) {
+      if (done.error().code == EEXIST && container::is_name_of_file(state.group.substr(state.group.rfind('/') + 1)) &&
+          !is_there(Cgroup(*hierarchies_, desired_.group)).value_or(true)) {
         Error e{.code = EINVAL, .what = "is a file of the kernel, and no group", .group = state.group};
         e.hint = "give the container another name, or another linux.cgroupsPath";
         done = std::unexpected(std::move(e));

@@ -74,6 +74,9 @@ Result<sys::Fd> open_file(const std::string& file) {
   if (!fd.valid() && errno == ENXIO) return bad("is a FIFO or a socket that nobody reads");
   if (!fd.valid() || fstat(fd.get(), &st) != 0) return fail(errno, fmt::format("open {}: {}", file, errno_text(errno)));
   if (S_ISREG(st.st_mode) && st.st_nlink > 1) return bad("has another name, by a hard link");
+  // He could let it fill up, and every write wait.
+  if (S_ISFIFO(st.st_mode) && st.st_uid != 0 && st.st_uid != geteuid())
+    return bad(fmt::format("is a FIFO of uid {}", st.st_uid));
   const int now = fcntl(fd.get(), F_GETFL);
   if (now < 0 || fcntl(fd.get(), F_SETFL, now & ~O_NONBLOCK) != 0) return fail_errno(errno, file);
   return fd;

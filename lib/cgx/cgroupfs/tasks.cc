@@ -217,8 +217,8 @@ int join(const std::vector<sys::Fd>& tasks_files) noexcept {
 
 namespace {
 
-// Nothing is mounted on a group that has none below, or its directory could not have been opened. The kernel counts
-// directories as links.
+// A group without groups below has no mount below it; a mount on the group itself fails the opening of its directory.
+// The kernel counts directories as links.
 Result<bool> has_directories(const Cgroup& group) {
   for (const Hierarchy* h : group.present()) {
     struct stat st{};

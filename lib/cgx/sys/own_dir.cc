@@ -25,7 +25,8 @@ bool in_user_namespace() {
   static const bool inside = [] {
     const auto map = read_path("/proc/self/uid_map");
     const auto fields = map ? words(*map) : std::vector<std::string_view>{};
-    return fields.size() != 3 || fields[1] != "0" || fields[2] != "4294967295";
+    // Where it cannot be read, less is believed.
+    return map && (fields.size() != 3 || fields[1] != "0" || fields[2] != "4294967295");
   }();
   return inside;
 }
@@ -147,7 +148,7 @@ Result<> replace_file(int dir, const std::string& name, std::string_view text, R
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     if (how.aside.empty()) fresh = fmt::format("{}.{}-{}{:09}.new", name, getpid(), now.tv_sec, now.tv_nsec);
     file.reset(openat(dir, fresh.c_str(), flags, how.mode));
-    if (!file.valid() && (errno != EEXIST || round == 100)) return fail_errno(errno, name + ".new");
+    if (!file.valid() && (errno != EEXIST || round == 100)) return fail_errno(errno, fresh);
   }
   const auto give_up = [&](const std::string& what) {
     const int code = errno;
@@ -157,10 +158,10 @@ Result<> replace_file(int dir, const std::string& name, std::string_view text, R
   while (!text.empty()) {
     const ssize_t n = write(file.get(), text.data(), text.size());
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return give_up(name + ".new");
+    if (n < 0) return give_up(fresh);
     text.remove_prefix(static_cast<std::size_t>(n));
   }
-  if (how.synced && fsync(file.get()) != 0 && errno != EINVAL && errno != EROFS) return give_up(name + ".new");
+  if (how.synced && fsync(file.get()) != 0 && errno != EINVAL && errno != EROFS) return give_up(fresh);
   if (renameat(dir, fresh.c_str(), dir, name.c_str()) != 0) return give_up(name);
   return {};
 }

@@ -95,7 +95,7 @@ Result<ProcessStat> stat_of(pid_t pid) {
   const auto text = read_path(fmt::format("/proc/{}/stat", pid));
   if (!text) return fail_errno(text.error().code == ENOENT ? ESRCH : text.error().code, "the process");
   const auto stat = parse_stat(*text);
-  if (!stat) return fail_errno(ESRCH, "the process");
+  if (!stat) return fail(EPROTO, fmt::format("/proc/{}/stat has another form than it should have", pid));
   return *stat;
 }
 
