@@ -117,7 +117,12 @@ Result<Isolation> parse_isolation(const std::vector<std::pair<std::string, std::
   std::vector<std::string> destinations = out.tmpfs;
   for (const Isolation::Bind& b : out.binds) destinations.push_back(b.destination);
   auto once = check_mount_points(destinations);
-  if (!once) once.error().fault = Fault::usage;
+  if (!once) {
+    once.error().fault = Fault::usage;
+    const bool bound =
+        std::ranges::find(out.binds, once.error().value, &Isolation::Bind::destination) != out.binds.end();
+    once.error().knob = bound ? "--bind" : "--tmpfs";
+  }
   CGX_CHECK(once);
   std::ranges::sort(out.namespaces, {}, [](const std::string& n) {
     return std::ranges::find(all_namespaces, n) - all_namespaces.begin();

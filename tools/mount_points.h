@@ -10,7 +10,7 @@
 
 namespace cgx::tool {
 
-// A destination without what says nothing: empty parts, `.` and `..`, and a slash at the end.
+// A destination without empty parts, `.`, `..` and a slash at the end.
 [[nodiscard]] std::string mount_point(const std::string& destination);
 // How many directories it is below the root. A mount hides what was mounted below its destination before, so mounts are
 // made in the order of their depth.

@@ -47,9 +47,9 @@ Result<bool> is_own(const Cgroup& group) {
 }
 
 // Whether a `cgx exec` was killed between the making of this group, which is empty, and the note on it. A maker holds
-// the TreeLock from the first directory until the note is there: a group without one that is seen under the lock is
-// nobody's who is still at it. The rest is said by the name, which is reserved for `cgx exec`, its process, which is
-// not there, and the owner, whom `cgx exec` never changes.
+// the TreeLock from the first directory until the note is there: a group without one that is seen under the lock has
+// no maker at work. The rest follows from its name, which is reserved for `cgx exec`, from the process in the name,
+// which has ended, and from its owner, whom `cgx exec` never changes.
 Result<bool> cut_off(const Hierarchies& hierarchies, const Cgroup& group) {
   if (named_one_lives(group.name())) return false;
   TreeLock lock;

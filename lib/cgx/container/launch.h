@@ -24,7 +24,7 @@ struct LaunchRequest {
   std::string id;
   std::string bundle;
   const Cgroup* group = nullptr;          // with its limits in force; nullptr: the container stays in the caller's
-  bool new_group = false;                 // nobody has been in it
+  bool new_group = false;                 // no process has been in it yet
   RootfsPlan rootfs;                      // prepare_rootfs() is called by launch()
   std::optional<SeccompProgram> seccomp;  // compiled before
   std::string console_socket;             // path of the AF_UNIX socket that gets the terminal's master

@@ -19,7 +19,7 @@ struct Supervision {
   const Spec* spec = nullptr;
   const SeccompProgram* seccomp = nullptr;
   const Cgroup* group = nullptr;  // that the process is in
-  bool new_group = false;         // nobody has been in it
+  bool new_group = false;         // no process has been in it yet
   std::function<std::string(std::string_view, pid_t)> state_json;
   std::function<Result<>(pid_t)> record;
   std::function<Result<>(pid_t)> made;   // right after the clone: what the child waits for (maps)
