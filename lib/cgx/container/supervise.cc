@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
@@ -68,7 +69,7 @@ class Talk {
 
   // True: the process is on its way. The text of a failure that has no more to say is in the error.
   Result<> run() {
-    if (born_.pid > 0) CGX_CHECK(begin());
+    if (born_.pid > 0) CGX_CHECK(or_its_end(begin()));
     while (true) {
       auto message = CGX_TRY(channel_.receive());
       if (!message) {
@@ -76,7 +77,8 @@ class Talk {
         break;
       }
       if (message->word == Notice::go) break;
-      CGX_CHECK(answer(*message));
+      if (message->word == Notice::failed) return staged(message->stage, message->value, message->text);
+      CGX_CHECK(or_its_end(answer(*message)));
     }
     devices_.keep();
     return {};
@@ -89,8 +91,23 @@ class Talk {
     if (s_.made) CGX_CHECK(s_.made(born_.pid));
     return s_.says_go_first ? go() : Result<>();
   }
+  // A process that has ended meanwhile makes what is done for it fail: why it ended is the reason.
+  Result<> or_its_end(Result<> done) const {
+    if (done) return done;
+    const int code = done.error().code;
+    const bool may_be_gone = code == ESRCH || code == EPIPE || code == ECONNRESET;
+    if (!progress_.failed && (!may_be_gone || !is_ending())) return done;
+    auto end = ended();
+    return end ? done : end;
+  }
+  // Its descriptors are closed a little before it can be waited for.
+  [[nodiscard]] bool is_ending() const {
+    constexpr int milliseconds = 1000;
+    pollfd end{.fd = born_.pidfd.get(), .events = POLLIN, .revents = 0};
+    return born_.pidfd.valid() && poll(&end, 1, milliseconds) == 1;
+  }
   Result<> go() { return channel_.send(Notice::go, Stage::unborn); }
-  Result<> ended() {
+  [[nodiscard]] Result<> ended() const {
     const Stage stage = progress_.stage;
     if (progress_.failed) return staged(stage, progress_.code, progress_.text.data());
     if (born_.pid > 0 && has_executed(born_.pid).value_or(stage >= Stage::start)) return {};
@@ -127,8 +144,6 @@ class Talk {
       return go();
     };
     switch (message.word) {
-      case Notice::failed:
-        return staged(message.stage, message.value, message.text);
       case Notice::warning:
         warnings.push_back(std::move(message.text));
         return {};
@@ -145,6 +160,7 @@ class Talk {
         return in_stage(pass_listener(s_, born_, message.value));
       case Notice::ready:
         return in_stage(ready());
+      case Notice::failed:
       case Notice::go:
         return {};
     }
