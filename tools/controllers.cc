@@ -10,11 +10,13 @@
 // The knobs are the files that are there: in the root, and in the groups right below it, since the root lacks some.
 // Where a hierarchy has no group yet, only the root's are known; no group is made to find out.
 #include <algorithm>
+#include <cerrno>
 #include <map>
 #include <set>
 
 #include <fmt/format.h>
 
+#include "cgx/cgroupfs/presence.h"
 #include "cgx/cgroupfs/walk.h"
 #include "cgx/sys/json.h"
 #include "cgx/sys/text.h"
@@ -31,10 +33,11 @@ struct KernelRow {
 };
 
 // `memory 4 1021 1` lines of /proc/cgroups: name, hierarchy, groups, enabled. Newer kernels leave out what v1 lacks.
-std::map<std::string, KernelRow> kernel_controllers() {
+Result<std::map<std::string, KernelRow>> kernel_controllers() {
   std::map<std::string, KernelRow> rows;
-  const std::string text = sys::read_path("/proc/cgroups").value_or("");
-  for (const std::string_view line : sys::lines(text)) {
+  const auto text = sys::read_path("/proc/cgroups");
+  if (!text && text.error().code != ENOENT) return std::unexpected(text.error());  // a kernel without v1 has none
+  for (const std::string_view line : sys::lines(text ? *text : "")) {
     const auto fields = sys::words(line);
     if (fields.size() != 4 || line.starts_with('#')) continue;
     rows[std::string(fields[0])] = {fields[3] == "1", sys::parse_u64(fields[2]).value_or(0)};
@@ -42,20 +45,24 @@ std::map<std::string, KernelRow> kernel_controllers() {
   return rows;
 }
 
-// The files of one hierarchy's root and of the groups right below it.
-std::set<std::string> files_of(const Hierarchies& hierarchies, const Hierarchy& h) {
+// The files of one hierarchy's root and of the groups right below it. A group there that only its owner can look into
+// shows what others show.
+Result<std::set<std::string>> files_of(const Hierarchies& hierarchies, const Hierarchy& h) {
   std::set<std::string> files;
-  const auto add = [&](const Cgroup& group) {
-    const auto dir = group.dir(h);
-    if (!dir) return;
-    for (std::string& name : sys::list_dir(*dir, "", sys::Entries::files).value_or(std::vector<std::string>{}))
+  const auto add = [&](const Cgroup& group) -> Result<> {
+    for (std::string& name : CGX_TRY(sys::list_dir(CGX_TRY(group.dir(h)), "", sys::Entries::files)))
       files.insert(std::move(name));
+    return {};
   };
   const Cgroup root(hierarchies, "");
-  add(root);
+  CGX_CHECK(add(root));
   int looks = 64;  // children may have other controllers each (v2); most show the same
-  for (const Listed& child : walk(root, Depth::children).value_or(std::vector<Listed>{}))
-    if (child.in(h) && looks-- > 0) add(Cgroup(hierarchies, child.name));
+  for (const Listed& child : CGX_TRY(walk(root, Depth::children))) {
+    if (!child.in(h) || looks-- <= 0) continue;
+    const auto added = add(Cgroup(hierarchies, child.name));
+    if (!added && !says_absent(added.error()) && added.error().code != EACCES && added.error().code != EXDEV)
+      return std::unexpected(added.error());
+  }
   return files;
 }
 
@@ -82,10 +89,10 @@ bool belongs(const Row& row, std::string_view file) {
   return c && cgx::row(*c).name == row.name;
 }
 
-std::vector<Row> rows_of(const Hierarchies& hierarchies) {
-  std::map<std::string, KernelRow> kernel = kernel_controllers();
+Result<std::vector<Row>> rows_of(const Hierarchies& hierarchies) {
+  std::map<std::string, KernelRow> kernel = CGX_TRY(kernel_controllers());
   std::map<const Hierarchy*, std::set<std::string>> files;
-  for (const Hierarchy& h : hierarchies.all()) files.emplace(&h, files_of(hierarchies, h));
+  for (const Hierarchy& h : hierarchies.all()) files.emplace(&h, CGX_TRY(files_of(hierarchies, h)));
   std::vector<Row> rows;
   for (const ControllerRow& c : controllers()) {
     Row row{.name = std::string(c.name), .kernel_name = std::string(c.name), .doc = std::string(c.doc)};
@@ -110,7 +117,7 @@ std::vector<Row> rows_of(const Hierarchies& hierarchies) {
 
 Result<int> run_controllers(const Call& call) {
   const Hierarchies hierarchies = CGX_TRY(Hierarchies::discover());
-  const std::vector<Row> rows = rows_of(hierarchies);
+  const std::vector<Row> rows = CGX_TRY(rows_of(hierarchies));
   if (!call.json) {
     std::size_t name_width = 10;
     std::size_t mount_width = 5;

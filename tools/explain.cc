@@ -85,7 +85,7 @@ Result<Target> target_of(const Hierarchies& hierarchies, const std::string& word
   return t;
 }
 
-std::string as_json(const Target& t, const std::vector<Resource>& resources) {
+std::string as_json(const Target& t, const std::vector<Resource>& resources, const std::vector<std::string>& unread) {
   sys::JsonWriter json;
   json.open_object().key("name");
   t.pid ? json.null() : json.string(shown(t.name));
@@ -124,11 +124,13 @@ std::string as_json(const Target& t, const std::vector<Resource>& resources) {
     put(json, r.note);
     json.close_object();
   }
+  json.close_array().key("unread").open_array();
+  for (const std::string& text : unread) json.string(text);
   json.close_array().close_object();
   return json.take() + "\n";
 }
 
-std::string as_text(const Target& t, const std::vector<Resource>& resources) {
+std::string as_text(const Target& t, const std::vector<Resource>& resources, const std::vector<std::string>& unread) {
   std::string out;
   if (t.pid) {
     out += fmt::format("process {} ({})\n", *t.pid, without_controls(command_of(*t.pid)));
@@ -168,6 +170,7 @@ std::string as_text(const Target& t, const std::vector<Resource>& resources) {
       out += fmt::format("{:{}}  {} {} ({}, {})\n", "", wide, e.count, e.what, without_controls(e.group), e.knob);
     if (!r.note.empty()) out += fmt::format("{:{}}  {}\n", "", wide, without_controls(r.note));
   }
+  for (const std::string& text : unread) out += fmt::format("not read: {}\n", without_controls(text));
   return out;
 }
 
@@ -194,11 +197,18 @@ Result<int> run_explain(const Call& call) {
         call,
         {fmt::format("{}: in {} {}; its limits there are left out", call.words[0], labels, cannot_be_named({}).what)});
   }
-  std::vector<Resource> resources = explain_cpu(target);
-  for (Resource& r : explain_memory(target)) resources.push_back(std::move(r));
-  for (Resource& r : explain_others(target)) resources.push_back(std::move(r));
-  print(call.json ? as_json(target, resources) : as_text(target, resources));
-  return 0;
+  Look look;
+  std::vector<Resource> resources = explain_cpu(target, look);
+  for (Resource& r : explain_memory(target, look)) resources.push_back(std::move(r));
+  for (Resource& r : explain_others(target, look)) resources.push_back(std::move(r));
+  std::vector<std::string> unread;
+  for (const Error& e : look.unread())
+    if (std::string text = e.text(); std::ranges::find(unread, text) == unread.end()) unread.push_back(std::move(text));
+  print(call.json ? as_json(target, resources, unread) : as_text(target, resources, unread));
+  if (unread.empty()) return 0;
+  Error first = look.unread().front();
+  first.hint = "what binds may be among what could not be read";
+  return std::unexpected(std::move(first));
 }
 
 }  // namespace cgx::tool

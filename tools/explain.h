@@ -12,6 +12,7 @@
 
 #include "cgx/cgroupfs/cgroup.h"
 #include "cgx/cgroupfs/place.h"
+#include "cgx/cgroupfs/presence.h"
 
 namespace cgx::tool {
 
@@ -50,17 +51,38 @@ struct Resource {
   std::string note;
 };
 
-// Blocks for the time that CPU use is measured over (100 ms).
-[[nodiscard]] std::vector<Resource> explain_cpu(const Target& target);
-[[nodiscard]] std::vector<Resource> explain_memory(const Target& target);
-[[nodiscard]] std::vector<Resource> explain_others(const Target& target);
+// Reads what is explained, and keeps what could not be read: without it, a limit would be taken for none.
+class Look {
+ public:
+  // The trimmed text of one file; empty where there is none.
+  std::string text(const Cgroup& group, Controller controller, std::string_view file);
+  // A number of one file; nullopt where it has none. `max` is sys::unlimited.
+  std::optional<std::uint64_t> number(const Cgroup& group, Controller controller, std::string_view file);
+  // A row's value; nullopt where it has none here.
+  std::optional<Value> value(const Cgroup& group, std::string_view knob);
+  std::optional<std::uint64_t> number(const Cgroup& group, std::string_view knob);
+  std::optional<Table> table(const Cgroup& group, std::string_view knob);
+  // The value, or nothing, and the error is kept unless it says that there is no value.
+  template <class T>
+  std::optional<T> kept(Result<T> read) {
+    if (read) return *std::move(read);
+    if (!says_no_value(read.error())) unread_.push_back(std::move(read).error());
+    return {};
+  }
+  [[nodiscard]] const std::vector<Error>& unread() const { return unread_; }
 
-// The trimmed text of one file; empty where it cannot be read.
-[[nodiscard]] std::string text_of(const Cgroup& group, Controller controller, std::string_view file);
-// A number of one file; nullopt where it has none. `max` is sys::unlimited.
-[[nodiscard]] std::optional<std::uint64_t> number_of(const Cgroup& group, Controller controller, std::string_view file);
+ private:
+  std::vector<Error> unread_;
+};
+
+// Blocks for the time that CPU use is measured over (100 ms).
+[[nodiscard]] std::vector<Resource> explain_cpu(const Target& target, Look& look);
+[[nodiscard]] std::vector<Resource> explain_memory(const Target& target, Look& look);
+[[nodiscard]] std::vector<Resource> explain_others(const Target& target, Look& look);
+
 // The limit of `knob` that leaves the least room on the path, against `usage` (a row's name) of the same group.
-[[nodiscard]] Resource tightest(const std::vector<Cgroup>& path,
+[[nodiscard]] Resource tightest(Look& look,
+                                const std::vector<Cgroup>& path,
                                 std::string_view name,
                                 std::string_view unit,
                                 std::string_view knob,

@@ -18,25 +18,24 @@ namespace {
 constexpr auto measured_over = std::chrono::milliseconds(100);
 
 // CPU time used in nanoseconds. On v1 cpuacct counts it, perhaps in another hierarchy than cpu's.
-std::optional<std::uint64_t> cpu_time(const Cgroup& group) {
+std::optional<std::uint64_t> cpu_time(Look& look, const Cgroup& group) {
   const Hierarchy* h = group.hierarchies().of(Controller::cpuacct);
   if (h == nullptr) return {};
-  if (h->version() == Version::v1) return number_of(group, Controller::cpuacct, "cpuacct.usage");
-  const auto text = group.read(*h, "cpu.stat");
-  const auto usec = text ? sys::keyed_u64(*text, "usage_usec") : std::nullopt;
+  if (h->version() == Version::v1) return look.number(group, Controller::cpuacct, "cpuacct.usage");
+  const auto usec = sys::keyed_u64(look.text(group, Controller::cpu, "cpu.stat"), "usage_usec");
   return usec ? std::optional(*usec * 1000) : std::nullopt;
 }
 
 // CPUs in use by each group of the path, measured; negative: not known.
-std::vector<double> cpus_used(const std::vector<Cgroup>& path) {
+std::vector<double> cpus_used(Look& look, const std::vector<Cgroup>& path) {
   const auto start = std::chrono::steady_clock::now();
   std::vector<std::optional<std::uint64_t>> before;
   before.reserve(path.size());
-  for (const Cgroup& group : path) before.push_back(cpu_time(group));
+  for (const Cgroup& group : path) before.push_back(cpu_time(look, group));
   std::this_thread::sleep_for(measured_over);
   std::vector<double> used;
   for (std::size_t i = 0; i < path.size(); ++i) {
-    const auto now = cpu_time(path[i]);
+    const auto now = cpu_time(look, path[i]);
     const double elapsed = std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - start).count();
     used.push_back(before[i] && now && *now >= *before[i] ? static_cast<double>(*now - *before[i]) / elapsed : -1);
   }
@@ -45,17 +44,17 @@ std::vector<double> cpus_used(const std::vector<Cgroup>& path) {
 
 double rounded(double n) { return std::round(n * 1000) / 1000; }
 
-Resource quota_of(const std::vector<Cgroup>& path) {
+Resource quota_of(Look& look, const std::vector<Cgroup>& path) {
   Resource r{.name = "cpu quota", .unit = "cpus"};
-  const std::vector<double> used = cpus_used(path);
+  const std::vector<double> used = cpus_used(look, path);
   if (used.front() >= 0) r.usage = rounded(used.front());
   double least = 0;
   const Knob* knob = find_knob("cpu.max");
   for (std::size_t i = 0; i < path.size(); ++i) {
     const Cgroup& group = path[i];
-    const auto value = read_knob(group, *knob);
-    const auto* quota = value && *value ? std::get_if<sys::Quota>(&**value) : nullptr;
-    const std::string stat = text_of(group, Controller::cpu, "cpu.stat");
+    const auto value = look.value(group, "cpu.max");
+    const auto* quota = value ? std::get_if<sys::Quota>(&*value) : nullptr;
+    const std::string stat = look.text(group, Controller::cpu, "cpu.stat");
     if (const auto throttled = sys::keyed_u64(stat, "nr_throttled"); throttled && *throttled != 0) {
       const std::uint64_t usec =
           sys::keyed_u64(stat, "throttled_usec").value_or(sys::keyed_u64(stat, "throttled_time").value_or(0) / 1000);
@@ -85,21 +84,21 @@ Resource quota_of(const std::vector<Cgroup>& path) {
 }
 
 // The least CPU time that the group gets, in percent of what its parent's group gets, while all its siblings want more.
-std::optional<double> share_at(const Cgroup& group, std::string_view file) {
-  const auto own = number_of(group, Controller::cpu, file);
+std::optional<double> share_at(Look& look, const Cgroup& group, std::string_view file) {
+  const auto own = look.number(group, Controller::cpu, file);
   if (!own || *own == 0) return {};
   const Cgroup parent(group.hierarchies(), std::string(parent_of(group.name())));
   const Hierarchy* h = group.hierarchies().of(Controller::cpu);
-  const auto siblings = walk(parent, Depth::children);
+  const auto siblings = look.kept(walk(parent, Depth::children));
   if (!siblings) return {};
   std::uint64_t sum = 0;
   for (const Listed& l : *siblings)
-    if (l.in(*h)) sum += number_of(Cgroup(group.hierarchies(), l.name), Controller::cpu, file).value_or(0);
+    if (l.in(*h)) sum += look.number(Cgroup(group.hierarchies(), l.name), Controller::cpu, file).value_or(0);
   return sum == 0 ? std::nullopt
                   : std::optional(100.0 * static_cast<double>(*own) / static_cast<double>(std::max(sum, *own)));
 }
 
-Resource share_of(const std::vector<Cgroup>& path) {
+Resource share_of(Look& look, const std::vector<Cgroup>& path) {
   Resource r{.name = "cpu share", .unit = "percent"};
   const Hierarchy* h = path.front().hierarchies().of(Controller::cpu);
   const std::string_view file = h->version() == Version::v1 ? "cpu.shares" : "cpu.weight";
@@ -107,7 +106,7 @@ Resource share_of(const std::vector<Cgroup>& path) {
   double least = 0;
   for (const Cgroup& group : path) {
     if (group.name().empty()) continue;
-    const auto share = share_at(group, file);
+    const auto share = share_at(look, group, file);
     if (!share) continue;
     all *= *share / 100;
     if (!r.group.empty() && *share >= least) continue;
@@ -115,7 +114,7 @@ Resource share_of(const std::vector<Cgroup>& path) {
     r.group = group.name();
     r.knob = file;
     r.file = h->path(group.name(), file);
-    r.usage = number_of(group, Controller::cpu, file).value_or(0);
+    r.usage = look.number(group, Controller::cpu, file).value_or(0);
   }
   if (r.group.empty()) return r;
   r.limit = rounded(all);
@@ -126,7 +125,7 @@ Resource share_of(const std::vector<Cgroup>& path) {
                   std::get<std::uint64_t>(r.usage));
   r.usage = {};
   for (const Cgroup& group : path)
-    if (text_of(group, Controller::cpu, "cpu.idle") == "1") {
+    if (look.text(group, Controller::cpu, "cpu.idle") == "1") {
       r.limit = 0.0;
       r.group = group.name();
       r.knob = "cpu.idle";
@@ -138,9 +137,9 @@ Resource share_of(const std::vector<Cgroup>& path) {
 
 // v2: a group whose list has nothing that is online, or its parent's, uses what its parent has.
 template <class F>
-std::string unavailable(const std::vector<Cgroup>& path, std::string_view own, F effective) {
+std::string unavailable(Look& look, const std::vector<Cgroup>& path, std::string_view own, F effective) {
   for (const Cgroup& group : path) {
-    const auto list = sys::IdSet::parse(text_of(group, Controller::cpuset, own));
+    const auto list = sys::IdSet::parse(look.text(group, Controller::cpuset, own));
     const auto used = sys::IdSet::parse(effective(group));
     if (!list || !used || list->empty() || used->empty() ||
         std::ranges::any_of(list->ids(), [&](unsigned id) { return used->contains(id); }))
@@ -154,7 +153,8 @@ std::string unavailable(const std::vector<Cgroup>& path, std::string_view own, F
 }
 
 // The outermost group that has no more than the innermost one really gets: it is the one that narrows.
-Resource set_of(const std::vector<Cgroup>& path,
+Resource set_of(Look& look,
+                const std::vector<Cgroup>& path,
                 std::string_view name,
                 std::string_view own,
                 std::string_view effective_v1,
@@ -163,8 +163,8 @@ Resource set_of(const std::vector<Cgroup>& path,
   const Hierarchy* h = path.front().hierarchies().of(Controller::cpuset);
   const bool v1 = h->version() == Version::v1;
   const auto effective = [&](const Cgroup& group) {
-    std::string text = text_of(group, Controller::cpuset, v1 ? effective_v1 : effective_v2);
-    return text.empty() && v1 ? text_of(group, Controller::cpuset, own) : text;
+    std::string text = look.text(group, Controller::cpuset, v1 ? effective_v1 : effective_v2);
+    return text.empty() && v1 ? look.text(group, Controller::cpuset, own) : text;
   };
   const Cgroup& innermost = path.front();
   if (v1 && !innermost.name().empty() && effective(innermost).empty()) {
@@ -184,34 +184,35 @@ Resource set_of(const std::vector<Cgroup>& path,
       r.group.clear();  // the root has no more: nothing narrows
       break;
     }
-    if (text_of(group, Controller::cpuset, own).empty()) continue;
+    if (look.text(group, Controller::cpuset, own).empty()) continue;
     r.group = group.name();
   }
   if (r.group.empty() || in_force.empty()) {
     r.group.clear();
     if (!in_force.empty()) r.note = fmt::format("all of the host's: {}", in_force);
-    if (const std::string why = unavailable(path, own, effective); !why.empty())
+    if (const std::string why = unavailable(look, path, own, effective); !why.empty())
       r.note += (r.note.empty() ? "" : "; ") + why;
     return r;
   }
   r.limit = in_force;
   r.knob = own;
   r.file = h->path(r.group, own);
-  r.note = unavailable(path, own, effective);
+  r.note = unavailable(look, path, own, effective);
   return r;
 }
 
 }  // namespace
 
-std::vector<Resource> explain_cpu(const Target& target) {
+std::vector<Resource> explain_cpu(const Target& target, Look& look) {
   std::vector<Resource> found;
   if (const auto path = target.path(Controller::cpu); !path.empty()) {
-    found.push_back(quota_of(path));
-    found.push_back(share_of(path));
+    found.push_back(quota_of(look, path));
+    found.push_back(share_of(look, path));
   }
   if (const auto path = target.path(Controller::cpuset); !path.empty()) {
-    found.push_back(set_of(path, "cpus", "cpuset.cpus", "cpuset.effective_cpus", "cpuset.cpus.effective"));
-    found.push_back(set_of(path, "memory nodes", "cpuset.mems", "cpuset.effective_mems", "cpuset.mems.effective"));
+    found.push_back(set_of(look, path, "cpus", "cpuset.cpus", "cpuset.effective_cpus", "cpuset.cpus.effective"));
+    found.push_back(
+        set_of(look, path, "memory nodes", "cpuset.mems", "cpuset.effective_mems", "cpuset.mems.effective"));
   }
   return found;
 }

@@ -19,25 +19,6 @@ std::string path_of(const Cgroup& group, const Hierarchy& h, std::string_view fi
   return h.path(group.name(), file);
 }
 
-// `knob`'s value as a number; nullopt: it has none here.
-std::optional<std::uint64_t> value_of(const Cgroup& group, std::string_view knob) {
-  const Knob* k = find_knob(knob);
-  if (k == nullptr) return {};
-  const auto value = read_knob(group, *k);
-  if (!value || !*value) return {};
-  const auto* n = std::get_if<std::uint64_t>(&**value);
-  return n != nullptr ? std::optional(*n) : std::nullopt;
-}
-
-std::optional<Table> table_of(const Cgroup& group, std::string_view knob) {
-  const Knob* k = find_knob(knob);
-  if (k == nullptr) return {};
-  const auto value = read_knob(group, *k);
-  if (!value || !*value) return {};
-  const auto* t = std::get_if<Table>(&**value);
-  return t != nullptr ? std::optional(*t) : std::nullopt;
-}
-
 // The file of `knob` on this host, with the page size for the `*` of hugetlb.
 std::string file_of(const Cgroup& group, std::string_view knob, std::string_view size = {}) {
   const Knob* k = find_knob(knob);
@@ -48,14 +29,14 @@ std::string file_of(const Cgroup& group, std::string_view knob, std::string_view
   return file;
 }
 
-void memory_events(Resource& r, const std::vector<Cgroup>& path) {
+void memory_events(Look& look, Resource& r, const std::vector<Cgroup>& path) {
   for (const Cgroup& group : path) {
     const Hierarchy* h = home_of(group, Controller::memory);
     if (h == nullptr || group.name().empty()) continue;
     if (h->version() == Version::v1) {
       happened(
-          r, group, "memory.failcnt", number_of(group, Controller::memory, "memory.failcnt"), "times at the limit");
-      const std::string oom = text_of(group, Controller::memory, "memory.oom_control");
+          r, group, "memory.failcnt", look.number(group, Controller::memory, "memory.failcnt"), "times at the limit");
+      const std::string oom = look.text(group, Controller::memory, "memory.oom_control");
       happened(r, group, "memory.oom_control", sys::keyed_u64(oom, "oom_kill"), "processes killed");
       if (sys::keyed_u64(oom, "under_oom") == 1 && sys::keyed_u64(oom, "oom_kill_disable") == 1)
         r.note = fmt::format("{} is paused at its limit: raise it, or switch the OOM killer on (cgx set {} --oom kill)",
@@ -65,16 +46,16 @@ void memory_events(Resource& r, const std::vector<Cgroup>& path) {
     }
     // The local file tells whose limit it was; memory.events counts the groups below too.
     std::string file = "memory.events.local";
-    std::string events = text_of(group, Controller::memory, file);
-    if (events.empty()) events = text_of(group, Controller::memory, file = "memory.events");
+    std::string events = look.text(group, Controller::memory, file);
+    if (events.empty()) events = look.text(group, Controller::memory, file = "memory.events");
     happened(r, group, file, sys::keyed_u64(events, "high"), "times slowed down at memory.high");
     happened(r, group, file, sys::keyed_u64(events, "max"), "times at the limit");
     happened(r, group, file, sys::keyed_u64(events, "oom_kill"), "processes killed");
   }
 }
 
-std::uint64_t meminfo(std::string_view key) {
-  const std::string text = sys::read_path("/proc/meminfo").value_or("");
+std::uint64_t meminfo(Look& look, std::string_view key) {
+  const std::string text = look.kept(sys::read_path("/proc/meminfo")).value_or("");
   for (const std::string_view line : sys::lines(text))
     if (line.starts_with(key) && line.substr(key.size()).starts_with(':')) {
       const auto words = sys::words(line);
@@ -85,16 +66,33 @@ std::uint64_t meminfo(std::string_view key) {
 
 }  // namespace
 
-std::string text_of(const Cgroup& group, Controller controller, std::string_view file) {
-  const auto text = group.read(controller, file);
+std::string Look::text(const Cgroup& group, Controller controller, std::string_view file) {
+  const auto text = kept(group.read(controller, file));
   return text ? std::string(sys::trim(*text)) : std::string();
 }
 
-std::optional<std::uint64_t> number_of(const Cgroup& group, Controller controller, std::string_view file) {
-  const std::string text = text_of(group, controller, file);
+std::optional<std::uint64_t> Look::number(const Cgroup& group, Controller controller, std::string_view file) {
+  const std::string text = this->text(group, controller, file);
   if (text == "max" || text == "-1") return sys::unlimited;
   const auto n = sys::parse_u64(text);
   return n ? std::optional(*n) : std::nullopt;
+}
+
+std::optional<Value> Look::value(const Cgroup& group, std::string_view knob) {
+  const Knob* k = find_knob(knob);
+  return k != nullptr ? kept(read_knob(group, *k)).value_or(std::nullopt) : std::nullopt;
+}
+
+std::optional<std::uint64_t> Look::number(const Cgroup& group, std::string_view knob) {
+  const auto read = value(group, knob);
+  const auto* n = read ? std::get_if<std::uint64_t>(&*read) : nullptr;
+  return n != nullptr ? std::optional(*n) : std::nullopt;
+}
+
+std::optional<Table> Look::table(const Cgroup& group, std::string_view knob) {
+  const auto read = value(group, knob);
+  const auto* t = read ? std::get_if<Table>(&*read) : nullptr;
+  return t != nullptr ? std::optional(*t) : std::nullopt;
 }
 
 void happened(Resource& r,
@@ -106,7 +104,8 @@ void happened(Resource& r,
     r.lately.push_back({std::string(shown(group.name())), std::string(knob), *count, std::string(what)});
 }
 
-Resource tightest(const std::vector<Cgroup>& path,
+Resource tightest(Look& look,
+                  const std::vector<Cgroup>& path,
                   std::string_view name,
                   std::string_view unit,
                   std::string_view knob,
@@ -114,8 +113,8 @@ Resource tightest(const std::vector<Cgroup>& path,
   Resource r{.name = std::string(name), .unit = std::string(unit)};
   std::uint64_t least = sys::unlimited;
   for (const Cgroup& group : path) {
-    const auto limit = value_of(group, knob);
-    const auto used = value_of(group, usage);
+    const auto limit = look.number(group, knob);
+    const auto used = look.number(group, usage);
     // What is in use is the group's own, where nothing binds.
     if (&group == &path.front() && used) r.usage = *used;
     if (!limit || *limit == sys::unlimited) continue;
@@ -136,14 +135,14 @@ Resource tightest(const std::vector<Cgroup>& path,
 namespace {
 
 // What protects the group: the least of the path counts (v2).
-void protection_of(const std::vector<Cgroup>& path, std::string_view knob, std::vector<Resource>& found) {
-  const auto own = value_of(path.front(), knob);
+void protection_of(Look& look, const std::vector<Cgroup>& path, std::string_view knob, std::vector<Resource>& found) {
+  const auto own = look.number(path.front(), knob);
   if (!own || *own == 0) return;
   const Hierarchy* h = home_of(path.front(), Controller::memory);
   Resource r{.name = knob == "memory.min" ? "memory min" : "memory low", .unit = "bytes"};
   std::uint64_t least = sys::unlimited;
   for (const Cgroup& group : path) {
-    const auto here = group.name().empty() ? std::nullopt : value_of(group, knob);
+    const auto here = group.name().empty() ? std::nullopt : look.number(group, knob);
     if (!here || (*here >= least && !r.group.empty())) continue;
     least = *here;
     r.limit = *here;
@@ -151,7 +150,7 @@ void protection_of(const std::vector<Cgroup>& path, std::string_view knob, std::
     r.knob = file_of(group, knob);
     r.file = path_of(group, *h, r.knob);
   }
-  r.usage = value_of(path.front(), "memory.current").value_or(0);
+  r.usage = look.number(path.front(), "memory.current").value_or(0);
   if (least < *own)
     r.note = fmt::format("{} asks for {}; the group above protects {}",
                          path.front().name(),
@@ -162,64 +161,65 @@ void protection_of(const std::vector<Cgroup>& path, std::string_view knob, std::
 
 }  // namespace
 
-std::vector<Resource> explain_memory(const Target& target) {
+std::vector<Resource> explain_memory(const Target& target, Look& look) {
   std::vector<Resource> found;
   const std::vector<Cgroup> path = target.path(Controller::memory);
   if (path.empty()) return found;
   const bool v1 = home_of(path.front(), Controller::memory)->version() == Version::v1;
-  Resource memory = tightest(path, "memory", "bytes", "memory.max", "memory.current");
-  memory_events(memory, path);
+  Resource memory = tightest(look, path, "memory", "bytes", "memory.max", "memory.current");
+  memory_events(look, memory, path);
   if (std::holds_alternative<std::monostate>(memory.limit) && memory.note.empty())
     memory.note =
-        fmt::format("no group limits it; the host has {} available", sys::format_size(meminfo("MemAvailable")));
+        fmt::format("no group limits it; the host has {} available", sys::format_size(meminfo(look, "MemAvailable")));
   found.push_back(std::move(memory));
   if (!v1) {
-    Resource high = tightest(path, "memory high", "bytes", "memory.high", "memory.current");
+    Resource high = tightest(look, path, "memory high", "bytes", "memory.high", "memory.current");
     if (!std::holds_alternative<std::monostate>(high.limit)) found.push_back(std::move(high));
-    protection_of(path, "memory.min", found);
-    protection_of(path, "memory.low", found);
+    protection_of(look, path, "memory.min", found);
+    protection_of(look, path, "memory.low", found);
   }
   Resource swap =
-      v1 ? tightest(path, "memory and swap", "bytes", "memory.memsw.limit_in_bytes", "memory.memsw.usage_in_bytes")
-         : tightest(path, "swap", "bytes", "memory.swap.max", "memory.swap.current");
+      v1 ? tightest(
+               look, path, "memory and swap", "bytes", "memory.memsw.limit_in_bytes", "memory.memsw.usage_in_bytes")
+         : tightest(look, path, "swap", "bytes", "memory.swap.max", "memory.swap.current");
   for (const Cgroup& group : path) {
     if (group.name().empty()) continue;
     if (v1) {
       happened(swap,
                group,
                "memory.memsw.failcnt",
-               number_of(group, Controller::memory, "memory.memsw.failcnt"),
+               look.number(group, Controller::memory, "memory.memsw.failcnt"),
                "times at the limit");
     } else {
-      const std::string events = text_of(group, Controller::memory, "memory.swap.events");
+      const std::string events = look.text(group, Controller::memory, "memory.swap.events");
       happened(swap, group, "memory.swap.events", sys::keyed_u64(events, "max"), "times at the limit");
       happened(swap, group, "memory.swap.events", sys::keyed_u64(events, "fail"), "times no swap was left");
     }
   }
-  if (meminfo("SwapTotal") == 0) swap.note = "this host has no swap";
+  if (meminfo(look, "SwapTotal") == 0) swap.note = "this host has no swap";
   found.push_back(std::move(swap));
   return found;
 }
 
 namespace {
 
-Resource pids_of(const Target& target) {
+Resource pids_of(Look& look, const Target& target) {
   const std::vector<Cgroup> path = target.path(Controller::pids);
-  Resource r = tightest(path, "pids", "", "pids.max", "pids.current");
+  Resource r = tightest(look, path, "pids", "", "pids.max", "pids.current");
   for (const Cgroup& group : path) {
     std::string file = "pids.events.local";
-    std::string events = text_of(group, Controller::pids, file);
-    if (events.empty()) events = text_of(group, Controller::pids, file = "pids.events");
+    std::string events = look.text(group, Controller::pids, file);
+    if (events.empty()) events = look.text(group, Controller::pids, file = "pids.events");
     happened(r, group, file, sys::keyed_u64(events, "max"), "forks refused");
   }
   return r;
 }
 
 // One resource for each disk and kind of rate that a group on the path limits: the lowest counts.
-void io_of(const Target& target, std::vector<Resource>& found) {
+void io_of(Look& look, const Target& target, std::vector<Resource>& found) {
   std::map<std::string, Resource> by_key;
   for (const Cgroup& group : target.path(Controller::io)) {
-    const auto table = table_of(group, "io.max");
+    const auto table = look.table(group, "io.max");
     if (!table) continue;
     for (const TableRow& row : *table)
       for (const auto& [field, limit] : row.fields) {
@@ -244,11 +244,11 @@ void io_of(const Target& target, std::vector<Resource>& found) {
   if (by_key.empty() && target.hierarchies->of(Controller::io) != nullptr) found.push_back({.name = "io"});
 }
 
-void hugetlb_of(const Target& target, std::vector<Resource>& found) {
+void hugetlb_of(Look& look, const Target& target, std::vector<Resource>& found) {
   std::map<std::string, Resource> by_size;
   for (const Cgroup& group : target.path(Controller::hugetlb)) {
-    const auto limits = table_of(group, "hugetlb.*.max");
-    const auto usage = table_of(group, "hugetlb.*.current");
+    const auto limits = look.table(group, "hugetlb.*.max");
+    const auto usage = look.table(group, "hugetlb.*.current");
     if (!limits) continue;
     const Hierarchy* h = home_of(group, Controller::hugetlb);
     for (const TableRow& row : *limits) {
@@ -259,11 +259,11 @@ void hugetlb_of(const Target& target, std::vector<Resource>& found) {
           if (u.key == row.key && !u.fields.empty()) used = u.fields[0].second;
       const bool v1 = h->version() == Version::v1;
       const std::string counter = fmt::format("hugetlb.{}.{}", row.key, v1 ? "failcnt" : "events.local");
-      const std::string text = text_of(group, Controller::hugetlb, counter);
+      const std::string text = look.text(group, Controller::hugetlb, counter);
       happened(r,
                group,
                counter,
-               v1 ? number_of(group, Controller::hugetlb, counter) : sys::keyed_u64(text, "max"),
+               v1 ? look.number(group, Controller::hugetlb, counter) : sys::keyed_u64(text, "max"),
                "times at the limit");
       const std::uint64_t limit = row.fields.empty() ? sys::unlimited : row.fields[0].second;
       if (limit == sys::unlimited) continue;
@@ -282,13 +282,12 @@ void hugetlb_of(const Target& target, std::vector<Resource>& found) {
     if (!std::holds_alternative<std::monostate>(r.limit) || !r.lately.empty()) found.push_back(std::move(r));
 }
 
-Resource devices_of(const Target& target) {
+Resource devices_of(Look& look, const Target& target) {
   Resource r{.name = "devices"};
   for (const Cgroup& group : target.path(Controller::devices)) {
-    const Knob* k = find_knob("devices");
-    const auto value = k != nullptr ? read_knob(group, *k) : Result<std::optional<Value>>(std::nullopt);
-    if (!value || !*value) continue;
-    std::string rules = exact(*k, **value);
+    const auto value = look.value(group, "devices");
+    if (!value) continue;
+    std::string rules = exact(*find_knob("devices"), *value);
     std::ranges::replace(rules, '\n', ';');
     const Hierarchy* h = home_of(group, Controller::devices);
     // v1 copies a parent's list to its children; v2 keeps none where none was set.
@@ -302,11 +301,11 @@ Resource devices_of(const Target& target) {
   return r;
 }
 
-Resource freezer_of_target(const Target& target) {
+Resource freezer_of_target(Look& look, const Target& target) {
   Resource r{.name = "freezer"};
   for (const Cgroup& group : target.path(Controller::freezer)) {
     const Hierarchy* h = home_of(group, Controller::freezer);
-    if (group.name().empty() || !told_to_freeze(group, *h)) continue;
+    if (group.name().empty() || !look.kept(told_to_freeze(group, *h)).value_or(false)) continue;
     r.limit = std::string("frozen");
     r.group = group.name();
     r.knob = h->version() == Version::v1 ? "freezer.state" : "cgroup.freeze";
@@ -319,13 +318,13 @@ Resource freezer_of_target(const Target& target) {
 
 }  // namespace
 
-std::vector<Resource> explain_others(const Target& target) {
+std::vector<Resource> explain_others(const Target& target, Look& look) {
   std::vector<Resource> found;
-  if (!target.path(Controller::pids).empty()) found.push_back(pids_of(target));
-  io_of(target, found);
-  if (!target.path(Controller::devices).empty()) found.push_back(devices_of(target));
-  hugetlb_of(target, found);
-  if (!target.path(Controller::freezer).empty()) found.push_back(freezer_of_target(target));
+  if (!target.path(Controller::pids).empty()) found.push_back(pids_of(look, target));
+  io_of(look, target, found);
+  if (!target.path(Controller::devices).empty()) found.push_back(devices_of(look, target));
+  hugetlb_of(look, target, found);
+  if (!target.path(Controller::freezer).empty()) found.push_back(freezer_of_target(look, target));
   return found;
 }
 

@@ -35,10 +35,12 @@ Result<> change_all(const std::vector<Cgroup>& groups, bool freezing, Deadline d
   std::vector<const Cgroup*> changed;
   for (const Cgroup& group : groups) {
     const Hierarchy* h = freezer_of(group);
-    const bool before = h != nullptr && !group.name().empty() && told_to_freeze(group, *h);
-    const auto done = freezing ? freeze(group, deadline) : thaw(group, deadline);
+    const auto before = h != nullptr && !group.name().empty() ? told_to_freeze(group, *h) : Result<bool>(false);
+    const auto done = !before    ? Result<>(std::unexpected(before.error()))
+                      : freezing ? freeze(group, deadline)
+                                 : thaw(group, deadline);
     if (done) {
-      if (before != freezing) changed.push_back(&group);
+      if (*before != freezing) changed.push_back(&group);
       continue;
     }
     // A second's grace: undoing has to work where the time is up.

@@ -145,7 +145,7 @@ Result<Deadline> deadline_of(const Call& call, std::chrono::milliseconds otherwi
 Result<> refuse_frozen(const Cgroup& group) {
   const Hierarchy* h = freezer_of(group);
   if (h == nullptr) return {};
-  const std::string stopped = told_to_freeze(group, *h) ? group.name() : frozen_ancestor(group, *h);
+  const std::string stopped = CGX_TRY(told_to_freeze(group, *h)) ? group.name() : CGX_TRY(frozen_ancestor(group, *h));
   if (stopped.empty()) return {};
   Error e{.code = EBUSY, .what = "is frozen", .group = group.name(), .hint = "cgx thaw " + stopped};
   if (stopped != group.name()) e.what += fmt::format(", since {} above it is", stopped);

@@ -5,74 +5,29 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <functional>
 #include <utility>
 
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/inotify.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <doctest/doctest.h>
 
 #include "cgx/cgroupfs/tasks.h"
-#include "cgx/cgroupfs/tree_watch.h"
 
-#include "scratch.h"
 #include "skip.h"
-
-namespace {
-
-// What happens just before the next directory is watched.
-std::function<void()> before_watch;
-
-}  // namespace
-
-// In place of the C library's.
-extern "C" int inotify_add_watch(int fd, const char* path, std::uint32_t mask) noexcept {
-  if (const auto now = std::exchange(before_watch, nullptr)) now();
-  return static_cast<int>(syscall(SYS_inotify_add_watch, fd, path, mask));
-}
+#include "watch_support.h"
 
 namespace watch_test {
 
 using namespace cgx;
 using namespace std::chrono_literals;
-using Change = TreeEvent::Change;
 
 namespace {
-
-// A group in every hierarchy that takes it, removed at the end with what is below it. cpuset is left out: on v1 a new
-// group of it takes no process.
-class TestGroup {
- public:
-  TestGroup() : hierarchies_(Hierarchies::discover().value()), name_(test::unique_name()) { make(name_); }
-  TestGroup(const TestGroup&) = delete;
-  TestGroup& operator=(const TestGroup&) = delete;
-  ~TestGroup() { remove(); }
-
-  void make(const std::string& name) const {
-    for (const Hierarchy& h : hierarchies_.all()) {
-      if (h.version() == Version::v1 && h.controllers().has(Controller::cpuset)) continue;
-      if (h.version() == Version::v2 && h.controllers().has(Controller::memory))
-        (void)sys::write_file(*h.root(), "cgroup.subtree_control", "+memory");
-      (void)sys::make_dir(*h.root(), name);
-    }
-  }
-  void remove() const { (void)remove_group(group(), Below::remove); }
-  [[nodiscard]] const std::string& name() const { return name_; }
-  [[nodiscard]] Cgroup group() const { return Cgroup(hierarchies_, name_); }
-  [[nodiscard]] const Hierarchies& hierarchies() const { return hierarchies_; }
-
- private:
-  Hierarchies hierarchies_;
-  std::string name_;
-};
 
 // A process in the group, which touches `touch` MiB and then sleeps.
 class Worker {
@@ -270,110 +225,6 @@ TEST_CASE("kernel watch: an unprivileged or a wrong PSI window says what the ker
     CHECK(watch.error().hint.find("multiple of 2 s") != std::string::npos);
   }
   CHECK(watch_pressure(g.group(), {.stall = 150'000, .window = 2'000'000}).has_value());
-}
-
-TEST_CASE("kernel tree watch: groups below come and go, and one that took another's place is both") {
-  if (geteuid() != 0) CGX_SKIP("needs root");
-  const TestGroup g;
-  auto tree = TreeWatch::open(g.hierarchies());
-  REQUIRE(tree.has_value());
-  const std::string inner = g.name() + "/inner";
-  g.make(inner);
-  REQUIRE(tree->add(g.name(), TreeWatch::Depth::below));
-  CHECK(tree->groups() == std::vector{g.name(), inner});
-  CHECK(tree->read().value().empty());
-  REQUIRE(remove_group(Cgroup(g.hierarchies(), inner), Below::keep));
-  g.make(inner);
-  const auto events = tree->read();
-  REQUIRE(events.has_value());
-  CHECK(std::ranges::count_if(
-            *events, [&](const TreeEvent& e) { return e.group == inner && e.change == Change::removed; }) == 1);
-  CHECK(std::ranges::count_if(*events, [&](const TreeEvent& e) {
-          return e.group == inner && e.change == Change::appeared && e.first;
-        }) == 1);
-  g.remove();
-  const auto last = tree->read();
-  REQUIRE(last.has_value());
-  REQUIRE(last->size() >= 2);
-  CHECK(last->back().group == g.name());
-  CHECK(last->back().change == Change::removed);
-  CHECK(tree->groups().empty());
-}
-
-TEST_CASE("kernel tree watch: a group that is awaited is told of as it and those above it are made") {
-  if (geteuid() != 0) CGX_SKIP("needs root");
-  const TestGroup g;
-  const std::string inner = g.name() + "/a/b";
-  const auto told = [&](TreeWatch& tree, const std::string& group) {
-    const auto events = tree.read();
-    REQUIRE(events.has_value());
-    return std::ranges::count_if(
-        *events, [&](const TreeEvent& e) { return e.group == group && e.change == Change::appeared && e.first; });
-  };
-  auto tree = TreeWatch::open(g.hierarchies());
-  REQUIRE(tree.has_value());
-  g.remove();
-  REQUIRE(tree->await(inner));
-  CHECK(tree->groups().empty());
-  g.make(g.name());
-  CHECK(told(*tree, g.name()) > 0);
-  REQUIRE(tree->await(inner));
-  g.make(g.name() + "/ab");
-  CHECK(told(*tree, g.name() + "/ab") == 0);
-  g.make(g.name() + "/a");
-  CHECK(told(*tree, g.name() + "/a") > 0);
-  REQUIRE(tree->await(inner));
-  for (int round = 0; round < 2; ++round) {
-    g.make(inner);
-    const Cgroup made(g.hierarchies(), inner);
-    CHECK(told(*tree, inner) == static_cast<std::ptrdiff_t>(made.present().size()));
-    REQUIRE(remove_group(made, Below::keep));
-  }
-}
-
-TEST_CASE("kernel tree watch: a group above an awaited one that is made meanwhile is watched") {
-  if (geteuid() != 0) CGX_SKIP("needs root");
-  const TestGroup g;
-  const Hierarchy& h = g.hierarchies().all().front();
-  const int root = h.root().value();
-  const std::string inner = g.name() + "/a/b";
-  auto tree = TreeWatch::open(g.hierarchies());
-  REQUIRE(tree.has_value());
-  before_watch = [&] { REQUIRE(sys::make_dir(root, g.name() + "/a").has_value()); };
-  REQUIRE(tree->await(inner));
-  REQUIRE_FALSE(before_watch);
-  (void)tree->read();
-  REQUIRE(sys::make_dir(root, inner).has_value());
-  const auto events = tree->read();
-  REQUIRE(events.has_value());
-  CHECK(std::ranges::count(*events, inner, &TreeEvent::group) == 1);
-}
-
-TEST_CASE("kernel tree watch: what an overflow of the queue lost is found again") {
-  if (geteuid() != 0) CGX_SKIP("needs root");
-  const TestGroup g;
-  const auto most = sys::read_path("/proc/sys/fs/inotify/max_queued_events");
-  const auto limit = most ? sys::parse_u64(sys::trim(*most)) : Result<std::uint64_t>(fail(ENOENT, ""));
-  if (!limit || *limit > 20'000) CGX_SKIP("needs fs.inotify.max_queued_events of 20000 at most");
-  auto tree = TreeWatch::open(g.hierarchies());
-  REQUIRE(tree.has_value());
-  const std::string old = g.name() + "/old";
-  g.make(old);
-  REQUIRE(tree->add(g.name(), TreeWatch::Depth::below));
-  const int root = *g.hierarchies().all().back().root();
-  for (std::uint64_t i = 0; i < *limit / 2 + 2; ++i) {
-    REQUIRE(sys::make_dir(root, g.name() + "/flood"));
-    REQUIRE(sys::remove_dir(root, g.name() + "/flood"));
-  }
-  g.make(g.name() + "/new");
-  REQUIRE(remove_group(Cgroup(g.hierarchies(), old), Below::keep));
-  const auto events = tree->read();
-  REQUIRE(events.has_value());
-  CHECK(
-      std::ranges::any_of(*events, [&](const TreeEvent& e) { return e.group == old && e.change == Change::removed; }));
-  CHECK(std::ranges::any_of(
-      *events, [&](const TreeEvent& e) { return e.group == g.name() + "/new" && e.change == Change::appeared; }));
-  CHECK(tree->groups() == std::vector{g.name(), g.name() + "/new"});
 }
 
 }  // namespace watch_test

@@ -2,6 +2,7 @@
 #include "gc_exec.h"
 
 #include <cerrno>
+#include <functional>
 #include <ranges>
 #include <string_view>
 
@@ -46,16 +47,27 @@ Result<bool> is_own(const Cgroup& group) {
   return true;
 }
 
-// Whether a `cgx exec` was killed between the making of this group, which is empty, and the note on it. A maker holds
-// the TreeLock from the first directory until the note is there: a group without one that is seen under the lock has
-// no maker at work. The rest follows from its name, which is reserved for `cgx exec`, from the process in the name,
-// which has ended, and from its owner, whom `cgx exec` never changes.
-Result<bool> cut_off(const Hierarchies& hierarchies, const Cgroup& group) {
-  if (named_one_lives(group.name())) return false;
+// Whether the group is still what a `cgx exec` has left, which is asked under the TreeLock: a command that takes the
+// group for its own removes the note under it. Without a note, `cgx exec` was killed between the making of the group
+// and the note, since a maker holds the lock until the note is there. The rest follows from its name, which is reserved
+// for `cgx exec`, from the process in the name, which has ended, and from its owner, whom `cgx exec` never changes.
+Result<bool> is_left(const Cgroup& group) {
+  switch (tool::maker_of(group)) {
+    case tool::Maker::gone:
+      return is_empty(group);
+    case tool::Maker::none:
+      return !named_one_lives(group.name()) && CGX_TRY(is_empty(group)) && CGX_TRY(is_own(group));
+    case tool::Maker::lives:
+    case tool::Maker::unknown:
+      return false;
+  }
+  return false;
+}
+
+Result<> locked(const Hierarchies& hierarchies, const std::function<Result<>()>& look) {
   TreeLock lock;
   CGX_CHECK(lock.take(hierarchies, TreeLock::How::shared));
-  const Cgroup now(hierarchies, group.name());
-  return tool::maker_of(now) == tool::Maker::none && CGX_TRY(is_empty(now)) && CGX_TRY(is_own(now));
+  return look();
 }
 
 }  // namespace
@@ -77,16 +89,20 @@ Result<LeftByExec> left_by_exec(bool dry_run) {
       if (left.failures.back().group.empty()) left.failures.back().group = name;
     };
     const auto empty = is_empty(group);
-    const auto rubbish =
-        empty && *empty && maker == tool::Maker::none ? cut_off(hierarchies, group) : Result<bool>(empty);
-    if (!rubbish) {
-      failed(rubbish.error());
-    } else if (*rubbish) {
-      const auto gone = dry_run ? Result<>() : remove_group(group, Below::keep);
-      gone ? left.removed.push_back(name) : failed(gone.error());
-    } else if (*empty) {
+    if (!empty) failed(empty.error());
+    if (!empty || !*empty) continue;
+    bool stays = false;
+    const auto still = [&]() -> Result<> {
+      stays = !CGX_TRY(is_left(Cgroup(hierarchies, name)));
+      return stays ? fail(ECANCELED, "is somebody's") : Result<>();
+    };
+    const auto gone = dry_run ? locked(hierarchies, still) : remove_group(group, Below::keep, still);
+    if (gone)
+      left.removed.push_back(name);
+    else if (stays)
       left.kept.push_back(name);
-    }
+    else
+      failed(gone.error());
   }
   return left;
 }

@@ -22,14 +22,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Whether the group itself was told to freeze. A group that is gone was not.
-Result<bool> told(const Cgroup& group, const Hierarchy& h) {
-  const auto text = group.read(h, h.version() == Version::v1 ? "freezer.self_freezing" : "cgroup.freeze");
-  if (text) return sys::trim(*text) == "1";
-  if (text.error().code == ENOENT || text.error().code == ENODEV) return false;
-  return with_group(text.error(), group);
-}
-
 // v1 tells of no change: the state is read until it is there. FREEZING can last while tasks join or sit in the kernel,
 // and then writing again helps (runc does the same).
 Result<> freeze_v1(const Cgroup& group, const Hierarchy& h, Deadline deadline) {
@@ -112,11 +104,16 @@ Result<bool> holds_caller(const Cgroup& group, const Hierarchy& h) {
   return std::ranges::binary_search(CGX_TRY(tasks_below(group)), getpid());
 }
 
-bool told_to_freeze(const Cgroup& group, const Hierarchy& h) { return told(group, h).value_or(false); }
+Result<bool> told_to_freeze(const Cgroup& group, const Hierarchy& h) {
+  const auto text = group.read(h, h.version() == Version::v1 ? "freezer.self_freezing" : "cgroup.freeze");
+  if (text) return sys::trim(*text) == "1";
+  if (text.error().code == ENOENT || text.error().code == ENODEV) return false;
+  return with_group(text.error(), group);
+}
 
-std::string frozen_ancestor(const Cgroup& group, const Hierarchy& h) {
+Result<std::string> frozen_ancestor(const Cgroup& group, const Hierarchy& h) {
   for (std::string_view name = parent_of(group.name()); !name.empty(); name = parent_of(name))
-    if (told_to_freeze(Cgroup(group.hierarchies(), std::string(name)), h)) return std::string(name);
+    if (CGX_TRY(told_to_freeze(Cgroup(group.hierarchies(), std::string(name)), h))) return std::string(name);
   return {};
 }
 
@@ -138,7 +135,7 @@ Result<> freeze(const Cgroup& group, Deadline deadline) {
                        .what = "this very process is in it and would stop too",
                        .hint = "move the shell out first: cgx move / $$"},
                       group);
-  const bool before = CGX_TRY(told(group, *h));
+  const bool before = CGX_TRY(told_to_freeze(group, *h));
   const bool v1 = h->version() == Version::v1;
   const auto done = [&]() -> Result<> {
     if (v1) return freeze_v1(group, *h, deadline);
@@ -161,11 +158,11 @@ Result<> thaw(const Cgroup& group, Deadline deadline) {
   if (group.name().empty()) return with_group({.code = EINVAL, .what = "the root is never frozen"}, group);
   const Hierarchy* h = freezer_of(group);
   if (h == nullptr) return no_freezer(group);
-  const bool before = CGX_TRY(told(group, *h));
+  const bool before = CGX_TRY(told_to_freeze(group, *h));
   const bool v1 = h->version() == Version::v1;
   const auto done = [&]() -> Result<> {
     CGX_CHECK(group.write(*h, v1 ? "freezer.state" : "cgroup.freeze", v1 ? "THAWED" : "0"));
-    if (const std::string up = frozen_ancestor(group, *h); !up.empty()) {
+    if (const std::string up = CGX_TRY(frozen_ancestor(group, *h)); !up.empty()) {
       auto error = fail(EBUSY, fmt::format("stays frozen, since {} above it is", up));
       error.error().hint = fmt::format("cgx thaw {}", up);
       return error;

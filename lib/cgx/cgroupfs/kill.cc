@@ -115,11 +115,11 @@ Result<Sent> signal_once(const Cgroup& group, int signal) {
 // Stops everything in the subtree for a kill that leaves no gap, as far as this host can, and lets it go on.
 class Stopper {
  public:
-  explicit Stopper(const Cgroup& group) : group_(group), freezer_(freezer_of(group)) {
-    if (freezer_ != nullptr) before_ = told_to_freeze(group, *freezer_);
-  }
+  explicit Stopper(const Cgroup& group) : group_(group), freezer_(freezer_of(group)) {}
 
   Result<> stop(Deadline deadline) {
+    // By somebody else: it is so again at the end.
+    if (freezer_ != nullptr && !used_) before_ = CGX_TRY(told_to_freeze(group_, *freezer_));
     const auto soon = std::min(deadline, Clock::now() + milliseconds(200));
     used_ = true;
     if (freezer_ != nullptr) {
@@ -150,7 +150,7 @@ class Stopper {
     (void)group_.write(*freezer_, "freezer.state", "THAWED");
     for (const Listed& l : CGX_TRY(walk(group_, Depth::all))) {
       const Cgroup child(group_.hierarchies(), l.name);
-      if (l.in(*freezer_) && told_to_freeze(child, *freezer_)) {
+      if (l.in(*freezer_) && CGX_TRY(told_to_freeze(child, *freezer_))) {
         (void)child.write(*freezer_, "freezer.state", "THAWED");
         if (std::ranges::find(thawed_, l.name) == thawed_.end()) thawed_.push_back(l.name);
       }
@@ -174,7 +174,7 @@ class Stopper {
 
   [[nodiscard]] std::string frozen_above() const {
     return freezer_ == nullptr || freezer_->version() == Version::v2 ? std::string()
-                                                                     : frozen_ancestor(group_, *freezer_);
+                                                                     : frozen_ancestor(group_, *freezer_).value_or("");
   }
 
  private:

@@ -77,9 +77,10 @@ std::string occupants(const Cgroup& group) {
 
 // One try. Directories go in the order in which spawn_in() joins them, cgroup2 first: a process that comes in meanwhile
 // either holds the first of them, and nothing is removed, or fails to join.
-Result<> remove_once(const Cgroup& group) {
+Result<> remove_once(const Cgroup& group, const std::function<Result<>()>& still) {
   TreeLock lock;
   CGX_CHECK(lock.take(group.hierarchies(), TreeLock::How::alone));
+  if (still) CGX_CHECK(still());
   for (const Version version : {Version::v2, Version::v1})
     for (const Hierarchy& h : group.hierarchies().all()) {
       if (h.version() != version) continue;
@@ -240,7 +241,7 @@ Result<> refuse_mounts(const Cgroup& group) {
 
 }  // namespace
 
-Result<> remove_group(const Cgroup& group, Below what) {
+Result<> remove_group(const Cgroup& group, Below what, const std::function<Result<>()>& still) {
   if (group.name().empty()) return fail(EBUSY, "the root cannot be removed");
   if (what == Below::remove) {
     CGX_CHECK(refuse_mounts(group));  // asked before the first rmdir as well
@@ -263,7 +264,7 @@ Result<> remove_group(const Cgroup& group, Below what) {
       if (const auto dir = group.dir(*h); dir && attached_net(*dir)) shaped.push_back(net_key(*dir, h->version()));
   // The kernel needs some time after the last process is gone: 1 ms, doubling, about a second in all.
   for (int pause_ms = 1;; pause_ms *= 2) {
-    auto done = remove_once(group);
+    auto done = remove_once(group, still);
     if (done)
       for (const std::string& key : shaped) CGX_CHECK(located(release_net(key), shown(group.name()), "net.rate"));
     if (!done) done.error().hint = gone_of(group);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -59,10 +60,10 @@ using Deadline = std::chrono::steady_clock::time_point;
 [[nodiscard]] Result<> freeze(const Cgroup& group, Deadline deadline);
 [[nodiscard]] Result<> thaw(const Cgroup& group, Deadline deadline);
 [[nodiscard]] Result<bool> frozen(const Cgroup& group);
-// Whether the group itself was told to freeze; false where only a group above was.
-[[nodiscard]] bool told_to_freeze(const Cgroup& group, const Hierarchy& h);
+// Whether the group itself was told to freeze; false where only a group above was, or it is gone.
+[[nodiscard]] Result<bool> told_to_freeze(const Cgroup& group, const Hierarchy& h);
 // The nearest group above that was told to freeze; empty: none.
-[[nodiscard]] std::string frozen_ancestor(const Cgroup& group, const Hierarchy& h);
+[[nodiscard]] Result<std::string> frozen_ancestor(const Cgroup& group, const Hierarchy& h);
 
 // Sends `signal` to every process of the subtree, in any hierarchy, and answers how many there were. SIGKILL returns
 // when the subtree is empty (ETIMEDOUT: names who is left) and is complete even against a fork bomb: by cgroup.kill,
@@ -78,7 +79,8 @@ using Deadline = std::chrono::steady_clock::time_point;
 // rmdir in every hierarchy, children first where `recursive`. EBUSY (dying processes) is retried with growing pauses
 // for up to a second. Errors name what is in the way: the processes, or the groups below. Gone already: no error.
 // Takes the TreeLock for itself at each try: nobody with this library sees a group that is half removed.
+// `still` is asked under that lock, before each try at `group` itself: its error is the answer, and nothing is removed.
 enum class Below : std::uint8_t { keep, remove };
-[[nodiscard]] Result<> remove_group(const Cgroup& group, Below below);
+[[nodiscard]] Result<> remove_group(const Cgroup& group, Below below, const std::function<Result<>()>& still = {});
 
 }  // namespace cgx

@@ -88,19 +88,28 @@ Result<> TreeWatch::watch_dir(const Hierarchy& h, const std::string& group, int 
   return {};
 }
 
-// The parent, which tells of the removal, and for the v1 freezer all groups above, since freezing one freezes those
-// below.
-Result<> TreeWatch::watch_above(const Hierarchy& h, const std::string& group) {
+// The parent tells of the removal; freezing one of the groups above freezes those below, which the v1 freezer shows in
+// its own file only.
+std::vector<std::string_view> TreeWatch::above(const Hierarchy& h, std::string_view group) {
   const bool freezer = h.version() == Version::v1 && h.controllers().has(Controller::freezer);
-  std::string_view name = group;
-  while (!name.empty()) {
-    name = parent_of(name);
+  std::vector<std::string_view> names;
+  while (!group.empty() && (freezer || names.empty())) names.push_back(group = parent_of(group));
+  return names;
+}
+
+// Watches the groups above; their inodes, 0 where there is none.
+Result<std::vector<ino_t>> TreeWatch::watch_above(const Hierarchy& h, std::string_view group) {
+  std::vector<ino_t> inodes;
+  for (const std::string_view name : above(h, group)) {
     const auto dir = sys::open_beneath(CGX_TRY(h.root()), name, O_PATH | O_DIRECTORY);
-    if (!dir && !no_group(dir.error())) return located(Result<>(std::unexpected(dir.error())), shown(name));
+    if (!dir && !no_group(dir.error()))
+      return located(Result<std::vector<ino_t>>(std::unexpected(dir.error())), shown(name));
+    struct stat st{};
     if (dir) CGX_CHECK(watch_dir(h, std::string(name), dir->get(), false));
-    if (!freezer) break;
+    if (dir && fstat(dir->get(), &st) != 0) return fail_errno(errno, "fstat");
+    inodes.push_back(st.st_ino);
   }
-  return {};
+  return inodes;
 }
 
 // Notes the group's directory in `h` and watches it; its children too for Depth::below. False: it is not there. After
@@ -131,7 +140,8 @@ Result<bool> TreeWatch::enter(const Hierarchy& h,
   entry->second.inodes[h.index()] = st.st_ino;
   if (fresh || depth == Depth::below) entry->second.depth = depth;
   if (events != nullptr) events->push_back({std::chrono::system_clock::now(), entry->first, Change::appeared, fresh});
-  if (depth != Depth::below || st.st_nlink == 2) return done;  // kernfs counts subdirectories: 2 is none
+  // kernfs counts subdirectories: 2 is none. Counted anew, since one may have come before the watch.
+  if (depth != Depth::below || (st.st_nlink == 2 && fstat(dir->get(), &st) == 0 && st.st_nlink == 2)) return done;
   const auto children = sys::list_dir(dir->get(), "", sys::Entries::directories);
   if (!children)
     return no_group(children.error()) ? done : located(Result<bool>(std::unexpected(children.error())), shown(group));
@@ -141,14 +151,26 @@ Result<bool> TreeWatch::enter(const Hierarchy& h,
   return done;
 }
 
+Result<> TreeWatch::add_in(const Hierarchy& h, const std::string& group, Depth depth) {
+  constexpr int most_tries = 100;
+  for (int tries = 0; tries < most_tries; ++tries) {
+    // Above before the look, so that a removal in between is in the queue.
+    const auto watched = watch_above(h, group);
+    const auto entered = enter(h, group, depth, nullptr);
+    if (!watched) return std::unexpected(watched.error());
+    if (!entered) return std::unexpected(entered.error());
+    // Unless another one has taken the place of what is watched above.
+    std::vector<ino_t> now;
+    for (const std::string_view name : above(h, group)) now.push_back(CGX_TRY(inode(h, name)));
+    if (now == *watched) return {};
+  }
+  return located(Result<>(fail(EAGAIN, "the groups above it are made anew all the time")), shown(group));
+}
+
 Result<> TreeWatch::add(const std::string& group, Depth depth) {
   Result<> done;
-  for (const Hierarchy& h : hierarchies_->all()) {
-    // Above before the look, so that a removal in between is in the queue.
-    if (auto above = watch_above(h, group); !above && done) done = std::unexpected(std::move(above).error());
-    if (auto entered = enter(h, group, depth, nullptr); !entered && done)
-      done = std::unexpected(std::move(entered).error());
-  }
+  for (const Hierarchy& h : hierarchies_->all())
+    if (auto added = add_in(h, group, depth); !added && done) done = std::move(added);
   return done;
 }
 

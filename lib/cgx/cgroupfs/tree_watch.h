@@ -79,7 +79,9 @@ class TreeWatch {
 
   Result<> watch_dir(const Hierarchy& h, const std::string& group, int dir, bool below);
   Result<int> add_inotify(const std::string& group, const std::string& path, std::uint32_t mask);
-  Result<> watch_above(const Hierarchy& h, const std::string& group);
+  static std::vector<std::string_view> above(const Hierarchy& h, std::string_view group);
+  Result<std::vector<ino_t>> watch_above(const Hierarchy& h, std::string_view group);
+  Result<> add_in(const Hierarchy& h, const std::string& group, Depth depth);
   Result<bool> enter(const Hierarchy& h, const std::string& group, Depth depth, std::vector<TreeEvent>* events);
   void note_made(const std::string& group, std::vector<TreeEvent>& events) const;
   void note_write(const Directory& directory, std::string_view file);

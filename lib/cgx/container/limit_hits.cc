@@ -30,7 +30,7 @@ class Files {
     auto read = sys::read_path(path);
     if (read) return *std::move(read);
     if (unread_.empty() && !says_no_value(read.error()))
-      unread_ = fmt::format("{}: {}", path, errno_text(read.error().code));
+      keep(fmt::format("{}: {}", path, errno_text(read.error().code)), read.error().code);
     return {};
   }
   std::uint64_t number(const std::string& dir, std::string_view file) {
@@ -41,12 +41,19 @@ class Files {
     return value && *value < v1_unlimited ? *value : no_limit;
   }
   void not_listed(const Error& error) {
-    if (unread_.empty() && !says_absent(error)) unread_ = error.text();
+    if (unread_.empty() && !says_absent(error)) keep(error.text(), error.code);
   }
   [[nodiscard]] const std::string& unread() const { return unread_; }
+  [[nodiscard]] int unread_code() const { return code_; }
 
  private:
+  void keep(std::string text, int code) {
+    unread_ = std::move(text);
+    code_ = code;
+  }
+
   std::string unread_;
+  int code_ = 0;
 };
 
 // Below the mount's root there may be no root of the hierarchy: a cgroup namespace shows one of its groups as it.
@@ -179,7 +186,7 @@ Result<std::uint64_t> memory_kills(const Cgroup& group) {
   Files files;
   const std::string text =
       h->version() == Version::v1 ? files.text(dir, "memory.oom_control") : memory_events(files, dir);
-  if (!files.unread().empty()) return fail(EIO, files.unread());
+  if (!files.unread().empty()) return fail(files.unread_code(), files.unread());
   return key_of(text, "oom_kill");
 }
 

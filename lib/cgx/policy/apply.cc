@@ -194,8 +194,8 @@ Result<Applied> attempt(const Hierarchies& hierarchies,
           fmt::format("cgx set {} --mem {} --force lowers it all the same", done.error().group, done.error().value);
     return std::unexpected(std::move(done.error()));
   }
-  transaction.commit();
   forget_makers(hierarchies, d);
+  transaction.commit();
   applied.notes.insert(applied.notes.end(), transaction.notes().begin(), transaction.notes().end());
   return applied;
 }
