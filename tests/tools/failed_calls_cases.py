@@ -207,6 +207,7 @@ CASES = [
          container("-d", program="sleep 1000", after=("container", "pause", "c"))),
     Case("container exec", ["container", "exec", "c", "true"], container("-d", program="sleep 1000"), leaves=True),
     Case("gc", ["gc"], dead_container, resumes=True),
+    Case("oci create", [*CREATE], bundle(), starts=True, program="{cgx}-oci"),
     Case("oci start", [*OCI, "start", "c"], bundle(CREATE), stops=True, program="{cgx}-oci"),
     Case("oci kill", [*OCI, "kill", "c", "KILL"], bundle(CREATE, (*OCI, "start", "c")), program="{cgx}-oci"),
     Case("oci delete", [*OCI, "delete", "-f", "c"], bundle(CREATE, (*OCI, "start", "c")), resumes=True,
