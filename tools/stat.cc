@@ -76,8 +76,7 @@ using Counters = std::map<std::string, PerfCounters>;
 // that is not there is the user's mistake.
 Result<Readings> read_groups(const Hierarchies& hierarchies, Sampler& sampler, const Plan& plan, bool first) {
   Readings readings;
-  const auto add = [&](const std::string& name, bool must) -> Result<bool> {
-    auto usage = sampler.read(name);
+  const auto add = [&](const std::string& name, Result<Usage> usage, bool must) -> Result<bool> {
     if (usage) {
       readings.emplace_back(name, std::move(*usage));
       return true;
@@ -86,11 +85,11 @@ Result<Readings> read_groups(const Hierarchies& hierarchies, Sampler& sampler, c
     return false;
   };
   for (const std::string& name : plan.groups) {
-    if (!CGX_TRY(add(name, first)) || !plan.recursive) continue;
-    const auto below = walk_below(hierarchies, name);
+    if (!CGX_TRY(add(name, sampler.read(name), first)) || !plan.recursive) continue;
+    const auto below = walk(Cgroup(hierarchies, name), Depth::all);
     if (!below && below.error().code != ENOENT) return std::unexpected(below.error());
     if (below)
-      for (const std::string& inner : *below) CGX_CHECK(add(inner, false));
+      for (const Listed& inner : *below) CGX_CHECK(add(inner.name, sampler.read(inner), false));
   }
   if (plan.recursive && plan.groups.size() > 1) {
     // `stat web web/api -r` names a group twice.

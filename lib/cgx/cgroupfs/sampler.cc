@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cgx/cgroupfs/usage.h"
+#include "cgx/cgroupfs/walk.h"
 #include "cgx/sys/text.h"
 
 namespace cgx {
@@ -45,6 +46,7 @@ Result<Sampler> Sampler::create(const Hierarchies& hierarchies, std::span<const 
       CGX_CHECK(sampler.choose(hierarchies, from, id));
     }
   }
+  sampler.parents_.resize(sampler.sources_.size());
   return sampler;
 }
 
@@ -65,12 +67,21 @@ void Sampler::add(const Hierarchy& h, std::string_view file, const StatSource& f
   entry->fields.push_back({from.key, id, from.scale});
 }
 
-Result<Usage> Sampler::read(std::string_view group) {
+Result<Usage> Sampler::read(std::string_view group) { return read_in(group, nullptr); }
+
+Result<Usage> Sampler::read(const Listed& group) { return read_in(group.name, &group); }
+
+Result<Usage> Sampler::read_in(std::string_view group, const Listed* listed) {
   Usage usage;
   usage.when = std::chrono::steady_clock::now();
   bool there = false;
-  for (Source& source : sources_)
-    if (CGX_TRY(located(read_source(source, group, usage), shown(group)))) there = true;
+  for (std::size_t i = 0; i < sources_.size(); ++i) {
+    const Hierarchy& h = *sources_[i].hierarchy;
+    if (listed != nullptr && !listed->in(h)) continue;
+    auto dir = listed != nullptr ? open_below(h, parents_[i], group)
+                                 : sys::open_beneath(CGX_TRY(h.root()), group, O_PATH | O_DIRECTORY);
+    if (CGX_TRY(located(read_source(sources_[i], std::move(dir), group, usage), shown(group)))) there = true;
+  }
   if (there) return usage;
   for (const Hierarchy& h : hierarchies_->all())
     if (sys::exists(CGX_TRY(h.root()), group)) return usage;
@@ -79,9 +90,20 @@ Result<Usage> Sampler::read(std::string_view group) {
   return std::unexpected(std::move(e));
 }
 
+Result<sys::Fd> Sampler::open_below(const Hierarchy& h, Parent& parent, std::string_view group) {
+  const std::string_view above = parent_of(group);
+  const bool kept = parent.dir.valid() && parent.name == above;
+  if (!kept) parent = {std::string(above), CGX_TRY(sys::open_beneath(CGX_TRY(h.root()), above, O_PATH | O_DIRECTORY))};
+  auto dir =
+      sys::open_beneath(parent.dir.get(), group.substr(above.empty() ? 0 : above.size() + 1), O_PATH | O_DIRECTORY);
+  if (dir || !kept) return dir;
+  // Another parent may have taken the place of the one that was kept.
+  parent = {};
+  return sys::open_beneath(CGX_TRY(h.root()), group, O_PATH | O_DIRECTORY);
+}
+
 // Whether the group is in this hierarchy. One directory is resolved safely; its files are plain names in it.
-Result<bool> Sampler::read_source(Source& source, std::string_view group, Usage& usage) {
-  const auto dir = sys::open_beneath(CGX_TRY(source.hierarchy->root()), group, O_PATH | O_DIRECTORY);
+Result<bool> Sampler::read_source(Source& source, Result<sys::Fd> dir, std::string_view group, Usage& usage) {
   if (!dir) {
     if (not_there(dir.error().code)) return false;
     return std::unexpected(dir.error());

@@ -19,6 +19,8 @@
 
 namespace cgx {
 
+struct Listed;  // walk.h
+
 // A number of a file that belongs to a row.
 struct StatField {
   std::string_view key;
@@ -85,6 +87,9 @@ class Sampler {
   // Reads a group (a name as parse_group_name() answers it). Does not block. ENOENT: the group is in no hierarchy that
   // counts anything here, or in none at all, or went away meanwhile. EACCES names the file.
   [[nodiscard]] Result<Usage> read(std::string_view group);
+  // The same of a group that walk() has found: it is looked for in those hierarchies alone. Keeps the directory of its
+  // parent open, one in each hierarchy, since those that follow mostly have the same.
+  [[nodiscard]] Result<Usage> read(const Listed& group);
 
   // What is read, a list a hierarchy: for tests and benchmarks.
   struct Source {
@@ -96,11 +101,19 @@ class Sampler {
  private:
   Result<> choose(const Hierarchies& hierarchies, const StatSource& source, StatId id);
   void add(const Hierarchy& h, std::string_view file, const StatSource& source, StatId id);
-  Result<bool> read_source(Source& source, std::string_view group, Usage& usage);
+  // A group's parent: the last one that a group was looked for in.
+  struct Parent {
+    std::string name;
+    sys::Fd dir;
+  };
+  Result<Usage> read_in(std::string_view group, const Listed* listed);
+  static Result<sys::Fd> open_below(const Hierarchy& h, Parent& parent, std::string_view group);
+  Result<bool> read_source(Source& source, Result<sys::Fd> dir, std::string_view group, Usage& usage);
   Result<std::string_view> read_file(int dir, std::string_view name);
 
   const Hierarchies* hierarchies_ = nullptr;
   std::vector<Source> sources_;
+  std::vector<Parent> parents_;  // one for each source
   std::vector<char> buffer_;
 };
 
