@@ -35,9 +35,10 @@ struct KernelRow {
 // `memory 4 1021 1` lines of /proc/cgroups: name, hierarchy, groups, enabled. Newer kernels leave out what v1 lacks.
 Result<std::map<std::string, KernelRow>> kernel_controllers() {
   std::map<std::string, KernelRow> rows;
-  const auto text = sys::read_path("/proc/cgroups");
-  if (!text && text.error().code != ENOENT) return std::unexpected(text.error());  // a kernel without v1 has none
-  for (const std::string_view line : sys::lines(text ? *text : "")) {
+  const auto read = sys::read_path("/proc/cgroups");
+  if (!read && read.error().code != ENOENT) return std::unexpected(read.error());  // a kernel without v1 has none
+  const std::string text = read.value_or("");
+  for (const std::string_view line : sys::lines(text)) {
     const auto fields = sys::words(line);
     if (fields.size() != 4 || line.starts_with('#')) continue;
     rows[std::string(fields[0])] = {fields[3] == "1", sys::parse_u64(fields[2]).value_or(0)};
