@@ -218,12 +218,18 @@ class Walk {
 
 }  // namespace
 
-Result<std::vector<std::string>> mounts_in(const Cgroup& group) {
+Result<std::vector<Covered>> covered_in(const Cgroup& group) {
   const std::string mountinfo = CGX_TRY(sys::read_path("/proc/self/mountinfo"));
-  std::vector<std::string> paths;
+  std::vector<Covered> found;
   for (const Hierarchy& h : group.hierarchies().all())
-    for (const std::string& name : mounted_over(h, mountinfo))
-      if (lies_in(name, group.name())) paths.push_back(h.path(name));
+    for (std::string& name : mounted_over(h, mountinfo))
+      if (lies_in(name, group.name())) found.push_back({&h, std::move(name)});
+  return found;
+}
+
+Result<std::vector<std::string>> mounts_in(const Cgroup& group) {
+  std::vector<std::string> paths;
+  for (const Covered& one : CGX_TRY(covered_in(group))) paths.push_back(one.hierarchy->path(one.name));
   return paths;
 }
 

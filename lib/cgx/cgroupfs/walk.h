@@ -20,8 +20,14 @@ struct Listed {
 
 enum class Depth : std::uint8_t { children, all };
 
-// The mount points at and below `group` at which other file systems hide a directory of a hierarchy: none of those can
-// be used, or removed.
+// Directories of hierarchies at and below `group` that other file systems hide, mounted on them: what is below such a
+// one cannot be used, or removed, in that hierarchy.
+struct Covered {
+  const Hierarchy* hierarchy;
+  std::string name;  // of the group
+};
+[[nodiscard]] Result<std::vector<Covered>> covered_in(const Cgroup& group);
+// The mount points of these.
 [[nodiscard]] Result<std::vector<std::string>> mounts_in(const Cgroup& group);
 
 // Groups below `group`, without itself, parents before children, siblings sorted by name. A group that comes or goes

@@ -125,6 +125,11 @@ Result<std::string> snapshot(const Hierarchies& hierarchies, std::string_view gr
     if (!found) return std::unexpected(found.error());
     policies.groups.push_back(policy_of(one, *std::move(found)));
   }
+  // One that is hidden in all of its hierarchies was not found.
+  for (Covered& covered : CGX_TRY(covered_in(top)))
+    if (covered.name != group && std::ranges::find(names, covered.name) == names.end() &&
+        std::ranges::find(hidden, covered.name) == hidden.end())
+      hidden.push_back(std::move(covered.name));
   std::string text = fmt::format("# {} of this host ({}), by cgx snapshot.\n",
                                  group.empty() ? "The groups" : fmt::format("The group {}", group),
                                  hierarchies.layout());
