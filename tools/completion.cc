@@ -55,6 +55,8 @@ constexpr std::array known_options{
     Known{"pid", Fill::words, "private host"},
     Known{"ipc", Fill::words, "private host none"},
     Known{"uts", Fill::words, "private host"},
+    Known{"cgroupns", Fill::words, "private host"},
+    Known{"condition", Fill::words, "not-running next-exit removed"},
     Known{"userns", Fill::words, "host auto"},
     Known{"restart", Fill::words, "no on-failure always unless-stopped"},
     Known{"seccomp", Fill::words, "default off"},
@@ -101,6 +103,8 @@ Suggest knob_value(const Knob& k) {
 }
 
 }  // namespace
+
+std::vector<std::string> words_for(const Option& option) { return option_value(option).words; }
 
 std::vector<Flag> flags_of(const Command& command) {
   std::vector<Flag> flags;

@@ -44,6 +44,9 @@ struct Flag {
   Suggest value;
 };
 
+// The words that the value of an option may be; none where it is no choice of words.
+[[nodiscard]] std::vector<std::string> words_for(const Option& option);
+
 // The flags of a command, those of the limits with them.
 [[nodiscard]] std::vector<Flag> flags_of(const Command& command);
 

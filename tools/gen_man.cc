@@ -11,6 +11,7 @@
 #include <fstream>
 #include <iterator>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "cgx/sys/text.h"
 
 #include "command.h"
+#include "completion.h"
 #include "oci/oci.h"
 
 namespace cgx::man {
@@ -47,10 +49,31 @@ std::string escaped(std::string_view text) {
   return out.starts_with('.') || out.starts_with('\'') ? "\\&" + out : out;
 }
 
-std::string sentence(std::string_view doc) {
+namespace {
+
+// Whether the text begins with what is typed or read as it stands: one of `words`, a default, a file or a pair.
+bool begins_with_value(std::string_view doc, std::span<const std::string> words) {
+  std::string_view first = doc.substr(0, doc.find(' '));
+  const std::string_view then = doc.substr(first.size());
+  while (!first.empty() && std::string_view(",;:").find(first.back()) != std::string_view::npos) first.remove_suffix(1);
+  return std::ranges::find(words, first) != words.end() || first.find_first_of("=./_|") != std::string_view::npos ||
+         then.starts_with(" (if not given)") || then.starts_with(" (default)");
+}
+
+}  // namespace
+
+std::string sentence(std::string_view doc, std::span<const std::string> words) {
   std::string out(doc);
-  if (!out.empty() && out[0] >= 'a' && out[0] <= 'z') out[0] = static_cast<char>(out[0] - 'a' + 'A');
+  if (!out.empty() && out[0] >= 'a' && out[0] <= 'z' && !begins_with_value(doc, words))
+    out[0] = static_cast<char>(out[0] - 'a' + 'A');
   return out + ".";
+}
+
+std::vector<std::string> words_of(std::string_view alternatives) {
+  std::vector<std::string> words;
+  if (alternatives.find('|') == std::string_view::npos) return words;
+  for (const std::string_view word : sys::split(alternatives, '|')) words.emplace_back(word);
+  return words;
 }
 
 Page::Page(std::string_view title, int section, std::string_view date, std::string_view version) {
@@ -76,11 +99,12 @@ Page& Page::subsection(std::string_view heading) {
   return *this;
 }
 
-// Words that a user types (--flags and file names with dashes) keep their dashes.
+// Words that a user types (-flags, numbers below 0, and file names with dashes) keep their dashes.
 void Page::fill(std::string_view text) {
   std::string line;
   for (const std::string_view word : sys::words(text)) {
-    const std::string shown = word.find("--") != std::string_view::npos ? literal(word) : escaped(word);
+    const std::string shown =
+        word.starts_with('-') || word.find("--") != std::string_view::npos ? literal(word) : escaped(word);
     if (!line.empty() && line.size() + 1 + shown.size() > 78) {
       text_ += line + '\n';
       line.clear();
@@ -173,7 +197,9 @@ void finish(Job& job, const std::string& name, const Page& page) {
 
 void option_item(Page& page, const Option& o) {
   const std::string tag = o.letter != 0 ? fmt::format("-{}, --{}", o.letter, o.name) : fmt::format("--{}", o.name);
-  page.item(tag, o.argument, sentence(std::string(o.doc) + (o.repeatable ? "; may be given several times" : "")));
+  page.item(tag,
+            o.argument,
+            sentence(std::string(o.doc) + (o.repeatable ? "; may be given several times" : ""), tool::words_for(o)));
 }
 
 std::string exit_status(const Command& command) {
@@ -234,7 +260,7 @@ void add_oci_flags(Page& page, std::span<const oci::Flag> flags) {
   for (const oci::Flag& f : flags)
     page.item(f.letter != 0 ? fmt::format("--{}, -{}", f.name, f.letter) : fmt::format("--{}", f.name),
               f.argument,
-              sentence(f.doc));
+              sentence(f.doc, words_of(f.argument)));
 }
 
 void add_oci_commands(Page& page) {
@@ -248,7 +274,8 @@ void add_oci_commands(Page& page) {
 // json.shapes: what tests/tools/json.test checks the outputs against, as it is.
 void add_shapes(Page& page, const Job& job) {
   std::string lines;
-  for (const std::string_view line : sys::lines(read_fragment(job, "json.shapes"))) {
+  const std::string shapes = read_fragment(job, "json.shapes");
+  for (const std::string_view line : sys::lines(shapes)) {
     if (line.starts_with('#')) continue;
     lines += line;
     lines += '\n';

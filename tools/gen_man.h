@@ -2,8 +2,10 @@
 // Inside gen_man: a page of man(7), and the parts of it that are made from the rows of knobs.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "cgx/model/knob.h"
 
@@ -14,8 +16,11 @@ namespace cgx::man {
 // The same where a '-' is one that people type, not a hyphen.
 [[nodiscard]] std::string literal(std::string_view text);
 
-// A row's doc as a sentence: it starts with a small letter and has no full stop there.
-[[nodiscard]] std::string sentence(std::string_view doc);
+// A row's doc as a sentence: it starts with a small letter and has no full stop there. The letter stays small where the
+// doc begins with a value as it is typed: one of `words`, a default, or what has a sign in it as no English word has.
+[[nodiscard]] std::string sentence(std::string_view doc, std::span<const std::string> words = {});
+// `kill|pause`: the words; none where the text has no alternatives.
+[[nodiscard]] std::vector<std::string> words_of(std::string_view alternatives);
 
 // Builds one page; lines of at most 78 bytes, so that mandoc(1) has nothing to say.
 class Page {

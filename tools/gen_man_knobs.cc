@@ -120,8 +120,11 @@ std::string range_of(const Knob& knob) {
 }
 
 void add_knob(Page& page, const Knob& knob) {
-  std::string text =
-      fmt::format("{} ({}: {}{}", sentence(knob.doc), name_of(knob.kind), name_of(knob.format), range_of(knob));
+  std::string text = fmt::format("{} ({}: {}{}",
+                                 sentence(knob.doc, words_of(knob.words)),
+                                 name_of(knob.kind),
+                                 name_of(knob.format),
+                                 range_of(knob));
   if (!knob.words.empty()) text += fmt::format(" of {}", knob.words);
   text += ")";
   page.item(knob.name, knob.flag.empty() ? "" : fmt::format("--{} {}", knob.flag, argument_of(knob)), text);
@@ -206,7 +209,7 @@ std::string argument_of(const Knob& knob) {
 }
 
 std::string limit_text(const Knob& knob) {
-  std::string out = sentence(knob.doc);
+  std::string out = sentence(knob.doc, words_of(knob.words));
   out += knob.v1.present() ? fmt::format(" v1: {}.", files_of(knob.v1)) : " Not on v1.";
   out += knob.v2.present() ? fmt::format(" v2: {}.", files_of(knob.v2)) : " Not on v2.";
   return out;

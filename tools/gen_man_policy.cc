@@ -66,7 +66,7 @@ std::string_view takes(const Field& f) {
 
 void add_fields(Page& page, std::span<const Field> fields) {
   for (const Field& f : fields) {
-    std::string doc = sentence(f.doc);
+    std::string doc = sentence(f.doc, words_of(takes(f)));
     if (f.required) doc += " It has to be there.";
     page.item(fmt::format("{}:", f.name), takes(f), doc);
   }
@@ -113,8 +113,9 @@ void add_limits(Page& page) {
     page.subsection(s.name);
     for (const Knob* k : s.knobs) {
       const std::string_view name = s.whole ? s.name : policy::name_of(k->key);
-      page.item(
-          fmt::format("{}:", name), form_of(*k), fmt::format("{}{} As --{}.", sentence(k->doc), where(*k), k->flag));
+      page.item(fmt::format("{}:", name),
+                form_of(*k),
+                fmt::format("{}{} As --{}.", sentence(k->doc, words_of(k->words)), where(*k), k->flag));
     }
     if (s.name == "memory") add_fields(page, policy::memory_fields());
     if (s.knobs[0]->format != Format::device_rules) continue;

@@ -34,7 +34,7 @@ constexpr std::array core_rows{
          .v2 = write_only(core, "cgroup.kill"), .v1 = none("v1 has no such file (cgx kill does it)"),
          .doc = "writing 1 kills the whole subtree"},
     Knob{.name = "cgroup.events", .format = Format::keyed, .kind = Kind::stat,
-         .v2 = read_only(core, "cgroup.events"), .v1 = not_on_v1, .doc = "populated and frozen; changes wake poll(2)"},
+         .v2 = read_only(core, "cgroup.events"), .v1 = not_on_v1, .doc = "whether it is populated and whether it is frozen; changes wake poll(2)"},
     Knob{.name = "cgroup.stat", .format = Format::keyed, .kind = Kind::stat,
          .v2 = read_only(core, "cgroup.stat"), .v1 = not_on_v1, .doc = "descendants, living and dying"},
     Knob{.name = "cgroup.stat.local", .format = Format::keyed, .kind = Kind::stat,
