@@ -29,7 +29,7 @@ inline constexpr std::array container_kill_options{Option{"signal", 's', "SIG", 
 inline constexpr std::array container_rm_options{Option{"force", 'f', "", "kill it first where it runs; one that is not there is no error"},
     Option{"volumes", 'v', "", "accepted; there are no volumes by name to remove"}};
 inline constexpr std::array container_exec_options{
-    Option{"detach", 'd', "", "do not wait for its end"},
+    Option{"detach", 'd', "", "do not wait for its end; what it prints is discarded, and it has no standard input"},
     Option{"interactive", 'i', "", "hand on standard input"},
     Option{"tty", 't', "", "give it a terminal; with -i standard input has to be one"},
     Option{"env", 'e', "NAME[=VALUE]", "set a variable, or hand on the caller's", true},

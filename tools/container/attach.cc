@@ -110,7 +110,10 @@ Result<int> exec(const Call& call) {
   for (const oci::Command& row : oci::commands())
     if (row.name == "exec") inner.command = &row;
   if (call.on("tty")) inner.options.emplace_back("tty", "true");
-  if (call.on("detach")) inner.options.emplace_back("detach", "true");
+  if (call.on("detach")) {
+    inner.options.emplace_back("detach", "true");
+    inner.options.emplace_back("no-streams", "true");
+  }
   if (!call.get("workdir").empty()) inner.options.emplace_back("cwd", std::string(call.get("workdir")));
   for (const std::string& variable : environment) inner.options.emplace_back("env", variable);
   if (call.on("privileged")) {
@@ -128,7 +131,7 @@ Result<int> exec(const Call& call) {
   }
   inner.words.push_back(known.record.id);
   inner.words.insert(inner.words.end(), call.program.begin(), call.program.end());
-  if (!call.on("interactive") && !call.on("tty")) {
+  if (!call.on("interactive") && !call.on("tty") && !call.on("detach")) {
     const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (null >= 0) (void)dup2(null, STDIN_FILENO);
   }

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // exec: a further process in a running container.
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
+
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -154,6 +158,34 @@ Result<ExecGroups> exec_groups(const Invocation& call, const State& state, const
   return groups;
 }
 
+// As long as it is there, standard input, output and error are /dev/null: what is started then has none of the
+// caller's.
+class NoStreams {
+ public:
+  NoStreams() = default;
+  NoStreams(const NoStreams&) = delete;
+  NoStreams& operator=(const NoStreams&) = delete;
+  ~NoStreams() {
+    for (std::size_t i = 0; i < kept_.size(); ++i)
+      if (kept_[i].valid()) (void)dup2(kept_[i].get(), static_cast<int>(i));
+  }
+
+  Result<> close() {
+    const sys::Fd null(open("/dev/null", O_RDWR | O_CLOEXEC));
+    if (!null.valid()) return fail_errno(errno, "/dev/null");
+    for (std::size_t i = 0; i < kept_.size(); ++i) {
+      const int fd = static_cast<int>(i);
+      kept_[i] = sys::Fd(fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+      if (!kept_[i].valid()) return fail_errno(errno, fmt::format("dup {}", fd));
+      if (dup2(null.get(), fd) < 0) return fail_errno(errno, fmt::format("dup2 {}", fd));
+    }
+    return {};
+  }
+
+ private:
+  std::array<sys::Fd, 3> kept_;
+};
+
 }  // namespace
 
 Result<int> run_exec(const Invocation& call) {
@@ -200,7 +232,11 @@ Result<int> run_exec(const Invocation& call) {
   if (spec.linux_.seccomp)
     request.seccomp =
         CGX_TRY(container::compile_seccomp(*spec.linux_.seccomp, fmt::format("{}/@seccomp", call.root())));
-  container::Launched launched = CGX_TRY(container::enter(request));
+  container::Launched launched = CGX_TRY([&]() -> Result<container::Launched> {
+    NoStreams streams;
+    if (call.on("no-streams")) CGX_CHECK(streams.close());  // of no row: the launcher's
+    return container::enter(request);
+  }());
   for (const std::string& warning : launched.warnings) call.log->warning(warning);
   if (call.on("detach")) return 0;
   return tool::wait_in_foreground(launched, call.get("detach-keys"));  // of no row: the launcher's
