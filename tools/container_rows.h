@@ -96,7 +96,8 @@ inline constexpr std::array container_rows{
         .details = "Sends the stop signal to all of them and waits; what still runs then is killed. Prints the name of each that has ended, now or before. A container that is stopped is not started again by --restart.",
         .example = "cgx container stop web\ncgx container stop -t 2 web db", .options = container_stop_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
     Command{.name = "container kill", .words = "CONTAINER...", .doc = "send a signal to the first process of containers",
-        .details = "Sends the signal to the first process, and prints the name of each container that has it. The kernel drops signals for which that process has no handler, but for KILL and STOP; cgx run --init has one that hands them on.",
+        .details = "Sends the signal to the first process, and prints the name of each container that has it. The kernel drops signals for which that process has no handler, but for KILL and STOP; cgx run --init has one that hands them on. "
+                   "After KILL it waits up to 10 seconds for the end of each, so that cgx container rm can follow.",
         .example = "cgx container kill web\ncgx container kill -s HUP web", .options = container_kill_options, .takes = static_cast<unsigned>(Takes::json), .least = 1, .most = any_number, .run = run_container},
     Command{.name = "container rm", .words = "CONTAINER...", .doc = "remove containers that have ended",
         .details = "Removes what is left of a container: its layer, its log, its record. Prints the name of each.",

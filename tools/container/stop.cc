@@ -149,11 +149,13 @@ void end_all(std::span<Target> targets) {
   }
 }
 
+// So many containers at once as docker has; each has a few descriptors open.
+constexpr std::size_t at_once = 50;
+
 // For each name `choose` says what it is about, nothing where there is nothing to do; `then` is called when that has
-// ended. So many at once as docker does; each has a few descriptors open.
+// ended.
 template <class Choose, class Then>
 int end_each(const Call& call, Choose choose, Then then) {
-  constexpr std::size_t at_once = 50;
   int status = 0;
   const auto tell = [&](const Error& error) {
     status = std::max(status, tool::report(error, call.command->name, call.json));
@@ -175,6 +177,32 @@ int end_each(const Call& call, Choose choose, Then then) {
     }
   }
   return status;
+}
+
+// A container that was sent what ends it, and the process whose end is the end of all of it.
+struct Killed {
+  std::string name;  // as given
+  std::string id;
+  sys::Fd process;
+};
+
+// Prints the name of each that ends within 10 seconds, as long as docker waits; the others are the errors.
+std::vector<Error> wait_for_ends(const Call& call, std::span<const Killed> killed) {
+  const auto until = Clock::now() + std::chrono::seconds(10);
+  std::vector<Error> errors;
+  for (const Killed& k : killed) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()).count();
+    const Result<bool> ended =
+        k.process.valid() ? ended_within(k.process, std::max<std::int64_t>(left, 0)) : Result<bool>(true);
+    if (ended && *ended) {
+      tell_done(call, k.name);
+      continue;
+    }
+    errors.push_back(ended ? Error{.code = ETIMEDOUT, .what = "was killed, and has not ended after 10 s"}
+                           : ended.error());
+    errors.back().group = k.id;
+  }
+  return errors;
 }
 
 // -1: without a bound, as docker has it.
@@ -222,24 +250,34 @@ Result<int> kill(const Call& call) {
   const std::string_view word = call.get("signal", "KILL");
   const auto signal = tool::parse_signal(word);
   if (!signal) return located(Result<int>(bad_value(word, "is no signal")), "", "--signal");
-  return for_each_name(call, [&](const std::string& name) -> Result<> {
+  std::vector<Killed> killed;
+  int failed = 0;
+  const auto see_ends = [&] {
+    for (const Error& error : wait_for_ends(call, killed))
+      failed = std::max(failed, tool::report(error, call.command->name, call.json));
+    killed.clear();
+  };
+  const int status = for_each_name(call, [&](const std::string& name) -> Result<> {
+    if (killed.size() == at_once) see_ends();
     const Known known = CGX_TRY(find(name));
     CGX_CHECK(enter_namespace_of(known));
     // What waits to be started again is not: a signal that would end it does that.
     const bool waits = known.status == Status::stopped && known.monitored && known.record.restart != Restart::no;
     const bool ends = *signal == SIGKILL || (waits && *signal == known.record.stop_signal);
+    // The record of its end is the monitor's.
+    sys::Fd monitor = ends ? CGX_TRY(located(open_monitor(known), known.record.id)) : sys::Fd();
     if (ends) forbid_restart(known);
     State state = known.state;
     if (waits) {
       const auto now = find(known.record.id);  // it may have been started just before
       if (!now || now->status == Status::stopped) {
         if (!ends) return now ? no_process_yet(known) : not_running(known);
-        tell_done(call, name);
+        killed.push_back({.name = name, .id = known.record.id, .process = std::move(monitor)});
         return {};
       }
       state = now->state;
     }
-    const sys::Fd init = CGX_TRY(located(if_there(oci::open_init(state)), known.record.id));
+    sys::Fd init = CGX_TRY(located(if_there(oci::open_init(state)), known.record.id));
     if (!init.valid() || (known.status == Status::stopped && !waits)) return not_running(known);
     if (*signal == SIGKILL) note_killer(known.entry, state, "cgx container kill");
     if (auto sent = oci::send_signal(init, *signal); !sent) {
@@ -247,9 +285,14 @@ Result<int> kill(const Call& call) {
       return located(std::move(sent), known.record.id);
     }
     if (*signal == SIGKILL) let_it_see(known);
-    tell_done(call, name);
+    if (ends)
+      killed.push_back({.name = name, .id = known.record.id, .process = std::move(monitor.valid() ? monitor : init)});
+    else
+      tell_done(call, name);
     return {};
   });
+  see_ends();
+  return std::max(status, failed);
 }
 
 Result<int> rm(const Call& call) {
