@@ -85,7 +85,8 @@ constexpr std::array first_rows{
         .options = create_options, .takes = Takes::limits | Takes::dry_run | Takes::json, .least = 1, .most = any_number, .run = run_create},
     Command{.name = "set", .words = "NAME... LIMITS", .doc = "change limits of groups",
         .details = "Changes limits of groups that are there. It is a transaction: on a failure every value that was written is put back. "
-                   "A memory limit below what is in use is refused when the kernel cannot reclaim enough; --force sets it all the same, and v2 then kills.",
+                   "A memory limit below what is in use is refused when the kernel cannot reclaim enough. On v2, --force sets it all the same, and the kernel kills "
+                   "processes of the group. A v1 kernel never takes such a limit (EBUSY), with --force neither: end processes first, or give a higher value.",
         .example = "cgx set child --mem 2G --cpu-shares 512\ncgx set child --set memory.swappiness=10",
         .options = {}, .takes = Takes::limits | Takes::dry_run | Takes::json, .least = 1, .most = any_number, .run = run_set},
     Command{.name = "get", .words = "NAME [KNOB...]", .doc = "show the values in force",

@@ -19,7 +19,7 @@ constexpr Option json_option{"json", 0, "", "print JSON"};
 constexpr Option dry_run_option{"dry-run", 0, "", "print each write that would be made, and make none"};
 constexpr Option help_option{"help", 'h', "", "show this help"};
 constexpr Option set_option{"set", 0, "FILE=VALUE", "write VALUE to this kernel file as it is", true};
-constexpr Option force_option{"force", 0, "", "lower a memory limit below what is in use, though processes are killed"};
+constexpr Option force_option{"force", 0, "", "lower a memory limit below what is in use, though the kernel kills then; v2 alone: v1 never takes such a limit"};
 
 std::unexpected<Error> usage(std::string_view value, std::string what, std::string hint = {}) {
   auto error = bad_value(value, std::move(what));

@@ -164,10 +164,12 @@ std::string why_memory(const Cgroup& group, const Step& step, int code, std::str
     const std::string_view stem = limit ? "memory." : "memory.memsw.";
     const auto used = number(fmt::format("{}usage_in_bytes", stem));
     const auto peak = number(fmt::format("{}max_usage_in_bytes", stem));
-    if (used && peak)
+    if (used && peak) {
+      hint = "end processes of the group first, or give a higher value; v1 never takes less than is in use";
       return fmt::format("is below the {} in use, which cannot be reclaimed (peak {})",
                          sys::format_size(*used),
                          sys::format_size(*peak));
+    }
   }
   const auto other = number(limit ? "memory.memsw.limit_in_bytes" : "memory.limit_in_bytes");
   const auto wanted = sys::parse_u64(sys::trim(step.text));  // -1, no limit, is more than every number

@@ -42,7 +42,7 @@ Result<> shrink_v2(const Cgroup& group, const Step& step) {
             .group = std::string(shown(group.name())),
             .knob = step.file,
             .value = step.given.empty() ? step.text : step.given,
-            .hint = "--force lowers it all the same"});
+            .hint = "--force lowers it all the same, and the kernel kills processes of the group"});
 }
 
 }  // namespace cgx
