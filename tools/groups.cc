@@ -65,8 +65,12 @@ Result<std::uint32_t> ask_getent(const Database& database, std::string_view name
 // The host's files come first, as in every usual nsswitch.conf (where another service is named before them, it leaves
 // local names to them): what they hold needs no other program, and a file that cannot be read is an error with its
 // reason. getent tells nobody of one: it goes on without it, and the name "is not there".
+// Nor is it asked for a number: it takes one modulo 2^32 and finds another user's entry.
 Result<std::uint32_t> id_of(const Database& database, std::string_view text) {
   if (const auto n = sys::parse_u64(text, 0, 0xfffffffe)) return static_cast<std::uint32_t>(*n);
+  const std::string_view digits = text.substr(text.starts_with('+') ? 1 : 0);
+  if (!digits.empty() && digits.find_first_not_of("0123456789") == std::string_view::npos)
+    return bad_value(text, fmt::format("is no number of a {} from 0 to 4294967294", database.one));
   if (text.empty() || text.starts_with('-') || text.find_first_of(" \t\n/:") != std::string_view::npos)
     return bad_value(text, fmt::format("is no {}", database.one));
   if (const auto known = CGX_TRY(sys::account_id(database.account, text))) return *known;
