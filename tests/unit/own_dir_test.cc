@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <doctest/doctest.h>
@@ -141,6 +142,56 @@ TEST_CASE("own_dir: a file or directory to read is believed where nobody else ca
   top.link("to_theirs", "dir/file");
   REQUIRE(chmod((dir + "/file").c_str(), 0666) == 0);
   CHECK(code_of(sys::open_trusted(top.path() + "/to_theirs")) == EPERM);
+}
+
+TEST_CASE("own_dir: what an access control list lets others write is not believed, though the mode is root's") {
+  if (geteuid() != 0) CGX_SKIP("needs root: lists for other users are made");
+  const ScratchDir top;
+  top.dir("dir");
+  top.file("dir/file", "x");
+  const std::string dir = top.path() + "/dir", file = dir + "/file";
+  // linux/posix_acl_xattr.h: version 2, then tag, rights and id of each entry: the owner, uid 4711, the group, the
+  // mask, others.
+  const auto list = [](char of_user, char mask) {
+    std::string bytes{2, 0, 0, 0};
+    const auto entry = [&](char tag, char rights, std::string id) { bytes += std::string{tag, 0, rights, 0} + id; };
+    const std::string none(4, '\xff');
+    entry(0x01, 7, none);
+    entry(0x02, of_user, std::string{0x67, 0x12, 0, 0});
+    entry(0x04, 5, none);
+    entry(0x10, mask, none);
+    entry(0x20, 5, none);
+    return bytes;
+  };
+  const auto give = [](const std::string& path, const char* name, const std::string& bytes) {
+    return setxattr(path.c_str(), name, bytes.data(), bytes.size(), 0) == 0;
+  };
+  constexpr const char* access = "system.posix_acl_access";
+  if (!give(file, access, list(7, 7)) && errno == EOPNOTSUPP) CGX_SKIP("this file system has no access control lists");
+  struct stat st{};
+  REQUIRE(stat(file.c_str(), &st) == 0);
+  REQUIRE((st.st_mode & 0777U) == 0775);
+  const auto refused = sys::open_trusted(file);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == EPERM);
+  CHECK(refused.error().what == file + " can be written by those whom its access control list names");
+  REQUIRE(give(file, access, list(7, 5)));  // the mask leaves the user no right to write
+  CHECK(code_of(sys::open_trusted(file)) == 0);
+  REQUIRE(removexattr(file.c_str(), access) == 0);
+  REQUIRE(chmod(file.c_str(), 0664) == 0);
+  CHECK(code_of(sys::open_trusted(file)) == 0);
+  // The directory itself, and one above what is asked for.
+  REQUIRE(give(dir, access, list(7, 7)));
+  for (const std::string& path : {dir, file}) CHECK(code_of(sys::open_trusted(path)) == EPERM);
+  top.dir("dir/below");
+  CHECK(code_of(sys::open_own_dir(dir + "/below")) == EPERM);
+  CHECK(code_of(sys::find_trusted_dir(dir + "/below")) == EPERM);
+  REQUIRE(removexattr(dir.c_str(), access) == 0);
+  // What new entries get is no right to this one.
+  REQUIRE(chmod(dir.c_str(), 0775) == 0);
+  REQUIRE(give(dir, "system.posix_acl_default", list(7, 7)));
+  CHECK(code_of(sys::open_trusted(dir)) == 0);
+  CHECK(code_of(sys::open_own_dir(dir + "/below")) == 0);
 }
 
 TEST_CASE("own_dir: a file is replaced whole or not at all, and nothing is left beside it") {

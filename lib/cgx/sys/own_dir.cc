@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -46,28 +47,42 @@ std::unexpected<Error> not_believed(const std::string& path, std::string what) {
   return std::unexpected(std::move(e));
 }
 
+// Where an access control list names users or groups that may write, the mode's bits of the group are the list's mask:
+// they say nothing of the group, and without w in them nobody whom the list names can write. The descriptor may be an
+// O_PATH one, of which fgetxattr(2) reads nothing.
+Result<> check_list(const std::string& path, int fd) {
+  const std::string link = fmt::format("/proc/self/fd/{}", fd);
+  if (getxattr(link.c_str(), "system.posix_acl_access", nullptr, 0) >= 0)
+    return not_believed(path, "can be written by those whom its access control list names");
+  if (errno == ENODATA || errno == EOPNOTSUPP) return {};
+  return not_believed(path,
+                      fmt::format("may have an access control list, which cannot be read: {}", errno_text(errno)));
+}
+
+constexpr int not_open = -1;  // what is not opened yet is looked at again when it is
+
 // That nobody but root and the caller can write to it.
-Result<> check_writers(const std::string& path, const struct stat& st) {
+Result<> check_writers(const std::string& path, const struct stat& st, int fd) {
   if (!is_trusted(st.st_uid)) return not_believed(path, fmt::format("belongs to uid {}", st.st_uid));
   if ((st.st_mode & S_IWOTH) != 0)
     return not_believed(path, fmt::format("can be written by everybody (mode {:o})", st.st_mode & 07777U));
   if ((st.st_mode & S_IWGRP) != 0 && !is_private_group(st))
     return not_believed(path, fmt::format("can be written by gid {} (mode {:o})", st.st_gid, st.st_mode & 07777U));
-  return {};
+  return (st.st_mode & S_IWGRP) != 0 && fd != not_open ? check_list(path, fd) : Result<>();
 }
 
 // In a sticky directory others cannot exchange what is not theirs.
-Result<> check_above(const std::string& path, const struct stat& st) {
+Result<> check_above(const std::string& path, const struct stat& st, int fd) {
   if (is_trusted(st.st_uid) && (st.st_mode & S_ISVTX) != 0) return {};
-  return check_writers(path, st);
+  return check_writers(path, st, fd);
 }
 
 // Whose the last part may be, and what: a directory of the caller's, or also root's; or a file or directory of theirs
 // that a group which is theirs alone may write too.
 enum class Owner : std::uint8_t { caller, trusted, writers };
 
-Result<> check_last(const std::string& path, const struct stat& st, Owner owner) {
-  if (owner == Owner::writers) return check_writers(path, st);
+Result<> check_last(const std::string& path, const struct stat& st, Owner owner, int fd) {
+  if (owner == Owner::writers) return check_writers(path, st, fd);
   // Root's are no trap. Only, they are not this user's, who must not be told to take them away.
   if (st.st_uid == 0 && geteuid() != 0 && owner != Owner::trusted) {
     Error e{.code = EPERM, .what = fmt::format("{} belongs to root, and this is uid {}", path, geteuid())};
@@ -101,7 +116,7 @@ Result<Fd> open_checked(const std::string& path, std::optional<unsigned> make, O
     if (!part.empty() && part != ".") parts.emplace_back(part);
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const char* part = parts[i].c_str();
-    CGX_CHECK(check_above(here, st));
+    CGX_CHECK(check_above(here, st, at.get()));
     here += here.ends_with('/') ? parts[i] : "/" + parts[i];
     int found = fstatat(at.get(), part, &st, AT_SYMLINK_NOFOLLOW);
     if (found != 0 && errno == ENOENT && make) {
@@ -122,13 +137,13 @@ Result<Fd> open_checked(const std::string& path, std::optional<unsigned> make, O
     }
     const bool file = last && owner == Owner::writers && S_ISREG(st.st_mode);
     if (!S_ISDIR(st.st_mode) && !file) return not_believed(here, "is no directory");
-    if (last) CGX_CHECK(check_last(here, st, owner));  // before the opening, which others may have forbidden
+    if (last) CGX_CHECK(check_last(here, st, owner, not_open));  // an opening may be forbidden by others
     // The right to look at its entries is not needed on the way.
     const int kind = file ? O_NONBLOCK | O_NOCTTY : O_DIRECTORY;
     at.reset(openat(at.get(), part, (last ? O_RDONLY : O_PATH) | kind | O_NOFOLLOW | O_CLOEXEC));
     if (!at.valid() || fstat(at.get(), &st) != 0) return fail_errno(errno, here);
   }
-  CGX_CHECK(check_last(here, st, owner));
+  CGX_CHECK(check_last(here, st, owner, at.get()));
   return at;
 }
 

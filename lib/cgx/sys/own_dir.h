@@ -20,7 +20,7 @@ namespace cgx::sys {
 // For who only reads: it may be root's.
 [[nodiscard]] Result<Fd> find_trusted_dir(const std::string& path);
 // Opens a regular file or a directory to read it, as find_trusted_dir() does; besides, a group that is root's, or the
-// caller's alone, may write to it.
+// caller's alone, may write to it, unless there is an access control list, which may let others write too.
 [[nodiscard]] Result<Fd> open_trusted(const std::string& path);
 
 // Replaces the file `name` of `dir`: who reads it sees the old text or the new one. It is written under another name
