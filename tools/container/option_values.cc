@@ -13,6 +13,7 @@
 #include "cgx/container/json_tree.h"
 #include "cgx/sys/text.h"
 
+#include "mount_options.h"
 #include "options.h"
 #include "tools/bad_flag.h"
 #include "tools/mount_points.h"
@@ -77,15 +78,16 @@ struct MountKey {
   std::string_view name;
   std::string_view type;  // empty: of every type
   bool is_switch = false;
+  std::string_view means = name;  // another name of it
 };
 constexpr std::array mount_keys{MountKey{"type", ""},
                                 MountKey{"src", ""},
-                                MountKey{"source", ""},
+                                MountKey{"source", "", false, "src"},
                                 MountKey{"dst", ""},
-                                MountKey{"destination", ""},
-                                MountKey{"target", ""},
+                                MountKey{"destination", "", false, "dst"},
+                                MountKey{"target", "", false, "dst"},
                                 MountKey{"ro", "", true},
-                                MountKey{"readonly", "", true},
+                                MountKey{"readonly", "", true, "ro"},
                                 MountKey{"consistency", ""},
                                 MountKey{"bind-nonrecursive", "bind", true},
                                 MountKey{"bind-propagation", "bind"},
@@ -180,8 +182,9 @@ Result<Bind> parse_volume(std::string_view text) {
   static constexpr std::array<std::string_view, 4> plain{"ro", "rw", "rro", "idmap"};
   // Of docker's on other systems, or of volumes by name: there is nothing for them to do.
   static constexpr std::array<std::string_view, 4> idle{"cached", "consistent", "delegated", "nocopy"};
-  if (parts.size() == 3)
-    for (const std::string_view option : sys::split(parts[2], ',')) {
+  if (parts.size() == 3) {
+    const auto options = sys::split(parts[2], ',');
+    for (const std::string_view option : options) {
       if (std::ranges::find(idle, option) != idle.end()) continue;
       if (option == "z" || option == "Z") {
         bind.relabel = true;
@@ -194,6 +197,8 @@ Result<Bind> parse_volume(std::string_view text) {
             text, fmt::format("has the option \"{}\", which is none of ro, rw, rro, idmap and propagation", option));
       bind.options.emplace_back(option == "ro" ? "rro" : option);
     }
+    if (auto what = contradiction(options, Twice::refused)) return bad_mount(text, *std::move(what));
+  }
   if (!propagation) bind.options.emplace_back("rprivate");
   return bind;
 }
@@ -202,6 +207,11 @@ Result<> parse_mount(std::string_view text, RunOptions& into) {
   std::string type = "volume", source, destination, propagation = "rprivate", size, mode;
   bool readonly = false, plain = false;
   std::string_view of_bind, of_tmpfs;  // a key that is about this type alone
+  struct Said {
+    std::string_view key;
+    std::string value, field;
+  };
+  std::vector<Said> all;
   for (const std::string& field : csv_fields(text)) {
     const std::string_view part = field;
     const std::size_t eq = part.find('=');
@@ -211,11 +221,18 @@ Result<> parse_mount(std::string_view text, RunOptions& into) {
     if (row == mount_keys.end()) return bad_mount(text, fmt::format("has the key \"{}\", which is not known", key));
     if (row->type == "bind") of_bind = row->name;
     if (row->type == "tmpfs") of_tmpfs = row->name;
+    Said said{.key = row->means, .value = value, .field = field};
     if (row->is_switch) {
       const auto on = eq == std::string_view::npos ? std::optional(true) : tool::parse_switch(value);
       if (!on) return bad_mount(text, fmt::format("has \"{}\", which is neither true nor false", field));
       (key == "bind-nonrecursive" ? plain : readonly) = *on;
+      said.value = *on ? "true" : "false";
     }
+    const auto before = std::ranges::find(all, said.key, &Said::key);
+    if (before == all.end())
+      all.push_back(std::move(said));
+    else if (before->value != said.value)
+      return bad_mount(text, fmt::format("has \"{}\" and \"{}\", which contradict each other", before->field, field));
     if (key == "type")
       type = value;
     else if (key == "src" || key == "source")

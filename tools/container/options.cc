@@ -11,6 +11,7 @@
 #include "cgx/container/resources.h"
 #include "cgx/sys/text.h"
 
+#include "mount_options.h"
 #include "tools/bad_flag.h"
 #include "tools/groups.h"
 #include "tools/isolation.h"
@@ -174,9 +175,12 @@ class OptionReader {
     const std::size_t colon = text.find(':');
     TmpfsMount m{.destination = text.substr(0, colon), .options = {"nosuid", "nodev", "noexec", "mode=1777"}};
     if (!m.destination.starts_with('/')) return tool::bad_flag(flag, text, "does not start with /");
-    if (colon != std::string::npos)
-      for (const std::string_view option : sys::split(std::string_view(text).substr(colon + 1), ','))
+    if (colon != std::string::npos) {
+      const auto options = sys::split(std::string_view(text).substr(colon + 1), ',');
+      if (auto what = contradiction(options, Twice::allowed)) return tool::bad_flag(flag, text, *std::move(what));
+      for (const std::string_view option : options)
         if (!option.empty()) m.options.emplace_back(option);
+    }
     out_.tmpfs.push_back(std::move(m));
     return {};
   }
