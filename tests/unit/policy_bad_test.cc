@@ -13,7 +13,9 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include "cgx/model/knob.h"
 #include "cgx/policy/document.h"
+#include "cgx/policy/keys.h"
 #include "cgx/policy/yaml.h"
 
 #include "policy_text.h"
@@ -63,6 +65,23 @@ TEST_CASE("policy: bad documents and what is said of them") {
     CHECK(problems_of(loaded) == c.said);
     CHECK(loaded.ok() == std::ranges::all_of(loaded.problems, &Problem::warning));
   }
+}
+
+TEST_CASE("policy: every flag of a limit has its place told") {
+  std::size_t seen = 0;
+  for_each_knob([&](const Knob& knob) {
+    if (knob.flag.empty() || knob.key.empty() ||
+        std::ranges::find(sections(), knob.flag, &Section::name) != sections().end())
+      return;
+    INFO(knob.flag);
+    const Loaded loaded = load_text(fmt::format("version: 1\ngroups: {{a: {{{}: 7}}}}\n", knob.flag), "t.yaml");
+    REQUIRE(loaded.problems.size() == 1);
+    const std::string_view name = name_of(knob.key);
+    CHECK(loaded.problems[0].hint == (name.empty() ? fmt::format("write {}: 7", knob.key)
+                                                   : fmt::format("write {}: {{{}: 7}}", section_of(knob.key), name)));
+    ++seen;
+  });
+  CHECK(seen > 20);
 }
 
 TEST_CASE("policy: what a file is refused for as a whole") {

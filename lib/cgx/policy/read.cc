@@ -41,6 +41,34 @@ std::string first_limit(std::string_view path, const Node& node) {
   return row == first_limits.end() ? std::string() : fmt::format("{{{}: {}}}", row->limit, printable(node.text));
 }
 
+// The section of limits that a path ends in; empty: none.
+std::string_view section_at(std::string_view path) {
+  const auto at = std::ranges::find(sections(), path.substr(path.rfind('.') + 1), &Section::name);
+  return at == sections().end() ? std::string_view() : at->name;
+}
+
+// What to write in place of a limit that is called as its flag, as a file of the kernel, or as its whole key; empty
+// where it is none, or where none has a place. `section`: the one that the map is; `known`: the keys that it may have.
+std::string as_limit(const Entry& e, std::string_view section, const std::vector<std::string_view>& known) {
+  const auto may_have = [&](std::string_view key) { return std::ranges::find(known, key) != known.end(); };
+  if (may_have("groups") && std::ranges::find(sections(), e.key, &Section::name) != sections().end())
+    return fmt::format("write groups: {{NAME: {{{}: ...}}}}", e.key);
+  const Knob* knob = nullptr;
+  for (const Knob* k : {find_knob(e.key), find_key(e.key), find_knob(fmt::format("{}.{}", section, e.key))})
+    if (knob == nullptr && k != nullptr && !k->key.empty()) knob = k;
+  if (knob == nullptr) return {};
+  const std::string value = e.value.kind == Node::Kind::scalar ? printable(e.value.text) : "...";
+  const std::string_view own = section_of(knob->key);
+  const std::string inner = fmt::format("{}: {}", name_of(knob->key), value);
+  const std::string whole =
+      own == knob->key ? fmt::format("{}: {}", own, value) : fmt::format("{}: {{{}}}", own, inner);
+  if (may_have(own)) return "write " + whole;
+  if (own == section) return may_have(name_of(knob->key)) ? "write " + inner : std::string();
+  if (!section.empty()) return fmt::format("write {} beside {}", whole, section);
+  // The file as a whole.
+  return may_have("groups") ? fmt::format("write groups: {{NAME: {{{}}}}}", whole) : std::string();
+}
+
 // A number, or a name that `look` knows.
 template <class Look>
 Result<std::uint32_t> look_up(std::string_view name, std::string_view what, Look look) {
@@ -206,6 +234,7 @@ void Reader::only(const Node& map,
                   std::string_view later) {
   std::vector<std::string_view> known = more;
   for (const Field& f : fields) known.push_back(f.name);
+  const std::string_view section = section_at(path_);
   for (const Entry& e : map.entries) {
     if (std::ranges::find(known, e.key) != known.end() || (!later.empty() && e.key == later)) continue;
     const Step step = in(e);
@@ -213,7 +242,9 @@ void Reader::only(const Node& map,
     std::string what = "is not a key that belongs here";
     std::string all;
     for (const std::string_view k : known) all += fmt::format("{}{}", all.empty() ? "" : ", ", k);
-    if (near.empty())
+    if (std::string limit = as_limit(e, section, known); !limit.empty())
+      wrong(std::move(what), std::move(limit));
+    else if (near.empty())
       wrong(std::move(what), fmt::format("there {} {}", known.size() == 1 ? "is" : "are", all));
     else
       wrong(fmt::format("{}; did you mean {}?", what, near));
