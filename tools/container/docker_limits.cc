@@ -4,6 +4,8 @@
 #include <array>
 #include <cerrno>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include <unistd.h>
 
@@ -15,6 +17,7 @@
 
 #include "options.h"
 #include "tools/bad_flag.h"
+#include "tools/groups.h"
 
 namespace cgx::launcher {
 namespace {
@@ -92,6 +95,58 @@ void translate(tool::Call& call, std::string_view option, const std::string& tex
   typed.flag = limit.knob->flag;
   typed.value = limit.text;
   call.typed.push_back(std::move(typed));
+}
+
+// The rows of a table's text, of one disk: rbps and 1M of /dev/sda:rbps=1M.
+struct TableText {
+  std::string_view disk;
+  std::vector<std::pair<std::string_view, std::string_view>> rows;
+};
+TableText table_text(std::string_view text) {
+  const std::size_t colon = text.substr(0, text.find('=')).rfind(':');
+  const std::size_t rows = colon == std::string_view::npos ? 0 : colon + 1;
+  TableText table{.disk = text.substr(0, rows), .rows = {}};
+  for (const std::string_view row : sys::split(text.substr(rows), ',')) {
+    const std::size_t equals = row.find('=');
+    table.rows.emplace_back(equals == std::string_view::npos ? std::string_view() : row.substr(0, equals),
+                            row.substr(equals == std::string_view::npos ? 0 : equals + 1));
+  }
+  return table;
+}
+
+bool same_value(std::string_view a, std::string_view b) {
+  const auto x = sys::parse_size(a), y = sys::parse_size(b);
+  return a == b || (x && y && *x == *y);
+}
+
+// Both are texts of this knob.
+bool contradict(const Knob& knob, std::string_view a, std::string_view b) {
+  if (!tool::adds(knob.format)) return !same_value(a, b);
+  const TableText one = table_text(a), other = table_text(b);
+  return one.disk == other.disk && std::ranges::any_of(one.rows, [&](const auto& row) {
+           return std::ranges::any_of(other.rows, [&](const auto& of_other) {
+             return row.first == of_other.first && !same_value(row.second, of_other.second);
+           });
+         });
+}
+
+// Of Docker's flag and of cgx's own for the same knob one would win in silence.
+Result<> check_own_flags(const tool::Call& call, const DockerLimit& row, const std::string& text, bool none) {
+  const Knob* knob = find_knob(row.knob);
+  for (const LimitFlag& own : call.limits) {
+    // The time of CPUs, and not their numbers.
+    const bool other_knob = knob == find_knob("cpuset.cpus") && own.text.find('.') != std::string::npos;
+    if (own.knob != knob || other_knob) continue;
+    if (!contradict(*knob, none ? "max" : CGX_TRY(limit_text(row, text)), own.text)) continue;
+    return tool::bad_flag(row.option,
+                          text,
+                          fmt::format("{} --{} {}{}",
+                                      text.empty() ? "contradicts" : "and",
+                                      knob->flag,
+                                      own.text,
+                                      text.empty() ? "" : " contradict each other"));
+  }
+  return {};
 }
 
 // A count of CPUs that this host does not have is one of microseconds, which it is in Docker.
@@ -174,7 +229,10 @@ Result<tool::Call> with_docker_limits(const tool::Call& call) {
   for (const auto& [name, text] : call.options) {
     if (name == "cpu-period") period = text;
     const auto row = std::ranges::find(docker_rows, name, &DockerLimit::option);
-    if (row == docker_rows.end() || (!row->none.empty() && text == row->none)) continue;
+    if (row == docker_rows.end()) continue;
+    const bool none = !row->none.empty() && text == row->none;
+    CGX_CHECK(check_own_flags(call, *row, text, none));
+    if (none) continue;
     out.limits.push_back({find_knob(row->knob), {}, CGX_TRY(limit_text(*row, text))});
     translate(out, name, text, out.limits.back());
   }
