@@ -283,24 +283,35 @@ Result<int> watch(const Manager& manager, const Request& request) {
 
 // ---- main -----------------------------------------------------------------------------------------------------------
 
+std::unexpected<Error> also(Error error, std::string_view hint) {
+  if (!hint.empty() && error.fault != Fault::usage)
+    error.hint += fmt::format("{}{}", error.hint.empty() ? "" : "; ", hint);
+  return std::unexpected(std::move(error));
+}
+
 Result<int> run(const Request& request) {
   struct Row {
     std::string_view name;
     Fn fn;
+    std::string_view elsewhere{};  // where the same is, of a cgxd that nobody can ask
   };
+  static constexpr std::string_view log = "a cgxd with --bus off answers nothing: its log has its decisions";
   static constexpr std::array rows{Row{"status", &status},
                                    Row{"reload", &reload},
                                    Row{"groups", &groups},
                                    Row{"get", &get},
-                                   Row{"history", &history},
+                                   Row{"history", &history, log},
                                    Row{"explain", &explain},
                                    Row{"apply", &apply},
                                    Row{"plan", &plan},
-                                   Row{"watch", &watch}};
+                                   Row{"watch", &watch, log}};
   for (const Row& row : rows)
     if (row.name == request.subcommand) {
-      const Manager manager = CGX_TRY(Manager::connect(request.bus));
-      return row.fn(manager, request);
+      const auto manager = Manager::connect(request.bus);
+      if (!manager) return also(manager.error(), row.elsewhere);
+      auto done = row.fn(*manager, request);
+      if (!done && done.error().code == ENOENT) return also(done.error(), row.elsewhere);  // no cgxd is there
+      return done;
     }
   return bad_value(request.subcommand, "is no subcommand");
 }

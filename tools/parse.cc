@@ -19,7 +19,11 @@ constexpr Option json_option{"json", 0, "", "print JSON"};
 constexpr Option dry_run_option{"dry-run", 0, "", "print each write that would be made, and make none"};
 constexpr Option help_option{"help", 'h', "", "show this help"};
 constexpr Option set_option{"set", 0, "FILE=VALUE", "write VALUE to this kernel file as it is", true};
-constexpr Option force_option{"force", 0, "", "lower a memory limit below what is in use, though the kernel kills then; v2 alone: v1 never takes such a limit"};
+constexpr Option force_option{
+    "force",
+    0,
+    "",
+    "lower a memory limit below what is in use, though the kernel kills then; v2 alone: v1 never takes such a limit"};
 
 std::unexpected<Error> usage(std::string_view value, std::string what, std::string hint = {}) {
   auto error = bad_value(value, std::move(what));
@@ -40,20 +44,22 @@ bool names_it(std::string_view list, std::string_view name) {
   return std::ranges::find(words, name) != words.end();
 }
 
-// Limits as docker names them, where only `run` and `container update` take those names.
-struct DockerName {
+// Limits as docker names them, where only `run` and `container update` take those names; and cgset's -r FILE=VALUE.
+struct OtherName {
   std::string_view given, flag;
+  std::string_view whose = "docker";
 };
-constexpr std::array docker_names{
-    DockerName{"-m", "mem"},
-    DockerName{"--memory", "mem"},
-    DockerName{"--memory-swap", "memsw"},
-    DockerName{"--memory-reservation", "mem-soft"},
-    DockerName{"--memory-swappiness", "swappiness"},
-    DockerName{"--cpuset-cpus", "cpus"},
-    DockerName{"--cpuset-mems", "mems"},
-    DockerName{"--pids-limit", "pids"},
-    DockerName{"--blkio-weight", "io-weight"},
+constexpr std::array other_names{
+    OtherName{"-r", "set", "cgset"},
+    OtherName{"-m", "mem"},
+    OtherName{"--memory", "mem"},
+    OtherName{"--memory-swap", "memsw"},
+    OtherName{"--memory-reservation", "mem-soft"},
+    OtherName{"--memory-swappiness", "swappiness"},
+    OtherName{"--cpuset-cpus", "cpus"},
+    OtherName{"--cpuset-mems", "mems"},
+    OtherName{"--pids-limit", "pids"},
+    OtherName{"--blkio-weight", "io-weight"},
 };
 
 std::unexpected<Error> unknown(const Command& command, std::string_view given, const std::vector<Option>& options) {
@@ -65,11 +71,11 @@ std::unexpected<Error> unknown(const Command& command, std::string_view given, c
       return std::unexpected(std::move(e));
     }
   if (has(command.takes, Takes::limits)) {
-    const auto docker = std::ranges::find(docker_names, bare, &DockerName::given);
-    if (docker != docker_names.end())
+    const auto other = std::ranges::find(other_names, bare, &OtherName::given);
+    if (other != other_names.end())
       return usage(given,
                    fmt::format("is not a flag of cgx {}", command.name),
-                   fmt::format("docker's name of --{}", docker->flag));
+                   fmt::format("{}'s name of --{}", other->whose, other->flag));
   }
   std::vector<std::string_view> known;
   for (const Option& o : options) known.push_back(o.name);
@@ -82,6 +88,29 @@ std::unexpected<Error> unknown(const Command& command, std::string_view given, c
   std::string hint = close.empty() ? fmt::format("cgx {} --help lists the flags", command.name)
                                    : fmt::format("did you mean --{}?", close);
   return usage(given, fmt::format("is not a flag of cgx {}", command.name), std::move(hint));
+}
+
+// `memory.max=32M`, or `mem=32M`: the flag that it lacks. nullopt: it is no limit.
+std::optional<std::string> flag_for(std::string_view word) {
+  const std::size_t eq = word.find('=');
+  if (eq == std::string_view::npos || eq == 0) return {};
+  const std::string_view name = word.substr(0, eq);
+  const std::string_view value = word.substr(eq + 1);
+  const Knob* knob = find_knob(name);
+  if (knob == nullptr) return {};
+  const std::string_view quote = word.find(' ') == std::string_view::npos ? "" : "'";
+  const std::string as_it_is = fmt::format("--set {0}{1}{0}", quote, word);
+  if (knob->flag.empty()) return as_it_is;
+  // Other formats have another form on the command line than in the file.
+  constexpr std::array alike{Format::size, Format::count, Format::number, Format::list, Format::flag};
+  const bool same = std::ranges::find(alike, knob->format) != alike.end() && !value.empty() && value[0] != '-';
+  const std::string flag = fmt::format("--{}{}{}",
+                                       knob->flag,
+                                       knob->format == Format::flag ? '=' : ' ',
+                                       same || name == knob->flag     ? value
+                                       : knob->format == Format::word ? knob->words
+                                                                      : placeholder(knob->format));
+  return name == knob->flag ? flag : fmt::format("{}, or {} to write it as it is", flag, as_it_is);
 }
 
 class Parser {
@@ -221,6 +250,9 @@ class Parser {
   Result<Call> finish() {
     if (call_.on("help")) return std::move(call_);
     const std::string hint = fmt::format("cgx {} {}", command_.name, command_.words);
+    if (has(command_.takes, Takes::limits))
+      for (const std::string& word : call_.words)
+        if (auto flag = flag_for(word)) return usage(word, "is a limit without its flag", std::move(*flag));
     if (call_.words.size() < command_.least)
       return usage({}, fmt::format("needs {}", command_.words.substr(0, command_.words.find(" ["))), hint);
     if (call_.words.size() > command_.most) return usage(call_.words[command_.most], "is one word too many", hint);

@@ -118,8 +118,16 @@ TEST_CASE("cgx daemon: says what is missing where there is no cgxd, or no bus") 
   CHECK(alone.output.find(
             "cgx: daemon status: cgxd does not run: nobody has the name org.cgx.Manager1 on the system bus\n"
             "hint: ") == 0);
-  CHECK(Fixture::cgx("watch").status == 1);
+  CHECK(alone.output.find("log") == std::string::npos);
+  // One that is there with --bus off cannot be told from none.
+  const std::string elsewhere = "; a cgxd with --bus off answers nothing: its log has its decisions\n";
+  for (const char* command : {"watch", "history"}) {
+    const Ran ran = Fixture::cgx(command);
+    CHECK(ran.status == 1);
+    CHECK(ran.output.ends_with(elsewhere));
+  }
   bus.stop();
+  CHECK(Fixture::cgx("history").output.ends_with(elsewhere));
   const Ran none = Fixture::cgx("status");
   CHECK(none.status == 1);
   CHECK(none.output.find("cgx: daemon status: there is no system bus to talk to: ") == 0);

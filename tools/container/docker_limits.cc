@@ -164,13 +164,17 @@ Result<> check_cpu_count(const std::string& text) {
 }
 
 // Docker's --cpus 1 is the time of one CPU, and 0 no limit. Ours is a list, as for groups.
-void say_which_cpu(const std::string& text) {
+void say_which_cpu(std::string_view command, const std::string& text) {
   const auto number = sys::parse_u64(text);
   if (!number) return;
   const std::string other = *number == 0   ? std::string("without a limit: no --cpus")
                             : *number == 1 ? std::string("for the time of one CPU: --cpus 1.0")
                                            : fmt::format("for the time of {0} CPUs: --cpus {0}.0", *number);
-  fmt::print(stderr, "cgx: --cpus {0} is the CPU with number {0}, as --cpuset-cpus {0}; {1}\n", *number, other);
+  fmt::print(stderr,
+             "cgx: {1}: note: --cpus {0} is the CPU with number {0}, as --cpuset-cpus {0}; {2}\n",
+             *number,
+             command,
+             other);
 }
 
 Result<> take_cpu_limits(tool::Call& call, const std::optional<std::string>& period) {
@@ -224,7 +228,7 @@ Result<> check_not_zero(const LimitFlag& limit) {
 Result<tool::Call> with_docker_limits(const tool::Call& call) {
   tool::Call out = call;
   for (const LimitFlag& limit : call.limits)
-    if (limit.knob == find_knob("cpuset.cpus")) say_which_cpu(limit.text);
+    if (limit.knob == find_knob("cpuset.cpus")) say_which_cpu(call.command->name, limit.text);
   std::optional<std::string> period;
   for (const auto& [name, text] : call.options) {
     if (name == "cpu-period") period = text;
