@@ -50,6 +50,7 @@ enum class Stage : std::uint8_t {
 enum class Notice : std::uint8_t {
   failed,    // child: `value` is an errno, `text` the reason
   warning,   // child: `text`
+  trace,     // child: it begins with `stage`
   terminal,  // child: the master as a descriptor
   devices,   // child: it is in its network namespace; waits for `go`
   hooks,     // child: its namespaces are made; waits for `go`
@@ -83,6 +84,7 @@ class Channel {
   // Whether the other side is gone already; does not wait.
   [[nodiscard]] bool ended() const;
   void close() { fd_.reset(-1); }
+  [[nodiscard]] int descriptor() const { return fd_.get(); }
 
  private:
   sys::Fd fd_;

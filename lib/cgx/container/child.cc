@@ -17,6 +17,7 @@
 
 #include "cgx/container/credentials.h"
 #include "cgx/container/limits.h"
+#include "cgx/container/proc_fd.h"
 #include "cgx/container/root_dir.h"
 #include "cgx/container/start_fifo.h"
 #include "cgx/container/terminal.h"
@@ -43,7 +44,7 @@ class ContainerProcess {
   [[noreturn]] void run(std::span<const Step> steps) {
     for (const Step& step : steps) {
       plan_.progress->stage = step.stage;
-      if (plan_.trace && !filtered_) plan_.trace(fmt::format("stage {}", stage_name(step.stage)));
+      if (plan_.trace && !filtered_) (void)plan_.channel->send(Notice::trace, step.stage);
       if (auto done = (this->*step.run)(); !done) refuse(step.stage, done.error());
     }
     _exit(255);
@@ -95,6 +96,7 @@ class ContainerProcess {
             .confine = [this] { return set_rlimits(0, plan_.limits_before); }};
   }
   Result<> open_terminal_here(bool as_console);
+  Result<> let_go();
   Result<> load_filter();
   Result<> settle();
   Result<> limits_as_before();
@@ -103,6 +105,7 @@ class ContainerProcess {
   const Process& process_;
   Terminal terminal_;
   sys::Fd fifo_;
+  sys::Fd own_proc_;  // to open the fifo by, in place of the caller's
   bool in_cwd_ = false;
   bool filtered_ = false;  // the program's filter is loaded: it may refuse each system call
   std::vector<std::string> env_;
@@ -230,6 +233,10 @@ Result<> ContainerProcess::hostname() {
 }
 
 Result<> ContainerProcess::protect() {
+  // Where it cannot be made (in a user namespace, whose processes can do nothing with the caller's) the caller's
+  // serves.
+  if (plan_.start_fifo >= 0)
+    if (auto own = open_proc(ProcView::processes)) own_proc_ = *std::move(own);
   CGX_CHECK(protect_rootfs(*plan_.rootfs));
   return leave_mounts(*plan_.rootfs);
 }
@@ -246,7 +253,7 @@ Result<> ContainerProcess::limits() {
   return plan_.limits_by_parent ? ask(Notice::limits) : set_rlimits(0, process_.rlimits);
 }
 
-Result<> ContainerProcess::label() { return set_labels(plan_.proc, process_); }
+Result<> ContainerProcess::label() { return plan_.proc < 0 ? Result<>() : set_labels(plan_.proc, process_); }
 
 // Those that this program has raised for itself, but not over what the container is to have.
 Result<> ContainerProcess::limits_as_before() {
@@ -311,7 +318,18 @@ Result<> ContainerProcess::program() {
   return {};
 }
 
+// Whoever is told of the container may bring other processes into it, and they see what this one has open: nothing of
+// the host is among it from here on.
+Result<> ContainerProcess::let_go() {
+  std::vector<int> kept{plan_.channel->descriptor(), plan_.start_fifo};
+  if (plan_.start_fifo >= 0) kept.push_back(own_proc_.valid() ? own_proc_.get() : plan_.proc);
+  if (plan_.target < 0 && !plan_.spec->hooks.start_container.empty())
+    kept.insert(kept.end(), {plan_.hook_out, plan_.hook_err});
+  return close_but(plan_.passed, std::move(kept));
+}
+
 Result<> ContainerProcess::ready() {
+  CGX_CHECK(let_go());
   if (plan_.confirm || plan_.start_fifo >= 0) CGX_CHECK(ask(Notice::ready));
   // Asked once more, since the parent may have ended before the signal was bound to its end again.
   if (plan_.channel->ended()) _exit(1);
@@ -328,7 +346,7 @@ Result<> ContainerProcess::start() {
     end_by_signals();
     // The end of the socket is how the launcher learns that the container waits, on its own.
     CGX_CHECK(plan_.channel->tell_plainly(Notice::go, Stage::start, 0));
-    fifo_ = CGX_TRY(wait_for_start(plan_.proc, plan_.start_fifo));
+    fifo_ = CGX_TRY(wait_for_start(own_proc_.valid() ? own_proc_.get() : plan_.proc, plan_.start_fifo));
   }
   const auto& hooks = plan_.spec->hooks.start_container;
   if (plan_.target >= 0 || hooks.empty()) return {};

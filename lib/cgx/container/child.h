@@ -19,7 +19,7 @@ struct ChildPlan {
   Progress* progress = nullptr;
   const Process* process = nullptr;
   const SeccompProgram* seccomp = nullptr;  // nullptr: none
-  int proc = -1;                            // the caller's /proc
+  int proc = -1;                            // the caller's /proc; -1: what is done by it is done already
   Passed passed;
   bool user_namespace = false;    // another than the caller's
   bool wait_for_maps = false;     // it is new: the parent writes them
@@ -31,7 +31,7 @@ struct ChildPlan {
   bool confirm = false;
   int start_fifo = -1;
   std::function<std::string(std::string_view, pid_t)> state_json;
-  std::function<void(std::string_view)> trace;
+  bool trace = false;  // each stage is told
 
   // Of the first process.
   const Spec* spec = nullptr;

@@ -82,8 +82,8 @@ class Enter {
     supervision.pidfd_socket = pidfd_socket_.get();
     supervision.pidfd_word = "setns";
     Birth birth(plan_);
+    child_.channel = &birth.childs();
     plan_.main = [&] {
-      child_.channel = &birth.childs();
       child_.progress = birth.progress();
       run_further_process(child_);
     };
@@ -113,28 +113,33 @@ class Enter {
     // A container that has made groups of its own with controllers takes no process at its top: its first process is
     // where there is room.
     if (plan_.groups.v2_dir.valid()) plan_.fallback = [this] { return group_of_init(); };
-    plan_.intermediate = (flags_ & CLONE_NEWUSER) != 0;
+    // A process of the container's pid namespace can be looked into by the others of it, where they have CAP_SYS_PTRACE
+    // or rights in its user namespace: its root, its directory and what it has open. So it is made by a process in
+    // between, which they do not see, and which has left the host behind by then.
+    plan_.intermediate = (flags_ & (CLONE_NEWUSER | CLONE_NEWPID)) != 0;
     if (process_.oom_score_adj)
       plan_.placed = [this]() -> Result<> {
         return set_oom_score_adj(proc_.get(), CGX_TRY(pid_in(proc_.get())), *process_.oom_score_adj);
       };
     if (plan_.intermediate) {
-      // The process in between is none of the container's yet; the next one must not be open to its processes from its
-      // first instruction on, so this one gives it the flag. With all namespaces in one call the rights of the caller
-      // count for each of them, and not those in the user namespace that it gets into.
-      plan_.enter = [this]() -> Result<> {
-        if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return fail_errno(errno, "PR_SET_DUMPABLE");
-        if (setns(target_.get(), flags_) != 0) return fail_errno(errno, "setns");
-        return {};
-      };
+      plan_.enter = [this] { return leave_host(); };
       return {};
     }
-    plan_.before = [this]() -> Result<> {
-      CGX_CHECK(for_children_.close_to_others());
-      return (flags_ & CLONE_NEWPID) != 0 ? for_children_.join_pid(proc_.get(), target_.get()) : Result<>();
-    };
+    plan_.before = [this] { return for_children_.close_to_others(); };
     plan_.after = [this] { return for_children_.restore(); };
     return {};
+  }
+
+  // In the process in between, whose labels for the next execve, root, directory and descriptors the next one inherits.
+  Result<> leave_host() {
+    CGX_CHECK(set_labels(proc_.get(), process_));
+    // The next one is closed to who has no such right, from its first instruction on.
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return fail_errno(errno, "PR_SET_DUMPABLE");
+    // With all namespaces in one call the rights of the caller count for each of them, and not those in the user
+    // namespace that it gets into.
+    if (setns(target_.get(), flags_) != 0) return fail_errno(errno, "setns");
+    if (root_.valid() && (fchdir(root_.get()) != 0 || chroot(".") != 0)) return fail_errno(errno, "chroot");
+    return close_but(passed_, {child_.channel->descriptor(), console_.get()});
   }
 
   [[nodiscard]] sys::Fd group_of_init() const {
@@ -151,21 +156,22 @@ class Enter {
   void fill_child() {
     child_.process = &process_;
     child_.seccomp = request_.seccomp ? &*request_.seccomp : nullptr;
-    child_.proc = proc_.get();
+    const bool user = (flags_ & CLONE_NEWUSER) != 0;
+    child_.proc = plan_.intermediate ? -1 : proc_.get();
     child_.passed = passed_;
-    child_.user_namespace = plan_.intermediate;
-    child_.become_root = plan_.intermediate;
-    child_.limits_by_parent = plan_.intermediate && geteuid() == 0;
+    child_.user_namespace = user;
+    child_.become_root = user;
+    child_.limits_by_parent = user && geteuid() == 0;
     child_.console_socket = console_.get();
     if (!request_.no_new_keyring) child_.keyring = "_ses." + request_.id;
     child_.limits_before = request_.limits_before;
     child_.confirm = request_.record || pidfd_socket_.valid();
     child_.state_json = request_.state_json;
-    child_.trace = request_.trace;
+    child_.trace = request_.trace != nullptr;
     child_.spec = request_.spec;
     child_.target = target_.get();
-    child_.target_root = root_.get();
-    child_.target_flags = plan_.intermediate ? 0 : flags_ & ~CLONE_NEWPID;
+    child_.target_root = plan_.intermediate ? -1 : root_.get();
+    child_.target_flags = plan_.intermediate ? 0 : flags_;
   }
 
   EnterRequest& request_;

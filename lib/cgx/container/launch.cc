@@ -181,7 +181,7 @@ class Launch {
     child_.bundle = request_.bundle;
     child_.hook_out = hook_streams_.out.get();
     child_.hook_err = hook_streams_.err.get();
-    child_.trace = request_.trace;
+    child_.trace = request_.trace != nullptr;
     child_.spec = &spec_;
     child_.rootfs = &request_.rootfs;
     child_.namespaces = &namespaces_;

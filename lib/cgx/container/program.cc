@@ -90,6 +90,24 @@ Result<> close_at_exec(int first) {
   return fail_errno(errno, "close_range");  // Linux 5.11
 }
 
+Result<> close_but(const Passed& passed, std::vector<int> kept) {
+  std::ranges::sort(kept);
+  // Callers name the last one that they pass on; what is open below it may be this program's own.
+  for (int fd = 3; fd < passed.first_closed; ++fd) {
+    const int flags = fcntl(fd, F_GETFD);
+    if (flags >= 0 && (flags & FD_CLOEXEC) != 0 && !std::ranges::binary_search(kept, fd)) close(fd);
+  }
+  kept.push_back(INT_MAX);
+  int first = passed.first_closed;
+  for (const int next : kept) {
+    if (next < first) continue;
+    if (next > first && syscall(SYS_close_range, static_cast<unsigned>(first), static_cast<unsigned>(next - 1), 0) != 0)
+      return fail_errno(errno, "close_range");
+    first = next == INT_MAX ? next : next + 1;
+  }
+  return {};
+}
+
 Result<> enter_directory(const std::string& path) {
   if (chdir(path.c_str()) != 0) return fail_errno(errno, "chdir to cwd (\"" + path + "\")");
   // The system call itself, since glibc would look for a name where the kernel says "(unreachable)".

@@ -22,6 +22,9 @@ struct Passed {
 
 // From `first` on none survives execve.
 [[nodiscard]] Result<> close_at_exec(int first);
+// Closes at once what execve would close, but for `kept` (those that are not open are -1): before others can look into
+// /proc/PID/fd, which a capability lets them do that no flag of the process forbids.
+[[nodiscard]] Result<> close_but(const Passed& passed, std::vector<int> kept);
 
 // EACCES: the user may not. ENOENT where it is outside of the root, which a descriptor's path (/proc/self/fd/N) may be.
 [[nodiscard]] Result<> enter_directory(const std::string& path);

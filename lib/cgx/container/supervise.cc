@@ -147,6 +147,9 @@ class Talk {
       case Notice::warning:
         warnings.push_back(std::move(message.text));
         return {};
+      case Notice::trace:
+        if (s_.trace) s_.trace(fmt::format("stage {}", stage_name(message.stage)));
+        return {};
       case Notice::terminal:
         terminal = std::move(message.fd);
         return {};
