@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which limit is said to have killed or refused a process, by counters before and after.
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -155,6 +156,25 @@ TEST_CASE("container limit hits: the limit of memory that killed") {
   }
 }
 
+TEST_CASE("container limit hits: what was reached and has killed nobody") {
+  LimitReading v1 = v1_mem(16 * mib, 7), v2 = v2_mem(32 * mib, 0), endless = v2_mem(no_limit, 0);
+  v1.reached = 7;
+  v2.reached = endless.reached = 3;
+  using Texts = std::vector<std::string>;
+  const Texts texts{fmt::format("memory.limit_in_bytes {} of a/b", 16 * mib),
+                    fmt::format("memory.max {} of a", 32 * mib)};
+  const Readings after{.levels = {own(0, {v1}), level("a", 0, {v2}), level("", 0, {endless})}, .whole = true};
+  CHECK(memory_limits_reached({}, after) == texts);  // a fresh group
+  CHECK(memory_limits_reached(after, after).empty());
+  Readings before = after;
+  before.levels[1].limits[0].reached = 2;
+  CHECK(memory_limits_reached(before, after) == Texts{texts[1]});
+  // Of memory and swap together v1 keeps a peak alone.
+  const Readings swap{.levels = {own(0, {memsw(16 * mib, 16 * mib)})}};
+  CHECK(memory_limits_reached(before, swap).size() == 1);
+  CHECK(memory_limits_reached(swap, swap).empty());
+}
+
 TEST_CASE("container limit hits: by the kills of the group alone, a limit is named where it is the only one reached") {
   const auto cause = [](std::uint64_t before, std::vector<LevelReading> after) {
     return memory_cause(before, {.levels = std::move(after), .whole = true});
@@ -213,6 +233,10 @@ TEST_CASE("container limit hits: a read that fails is no 0 and no missing limit"
   // Files that are not there are no failure.
   CHECK(read_memory(group).unread.empty());
   CHECK(memory_kills(group) == 3);
+  tree.file("memory/a/memory.failcnt", "4\n");
+  CHECK(memory_limits_reached({}, read_memory(group)) ==
+        std::vector<std::string>{"memory.limit_in_bytes 16777216 of a"});
+  std::filesystem::remove(tree.path() + "/memory/a/memory.failcnt");
   tree.dir("memory/a/memory.failcnt");
   CHECK(read_memory(group).unread == tree.path() + "/memory/a/memory.failcnt: Is a directory");
   const cgx::Cgroup damaged(hierarchies, "b");

@@ -104,6 +104,11 @@ void explain_death(const Cgroup& group, const Counters& before, Ending& ending) 
   // A kill that could not be counted is seen by its signal alone.
   const bool unknown = !memory.unread.empty() && (memory.count > 0 || ending.signal == SIGKILL);
   ending.oom_limit = memory.host || unknown ? memory.memory_text() : memory.limit;
+  if (memory.count == 0 && memory.unread.empty()) {
+    const auto reached = container::memory_limits_reached(before.memory, after.memory);
+    if (!reached.empty())
+      ending.reached = fmt::format("{} {} reached", fmt::join(reached, ", "), reached.size() == 1 ? "was" : "were");
+  }
   const container::Cause pids = container::pids_cause(before.pids, after.pids);
   ending.pids_refused = pids.count;
   ending.pids_group = pids.group;
@@ -154,8 +159,12 @@ std::string plain_reason(const Ending& e) {
     why = fmt::format("killed by a policy: {}", e.policy);
   } else if (e.signal == SIGKILL && !e.oom_limit.empty()) {
     why = fmt::format("killed by SIGKILL; if for memory, {}", e.oom_limit);
+  } else if (e.signal == SIGKILL && !e.reached.empty()) {
+    why = fmt::format("killed by SIGKILL; {} while it ran (the log of cgxd or dmesg may tell who sent it)", e.reached);
   } else if (e.signal == SIGKILL) {
-    why = "killed by SIGKILL; no group of it had reached a limit (dmesg and the logs of the host may tell who sent it)";
+    why =
+        "killed by SIGKILL; no group of it had reached a limit of memory (dmesg and the logs of the host may tell who "
+        "sent it)";
   } else if (e.signal != 0) {
     why = fmt::format("died of signal {}", tool::signal_name(e.signal));
   }

@@ -122,12 +122,14 @@ void read_memory_v1(Files& files, const std::string& dir, LevelReading& level) {
                             .value = files.limit(dir, fmt::format("{}.limit_in_bytes", of)),
                             .hits = files.number(dir, fmt::format("{}.failcnt", of)),
                             .peak = of == "memory" ? 0 : files.number(dir, fmt::format("{}.max_usage_in_bytes", of))});
+  for (LimitReading& limit : level.limits) limit.reached = limit.hits;
 }
 
 void read_memory_v2(Files& files, const std::string& dir, LevelReading& level) {
   const std::string events = memory_events(files, dir);
   level.count = key_of(events, "oom_kill");
   LimitReading limit{.file = "memory.max", .value = files.limit(dir, "memory.max"), .hits = key_of(events, "oom")};
+  limit.reached = key_of(events, "max");
   level.limits.push_back(std::move(limit));
   // It kills nobody by itself; where it is at its end, memory.max does sooner.
   LimitReading swap{.file = "memory.swap.max", .value = files.limit(dir, "memory.swap.max")};
@@ -144,11 +146,15 @@ std::uint64_t count_grown(const Readings& before, const LevelReading& now) {
   const LevelReading* then = level_in(before, now.group);
   return more(now.count, then != nullptr ? then->count : 0);
 }
+const LimitReading* limit_in(const Readings& readings, const std::string& group, const std::string& file) {
+  const LevelReading* level = level_in(readings, group);
+  if (level == nullptr) return nullptr;
+  const auto at = std::ranges::find(level->limits, file, &LimitReading::file);
+  return at == level->limits.end() ? nullptr : &*at;
+}
 std::uint64_t hits_grown(const Readings& before, const LevelReading& now, const LimitReading& limit) {
-  const LevelReading* level = level_in(before, now.group);
-  if (level == nullptr) return limit.hits;
-  const auto then = std::ranges::find(level->limits, limit.file, &LimitReading::file);
-  return more(limit.hits, then != level->limits.end() ? then->hits : 0);
+  const LimitReading* then = limit_in(before, now.group, limit.file);
+  return more(limit.hits, then != nullptr ? then->hits : 0);
 }
 const std::string& first_unread(const Readings& before, const Readings& after) {
   return before.unread.empty() ? after.unread : before.unread;
@@ -261,6 +267,20 @@ Cause memory_cause(std::uint64_t kills_before, const Readings& after) {
   cause.host = reached == 0 && after.whole;
   cause.nodes = after.nodes;
   return cause;
+}
+
+std::vector<std::string> memory_limits_reached(const Readings& before, const Readings& after) {
+  std::vector<std::string> found;
+  for (const LevelReading& level : after.levels)
+    for (const LimitReading& limit : level.limits) {
+      const LimitReading* then = limit_in(before, level.group, limit.file);
+      // Where the kernel counts no hits of it, its peak tells, unless that was there before.
+      const bool grown = more(limit.reached, then != nullptr ? then->reached : 0) > 0 ||
+                         (full(limit) && (then == nullptr || !full(*then)));
+      if (limit.value != no_limit && grown)
+        found.push_back(fmt::format("{} {} of {}", limit.file, limit.value, shown(level.group)));
+    }
+  return found;
 }
 
 Cause pids_cause(const Readings& before, const Readings& after) {

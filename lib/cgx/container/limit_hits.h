@@ -18,6 +18,7 @@ struct LimitReading {
   std::uint64_t value = no_limit;  // what it allows
   std::uint64_t hits = 0;          // how often it was reached in vain, as far as the kernel counts that
   std::uint64_t peak = 0;          // the most that was in use; 0: not known
+  std::uint64_t reached = 0;       // how often it was reached at all: in vain, or room was made
 };
 
 // One group at one time.
@@ -61,6 +62,9 @@ struct Cause {
 // For who looked at memory_kills() alone before: `after` has no groups below. A limit is named where it is the only one
 // that can have been reached.
 [[nodiscard]] Cause memory_cause(std::uint64_t kills_before, const Readings& after);
+// The limits of memory that were reached meanwhile, whoever was killed then: "memory.max 65536 of web/db"; the nearest
+// group's first. Empty: none was, as far as that is counted.
+[[nodiscard]] std::vector<std::string> memory_limits_reached(const Readings& before, const Readings& after);
 [[nodiscard]] Cause pids_cause(const Readings& before, const Readings& after);
 
 }  // namespace cgx::container
