@@ -15,7 +15,8 @@
 namespace cgx::tool {
 namespace {
 
-constexpr std::string_view image_hint = "cgx run takes dir:DIR and oci:DIR[:TAG], as skopeo and umoci write them";
+constexpr std::string_view image_hint =
+    "cgx run takes dir:DIR and oci:DIR[:TAG], as skopeo, umoci and podman save --format oci-dir write them";
 constexpr std::string_view again_hint = "cgx run starts a new one; with --restart it is started again when it ends";
 constexpr std::string_view files_hint = "cgx run -v DIR:PATH shares a directory with the container";
 constexpr std::string_view network_hint = "cgx run --network takes none, host and container:NAME";

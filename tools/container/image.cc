@@ -28,6 +28,12 @@ std::unexpected<Error> no_image(std::string_view name, int code, std::string wha
   return std::unexpected(std::move(e));
 }
 
+bool has(const std::string& directory, std::string_view name) {
+  struct stat st{};
+  return stat(fmt::format("{}/{}", directory, name).c_str(), &st) == 0;
+}
+bool is_layout(const std::string& directory) { return has(directory, "oci-layout"); }
+
 Result<Image> directory_image(const std::string& name, const std::string& path) {
   std::array<char, PATH_MAX> real{};
   if (path.empty()) return no_image(name, EINVAL, "names no directory");
@@ -35,6 +41,9 @@ Result<Image> directory_image(const std::string& name, const std::string& path) 
   struct stat st{};
   if (stat(real.data(), &st) != 0) return no_image(name, errno, errno_text(errno));
   if (!S_ISDIR(st.st_mode)) return no_image(name, ENOTDIR, "is no directory");
+  if (is_layout(real.data()) && has(real.data(), "index.json") && has(real.data(), "blobs") &&
+      !has(real.data(), "bin") && !has(real.data(), "usr"))
+    return no_image(name, EINVAL, "is an image layout, and no root file system", fmt::format("oci:{}", path));
   Image image{.name = name};
   image.layers.emplace_back(real.data());
   return image;
@@ -98,6 +107,32 @@ bool is_archive(std::string_view name) {
   return std::ranges::any_of(ends, [name](std::string_view end) { return name.ends_with(end); });
 }
 
+// The word for a directory: what it is by what it holds.
+std::string word_for(const std::string& directory) {
+  return fmt::format("{}:{}", is_layout(directory) ? "oci" : "dir", directory);
+}
+
+// What is in the place of a layout, `PATH[:TAG]`, and what to do then; empty: nothing that is known.
+std::string in_place_of_layout(std::string path) {
+  if (is_of_kind(path, S_IFREG))
+    return fmt::format("skopeo copy oci-archive:{} oci:LAYOUT:TAG, then run oci:LAYOUT:TAG", path);
+  while (!is_of_kind(path, S_IFDIR)) {
+    const std::size_t colon = path.rfind(':');
+    if (colon == std::string::npos) return {};
+    path.resize(colon);
+  }
+  if (is_layout(path)) return {};
+  if (has(path, "manifest.json"))
+    return "it holds an image in the form of docker save: podman save --format oci-dir -o LAYOUT IMAGE, then run "
+           "oci:LAYOUT";
+  const bool root = has(path, "bin") || has(path, "usr") || has(path, "etc");
+  return root ? fmt::format("a root file system is dir:{}", path) : std::string();
+}
+
+void explain_layout(Error& error, const std::string& path) {
+  if (std::string hint = in_place_of_layout(path); !hint.empty()) error.hint = std::move(hint);
+}
+
 // What cgx-image prints.
 Result<Image> ask_helper(const std::string& name, const std::vector<std::string>& words) {
   auto text = sys::run_program(CGX_TRY(sys::helper_path("cgx-image")), words, -1);
@@ -133,9 +168,7 @@ Result<Image> open_image(const std::string& name, const std::string& data) {
   }
   if (name.starts_with("oci:")) {
     auto image = layout_image(name, name.substr(4), data);
-    if (!image && is_of_kind(name.substr(4), S_IFREG))
-      image.error().hint =
-          fmt::format("skopeo copy oci-archive:{} oci:LAYOUT:TAG, then run oci:LAYOUT:TAG", name.substr(4));
+    if (!image) explain_layout(image.error(), name.substr(4));
     return image;
   }
   for (const std::string_view kind : {"oci-archive:", "docker-archive:", "docker:"})
@@ -157,7 +190,7 @@ Result<Image> open_image(const std::string& name, const std::string& data) {
   }
   // A bare word is the name of an image, whatever lies beside the caller.
   if (name.find('/') != std::string::npos && is_of_kind(name, S_IFDIR))
-    return no_image(name, ENOENT, "is a directory, without the word for one", fmt::format("dir:{}", name));
+    return no_image(name, ENOENT, "is a directory, without the word for one", word_for(name));
   return no_image(
       name,
       ENOTSUP,
@@ -166,7 +199,10 @@ Result<Image> open_image(const std::string& name, const std::string& data) {
 }
 
 Result<Image> look_at_image(const std::string& name) {
-  return name.starts_with("oci:") ? ask_helper(name, {"show", name.substr(4)}) : open_image(name, "");
+  if (!name.starts_with("oci:")) return open_image(name, "");
+  auto image = ask_helper(name, {"show", name.substr(4)});
+  if (!image) explain_layout(image.error(), name.substr(4));
+  return image;
 }
 
 }  // namespace cgx::launcher
