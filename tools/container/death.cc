@@ -107,7 +107,13 @@ void explain_death(const Cgroup& group, const Counters& before, Ending& ending) 
   if (memory.count == 0 && memory.unread.empty()) {
     const auto reached = container::memory_limits_reached(before.memory, after.memory);
     if (!reached.empty())
-      ending.reached = fmt::format("{} {} reached", fmt::join(reached, ", "), reached.size() == 1 ? "was" : "were");
+      ending.reached = fmt::format("{} {} reached while it ran (the log of cgxd or dmesg may tell who sent it)",
+                                   fmt::join(reached, ", "),
+                                   reached.size() == 1 ? "was" : "were");
+    else
+      ending.reached =
+          fmt::format("no group {} had reached a limit of memory (dmesg and the logs of the host may tell who sent it)",
+                      after.memory.whole || after.memory.levels.empty() ? "of it" : "that can be seen from here");
   }
   const container::Cause pids = container::pids_cause(before.pids, after.pids);
   ending.pids_refused = pids.count;
@@ -159,12 +165,9 @@ std::string plain_reason(const Ending& e) {
     why = fmt::format("killed by a policy: {}", e.policy);
   } else if (e.signal == SIGKILL && !e.oom_limit.empty()) {
     why = fmt::format("killed by SIGKILL; if for memory, {}", e.oom_limit);
-  } else if (e.signal == SIGKILL && !e.reached.empty()) {
-    why = fmt::format("killed by SIGKILL; {} while it ran (the log of cgxd or dmesg may tell who sent it)", e.reached);
   } else if (e.signal == SIGKILL) {
-    why =
-        "killed by SIGKILL; no group of it had reached a limit of memory (dmesg and the logs of the host may tell who "
-        "sent it)";
+    why = "killed by SIGKILL";
+    if (!e.reached.empty()) why += "; " + e.reached;
   } else if (e.signal != 0) {
     why = fmt::format("died of signal {}", tool::signal_name(e.signal));
   }

@@ -66,7 +66,7 @@ struct Ending {
   // The memory limit that had it killed, and the group whose it is; empty: none did.
   std::uint64_t oom_kills = 0;
   std::string oom_group, oom_limit;
-  std::string reached;             // limits of memory that were, though they had nobody killed; only in `why` later
+  std::string reached;             // which limits of memory were, or that none was; only in `why` later
   std::uint64_t pids_refused = 0;  // processes that it could not make, and the limit
   std::string pids_group, pids_limit;
   std::string policy;  // of cgxd, that killed it
