@@ -44,6 +44,15 @@ std::string rights(const Hierarchy& h, std::string_view group, std::string_view 
                      caller.value_or(geteuid()));
 }
 
+bool is_root_of_host() {
+  const auto map = sys::read_path("/proc/self/uid_map");
+  return outer_id(map ? std::string_view(*map) : std::string_view(), geteuid()) == 0;
+}
+
+std::string hint_at_owner() {
+  return is_root_of_host() ? std::string() : "root can hand a subtree over: cgx create NAME --owner USER";
+}
+
 std::optional<std::uint64_t> outer_id(std::string_view map, std::uint64_t id) {
   if (sys::trim(map).empty()) return id;  // no user namespaces, or none to look at
   for (const std::string_view line : sys::lines(map)) {

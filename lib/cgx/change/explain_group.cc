@@ -46,7 +46,7 @@ void why_not_attach(const Cgroup& group, pid_t pid, Error& error) {
     const std::string_view file = h->version() == Version::v2 ? "cgroup.procs" : "tasks";
     if (faccessat(AT_FDCWD, h->path(group.name(), file).c_str(), W_OK, AT_EACCESS) == 0) continue;
     error.what += ": " + rights(*h, group.name(), file);
-    if (geteuid() != 0) error.hint = "root can hand a subtree over: cgx create NAME --owner USER";
+    error.hint = hint_at_owner();
     return;
   }
   const Hierarchy* v2 = group.hierarchies().unified();
@@ -62,7 +62,7 @@ void why_not_attach(const Cgroup& group, pid_t pid, Error& error) {
     if (faccessat(AT_FDCWD, v2->path(up, "cgroup.procs").c_str(), W_OK, AT_EACCESS) != 0) break;
     handed = up;
   }
-  if (geteuid() != 0)
+  if (!is_root_of_host())
     error.hint = fmt::format("root can bring a shell in once: cgx move {} PID; from there it goes on", handed);
 }
 
@@ -78,7 +78,7 @@ Error explain_create(const Hierarchies& hierarchies, std::string_view group, con
     case EACCES:
     case EPERM:
       error.what = fmt::format("may not be made: {}", rights(h, parent_of(group), ""));
-      if (geteuid() != 0) error.hint = "root can hand a subtree over: cgx create NAME --owner USER";
+      error.hint = hint_at_owner();
       break;
     case EROFS:
       error.what = fmt::format("may not be made: {} is mounted read only", h.dir());
