@@ -79,7 +79,7 @@ inline constexpr std::array container_rows{
                    "Options stop at IMAGE. The limits are in force before the first instruction.\n\n"
                    "A process of cgx stays with each container: it holds the terminal, writes the log, keeps the exit status and starts the container again where --restart "
                    "says so. It needs no daemon, and the container survives the end of this command. The exit status is CMD's, 128+N if it died of signal N, 126 if it cannot be executed, "
-                   "127 if it was not found, 125 if cgx itself failed before it started. Where a limit of memory has killed the container, a line on standard error names "
+                   "127 if it was not found, 125 if cgx itself failed. Where a limit of memory has killed the container, a line on standard error names "
                    "the limit and the group that it belongs to.\n\n"
                    "--cpus is a list of CPUs, as everywhere in cgx; with a point it is Docker's number of CPUs: --cpus 1.5 is --cpu-quota 1.5, and --cpus 2.0 the time of two.",
         .example = "cgx run --rm dir:/srv/alpine echo hello\ncgx run -it --mem 512M --cpus 0 oci:images/debian:12 bash\n"

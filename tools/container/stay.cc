@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <optional>
 
 #include <fcntl.h>
@@ -148,8 +149,27 @@ class Stay {
     }
     over_ = true;
     Error e = fail_errno(errno, to_ == STDOUT_FILENO ? "standard output" : "standard error").error();
-    e.hint = "the container goes on: cgx container attach shows its output, cgx container stop ends it";
+    if (!ends_now())
+      e.hint = "the container goes on: cgx container attach shows its output, cgx container stop ends it";
     return std::unexpected(std::move(e));
+  }
+
+  // Whether the container has ended with what could not be printed: its end comes a little later.
+  [[nodiscard]] bool ends_now() const {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+    while (true) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()).count();
+      if (left <= 0) return false;
+      pollfd one{.fd = f_.socket, .events = POLLIN, .revents = 0};
+      const int n = poll(&one, 1, static_cast<int>(left));
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) return false;
+      const auto packet = receive_packet(f_.socket);
+      if (!packet && packet.error().code == EAGAIN) continue;
+      if (!packet || !*packet) return false;
+      if ((*packet)->word == Word::last) return true;
+      if ((*packet)->word == Word::ended) return false;  // it is started again
+    }
   }
 
   void take_input() {
