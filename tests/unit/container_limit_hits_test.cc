@@ -47,6 +47,21 @@ Readings unused(Readings readings) {
   return readings;
 }
 
+TEST_CASE("container limit hits: a limit that was changed meanwhile is told with both values") {
+  const Readings before{.levels = {own(0, {v1_mem(20 * mib, 0)})}, .whole = true};
+  for (const auto& [now, word] :
+       {std::pair{no_limit, std::string("max")}, std::pair{256 * mib, std::to_string(256 * mib)}}) {
+    const Readings after{.levels = {own(1, {v1_mem(now, 3)})}, .whole = true};
+    CHECK(memory_cause(before, after).memory_text() ==
+          fmt::format("memory.limit_in_bytes {} (changed to {} meanwhile) of a/b", 20 * mib, word));
+  }
+  const Readings few{.levels = {own(0, {pids_max(5, 5)})}};
+  for (const bool at_limit : {true, false}) {
+    const Readings many{.levels = {own(1, {pids_max(no_limit, 5)})}, .at_limit = at_limit};
+    CHECK(pids_cause(few, many).limit == "pids.max 5 (changed to max meanwhile)");
+  }
+}
+
 TEST_CASE("container limit hits: the host had no more on the memory nodes that the group may use") {
   Readings after{.levels = {own(1, {v2_mem(no_limit, 0)})}, .whole = true};
   for (const auto& [nodes, text] : {std::pair{"", "the memory of the host"},

@@ -87,7 +87,9 @@ Result<> check_rlimits(const RunOptions& o) {
       return refused("--ulimit",
                      wanted.type,
                      EPERM,
-                     fmt::format("has the hard limit {}, above fs.nr_open, which is {}", wanted.hard, *number));
+                     fmt::format("has the hard limit {}, above fs.nr_open, which is {}",
+                                 wanted.hard == RLIM_INFINITY ? "-1 (none)" : std::to_string(wanted.hard),
+                                 *number));
     if (may_raise) continue;
     rlimit own{};
     if (getrlimit(static_cast<__rlimit_resource>(wanted.resource), &own) != 0 || wanted.hard <= own.rlim_max) continue;

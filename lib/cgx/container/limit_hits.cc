@@ -161,6 +161,31 @@ const std::string& first_unread(const Readings& before, const Readings& after) {
 }
 bool full(const LimitReading& l) { return l.value != no_limit && l.peak != 0 && l.peak + slack >= l.value; }
 
+// A limit that may have been changed meanwhile: which of the values it was that stopped somebody is not counted.
+class Span {
+ public:
+  Span(const Readings& before, const LevelReading& level, const LimitReading& limit)
+      : now_(limit), then_(limit_in(before, level.group, limit.file)) {}
+
+  [[nodiscard]] std::uint64_t least() const {
+    return then_ != nullptr ? std::min(then_->value, now_.value) : now_.value;
+  }
+  [[nodiscard]] bool limits() const { return least() != no_limit; }
+  [[nodiscard]] bool was_full() const {
+    return full(now_) || (then_ != nullptr && full({.file = {}, .value = then_->value, .peak = now_.peak}));
+  }
+  [[nodiscard]] std::string text() const {
+    if (then_ == nullptr || then_->value == now_.value) return fmt::format("{} {}", now_.file, now_.value);
+    return fmt::format("{} {} (changed to {} meanwhile)", now_.file, word(then_->value), word(now_.value));
+  }
+
+ private:
+  static std::string word(std::uint64_t value) { return value == no_limit ? "max" : std::to_string(value); }
+
+  const LimitReading& now_;
+  const LimitReading* then_;
+};
+
 Readings read_memory_from(const Cgroup& group, From from) {
   return read_levels(group,
                      Controller::memory,
@@ -233,10 +258,10 @@ Cause memory_cause(const Readings& before, const Readings& after) {
         const bool used_up = limit.value == 0 || hits_grown(before, level, limit) > 0;
         if (!cause.limit.empty() && limit.value != no_limit && used_up)
           cause.limit += fmt::format(", {} {}", limit.file, limit.value);
-      } else if (cause.limit.empty() && limit.value != no_limit &&
-                 (full(limit) || hits_grown(before, level, limit) > 0)) {
+      } else if (const Span span(before, level, limit);
+                 cause.limit.empty() && span.limits() && (span.was_full() || hits_grown(before, level, limit) > 0)) {
         cause.group = level.group;
-        cause.limit = fmt::format("{} {}", limit.file, limit.value);
+        cause.limit = span.text();
       }
     }
     if (!cause.limit.empty()) return cause;
@@ -277,8 +302,8 @@ std::vector<std::string> memory_limits_reached(const Readings& before, const Rea
       // Where the kernel counts no hits of it, its peak tells, unless that was there before.
       const bool grown = more(limit.reached, then != nullptr ? then->reached : 0) > 0 ||
                          (full(limit) && (then == nullptr || !full(*then)));
-      if (limit.value != no_limit && grown)
-        found.push_back(fmt::format("{} {} of {}", limit.file, limit.value, shown(level.group)));
+      if (const Span span(before, level, limit); span.limits() && grown)
+        found.push_back(fmt::format("{} of {}", span.text(), shown(level.group)));
     }
   return found;
 }
@@ -289,16 +314,17 @@ Cause pids_cause(const Readings& before, const Readings& after) {
   for (const LevelReading& level : after.levels) {
     const std::uint64_t grown = count_grown(before, level);
     const LimitReading& limit = level.limits.front();
+    const Span span(before, level, limit);
     if (after.at_limit) {
       cause.count = grown;
     } else {
       if (level.inside) cause.count += grown;
-      if (cause.count == 0 || limit.value == no_limit || (limit.peak != 0 && limit.peak < limit.value)) continue;
+      if (cause.count == 0 || !span.limits() || (limit.peak != 0 && limit.peak < span.least())) continue;
     }
     if (cause.count == 0) continue;
     if (!cause.unread.empty()) break;
     cause.group = level.group;
-    cause.limit = fmt::format("{} {}", limit.file, limit.value);
+    cause.limit = span.text();
     break;
   }
   return cause;
