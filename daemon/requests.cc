@@ -96,7 +96,8 @@ Answer answer_of(const Knob& knob, const Value& value) {
 
 Result<std::vector<std::string>> Daemon::list_groups() {
   std::vector<std::string> names;
-  for (const ManagedGroup& group : shared_.get()->groups) names.push_back(group.name);
+  const auto world = shared_.get();  // held over the loop: a new one may take its place
+  for (const ManagedGroup& group : world->groups) names.push_back(group.name);
   return names;
 }
 
