@@ -49,7 +49,7 @@ inline constexpr std::array run_options = joined(std::array{
     Option{"user", 'u', "USER[:GROUP]", "run as this user of the image, by name or number"},
     Option{"entrypoint", 0, "CMD", "in place of the image's"},
     Option{"volume", 'v', "SRC:DST[:ro]", "show SRC of the host, made if it is missing, as DST; SRC may begin with ~/ (the caller's home), ./ or ../", true},
-    Option{"mount", 0, "KEY=VALUE,...", "type=bind,src=,dst=[,ro] or type=tmpfs,dst=[,tmpfs-size=,tmpfs-mode=]", true},
+    Option{"mount", 0, "KEY=VALUE,...", "type=bind,src=,dst=[,ro] or type=tmpfs,dst=[,tmpfs-size=,tmpfs-mode=]; src may begin as SRC of --volume", true},
     Option{"tmpfs", 0, "DST[:OPTIONS]", "an empty file system in memory as DST", true},
     Option{"read-only", 0, "", "it cannot write to its root file system"},
     Option{"network", 0, "MODE", "none (if not given): a loopback interface alone; host: the host's; container:NAME: that one's", false, "net"},
