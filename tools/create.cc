@@ -43,7 +43,7 @@ Result<int> change(const Hierarchies& hierarchies, const Call& call, Desired des
   CGX_CHECK(transaction.apply(set));
   // One that a `cgx exec` has made for its command, and was killed, is wanted now.
   for (const Desired& one : set.groups)
-    if (one.existing != Existing::refuse) forget_maker(transaction.group(one.group));
+    if (one.existing != Existing::refuse || is_named_fresh(one.group)) forget_maker(transaction.group(one.group));
   std::vector<std::string> notes = transaction.notes();
   for (const Limit& limit : desired.limits)
     if (const auto said = doubt(limit)) notes.push_back(fmt::format("--{}: {}", limit.knob->flag, *said));

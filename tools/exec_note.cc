@@ -26,6 +26,11 @@ Result<std::uint64_t> pid_namespace() {
   return static_cast<std::uint64_t>(st.st_ino);
 }
 
+Result<std::string> own_note() {
+  const pid_t pid = getpid();
+  return fmt::format("{} {} {}", pid, CGX_TRY(sys::started(pid)), CGX_TRY(pid_namespace()));
+}
+
 // What is mounted read-only is in the way everywhere, and is told as that.
 bool may_make_in(const Hierarchy& h, const std::string& group) {
   return faccessat(AT_FDCWD, h.path(group).c_str(), W_OK, AT_EACCESS) == 0 || errno != EACCES;
@@ -51,8 +56,7 @@ std::string above_fresh(const Hierarchies& hierarchies) {
 }
 
 Result<> note_maker(const Cgroup& group) {
-  const pid_t pid = getpid();
-  const std::string text = fmt::format("{} {} {}", pid, CGX_TRY(sys::started(pid)), CGX_TRY(pid_namespace()));
+  const std::string text = CGX_TRY(own_note());
   // One is enough: who looks for it looks everywhere.
   CGX_CHECK(group.require());
   return sys::set_note(CGX_TRY(group.dir(*group.present().front())), maker_note, text);
@@ -65,6 +69,7 @@ Maker maker_of(const Cgroup& group) {
     const auto note = dir ? sys::get_note(*dir, maker_note) : std::unexpected(dir.error());
     unread = unread || !note;
     if (!note || !*note) continue;
+    if (**note == kept_note) return Maker::kept;
     const auto words = sys::words(**note);
     if (words.size() != 3) return Maker::unknown;
     const auto pid = sys::parse_u64(words[0], 1, 0x7fffffff), start = sys::parse_u64(words[1]),
@@ -76,6 +81,15 @@ Maker maker_of(const Cgroup& group) {
     return now && *now == *start ? Maker::lives : Maker::gone;
   }
   return unread ? Maker::unknown : Maker::none;
+}
+
+bool is_maker(const Cgroup& group) {
+  const auto own = own_note();
+  return own && std::ranges::any_of(group.present(), [&](const Hierarchy* h) {
+           const auto dir = group.dir(*h);
+           const auto note = dir ? sys::get_note(*dir, maker_note) : std::unexpected(dir.error());
+           return note && *note == *own;
+         });
 }
 
 }  // namespace cgx::tool

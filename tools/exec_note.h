@@ -12,6 +12,7 @@ namespace cgx::tool {
 
 enum class Maker : std::uint8_t {
   none,     // no note: another program's group, or an older cgx's
+  kept,     // somebody wants the group to stay
   unknown,  // of another pid namespace, or /proc or the group cannot be read
   lives,
   gone,
@@ -20,6 +21,8 @@ enum class Maker : std::uint8_t {
 // Says that this process is the maker. EOPNOTSUPP: there are no notes for who has no rights, on v1.
 [[nodiscard]] Result<> note_maker(const Cgroup& group);
 [[nodiscard]] Maker maker_of(const Cgroup& group);
+// Whether the note says so of this process. Not any more where somebody wants the group to stay, or has made it anew.
+[[nodiscard]] bool is_maker(const Cgroup& group);
 // The group that a fresh one is made in: the root; for who may not write there, what was handed over to the caller.
 [[nodiscard]] std::string above_fresh(const Hierarchies& hierarchies);
 

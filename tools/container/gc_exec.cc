@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cgx/cgroupfs/lock.h"
+#include "cgx/cgroupfs/maker_note.h"
 #include "cgx/cgroupfs/tasks.h"
 #include "cgx/cgroupfs/walk.h"
 #include "cgx/sys/process.h"
@@ -25,12 +26,10 @@ Result<bool> is_empty(const Cgroup& group) {
   return CGX_TRY(tasks_below(group)).empty() && CGX_TRY(children_of(group)).empty();
 }
 
-constexpr std::string_view prefix = "cgx-exec-";
-
 // Whether the process that the name is of is there: `cgx-exec-PID`, or `cgx-exec-PID-ROUND`. Other names: yes.
 bool named_one_lives(std::string_view group) {
   std::string_view name = group.substr(group.rfind('/') + 1);
-  name.remove_prefix(prefix.size());
+  name.remove_prefix(fresh_prefix.size());
   const std::size_t hyphen = name.find('-');
   const auto pid = sys::parse_u64(name.substr(0, hyphen), 1, 0x7fffffff);
   if (!pid || (hyphen != std::string_view::npos && !sys::parse_u64(name.substr(hyphen + 1)))) return true;
@@ -57,6 +56,7 @@ Result<bool> is_left(const Cgroup& group) {
       return is_empty(group);
     case tool::Maker::none:
       return !named_one_lives(group.name()) && CGX_TRY(is_empty(group)) && CGX_TRY(is_own(group));
+    case tool::Maker::kept:
     case tool::Maker::lives:
     case tool::Maker::unknown:
       return false;
@@ -81,7 +81,7 @@ Result<LeftByExec> left_by_exec(bool dry_run) {
   for (const std::string& name : names | std::views::reverse) {
     const Cgroup group(hierarchies, name);
     const tool::Maker maker = tool::maker_of(group);
-    const bool fresh = name.starts_with(child_of(above, prefix)) && parent_of(name) == above;
+    const bool fresh = name.starts_with(child_of(above, fresh_prefix)) && parent_of(name) == above;
     if (maker != tool::Maker::gone && (maker != tool::Maker::none || !fresh)) continue;
     const auto failed = [&](const Error& error) {
       if (error.code == ENOENT || error.code == ENODEV) return;

@@ -52,10 +52,12 @@ std::string json_text(std::span<const Change> changes, const std::vector<std::st
   return json.take() + "\n";
 }
 
-// A group that a `cgx exec` has made for its command is the policy's from now on.
+// A group that a `cgx exec` has made for its command is the policy's from now on, also one that has been made anew
+// since the last apply. Before the record says that it is: a kill in between must not leave the note.
 void forget_makers(const Hierarchies& hierarchies, const Difference& d) {
   for (const ManagedGroup& g : d.after.groups)
-    if (g.made != "*" && g.adopted.empty() && d.before.find(g.name) == nullptr)
+    if (const ManagedGroup* was = d.before.find(g.name);
+        g.adopted.empty() && (was == nullptr || g.inode == 0 || was->inode != g.inode))
       forget_maker(Cgroup(hierarchies, g.name));
 }
 
@@ -161,8 +163,8 @@ Result<Applied> attempt(const Hierarchies& hierarchies,
         fmt::format("an apply of {} was ended by force; apply it again to finish or undo it", source));
   if (d.set.groups.empty() && d.set.removals.empty()) {
     // What is there already may still have to be taken into the record.
-    if (!(d.after == d.before)) CGX_CHECK(file.write(d.after));
     forget_makers(hierarchies, d);
+    if (!(d.after == d.before)) CGX_CHECK(file.write(d.after));
     return applied;
   }
   if (options.stop != nullptr && *options.stop) return fail(EINTR, "was interrupted");
@@ -172,6 +174,7 @@ Result<Applied> attempt(const Hierarchies& hierarchies,
   auto done = transaction.apply(d.set, [&] { return note_raw_before(hierarchies, d, file); });
   if (done) {
     done = look_again(hierarchies, d, transaction.notes());
+    if (done) forget_makers(hierarchies, d);
     if (done) done = file.write(d.after);
     if (!done)
       for (const std::string& left : transaction.undo())
@@ -194,7 +197,6 @@ Result<Applied> attempt(const Hierarchies& hierarchies,
           fmt::format("cgx set {} --mem {} --force lowers it all the same", done.error().group, done.error().value);
     return std::unexpected(std::move(done.error()));
   }
-  forget_makers(hierarchies, d);
   transaction.commit();
   applied.notes.insert(applied.notes.end(), transaction.notes().begin(), transaction.notes().end());
   return applied;
