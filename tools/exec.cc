@@ -2,6 +2,8 @@
 // exec: a command inside a group.
 #include <array>
 #include <cerrno>
+#include <functional>
+#include <map>
 #include <optional>
 
 #include <signal.h>
@@ -240,6 +242,12 @@ class Exec {
       CGX_CHECK(transaction_.group(desired_.group).require());
       return refuse_frozen(transaction_.group(desired_.group));
     }
+    made_.erase(desired_.group);
+    // At once: from then on `cgx gc` knows what is left where this process is killed. Without a note, which there need
+    // not be for who has no rights, it leaves the group alone.
+    transaction_.on_first([this](const std::string& name) {
+      if (transaction_.made(name)) made_[name] = !keep_ && note_maker(transaction_.group(name));
+    });
     auto done = transaction_.apply(desired_);
     const std::string first = desired_.group;
     for (int round = 2; fresh_ && !done && done.error().code == EEXIST && round < 100; ++round) {
@@ -254,13 +262,10 @@ class Exec {
       (void)transaction_.undo();  // what it would tell of is why this failed
       return opened;
     }
-    // Without a note, which there need not be for who has no rights, `cgx gc` leaves the group alone.
-    for (std::string_view name = desired_.group; !keep_ && !name.empty(); name = parent_of(name))
-      if (transaction_.made(name)) (void)note_maker(transaction_.group(std::string(name)));
     if (keep_) forget_maker(transaction_.group(desired_.group));
     transaction_.commit();
     print_notes(call_, transaction_.notes());
-    remove_ = !keep_ && (remove_ || call_.on("rm") || transaction_.made(desired_.group));
+    remove_ = !keep_ && (call_.on("rm") || is_new());
     const auto below = children_of(transaction_.group(desired_.group));
     clear_below_ = remove_ && below && below->empty();
     return {};
@@ -281,10 +286,9 @@ class Exec {
   Result<int> supervise(const Cgroup& group, const Signals& signals, bool may_try_again) {
     std::optional<ReportStart> report_start;
     if (call_.on("report"))
-      report_start = CGX_TRY(start_report(
-          hierarchies_, desired_.group, transaction_.made(desired_.group) ? Counted::from_zero : Counted::from_now));
-    const Result<std::uint64_t> kills_before =
-        transaction_.made(desired_.group) ? Result<std::uint64_t>(0) : container::memory_kills(group);
+      report_start =
+          CGX_TRY(start_report(hierarchies_, desired_.group, is_new() ? Counted::from_zero : Counted::from_now));
+    const Result<std::uint64_t> kills_before = is_new() ? Result<std::uint64_t>(0) : container::memory_kills(group);
     const auto child = spawn_in(group, program_, signals.before());
     if (!child) {
       const SpawnError& failed = child.error();
@@ -313,8 +317,15 @@ class Exec {
   // Processes that the command has left behind keep the group: they are running under its limits.
   void clean(const Cgroup& group) {
     if (!remove_) return;
-    if (clear_below_) clear_below(group);
-    if (const auto gone = remove_group(group, Below::keep); !gone) {
+    bool claimed = false;
+    const auto still = [&]() -> Result<> {
+      claimed = is_claimed(desired_.group);
+      return claimed ? fail(ECANCELED, "is somebody's") : Result<>();
+    };
+    if (clear_below_) clear_below(group, still);
+    const auto gone = remove_group(group, Below::keep, still);
+    if (claimed) return;
+    if (!gone) {
       Error e = gone.error();
       e.what = "the group stays: it " + e.what;
       e.hint = has_tasks(group)
@@ -323,16 +334,33 @@ class Exec {
       (void)report(e, "exec", false);
     }
     // The parents that were made for it.
-    for (const std::string& left : transaction_.undo()) say(fmt::format("cgx: exec {}: {}\n", desired_.group, left));
+    std::map<std::string, bool> stays;  // asked once each: the note may be in a directory that goes
+    const auto asked = [&](const std::string& name) {
+      const auto at = stays.find(name);
+      return at != stays.end() ? at->second : stays[name] = !made_.contains(name) || is_claimed(name);
+    };
+    for (const std::string& left : transaction_.undo(asked))
+      say(fmt::format("cgx: exec {}: {}\n", desired_.group, left));
+  }
+
+  [[nodiscard]] bool is_new() const { return made_.contains(desired_.group); }
+
+  // Whether somebody has taken the note away meanwhile, who wants the group to stay, or has made the group anew.
+  [[nodiscard]] bool is_claimed(const std::string& name) const {
+    const auto at = made_.find(name);
+    if (at == made_.end() || !at->second) return false;
+    const Cgroup now(hierarchies_, name);
+    const auto there = is_there(now);
+    return (!there || *there) && !is_maker(now);
   }
 
   // Groups that the command made below its own go with it. What cannot go is told of with the group itself.
-  void clear_below(const Cgroup& group) const {
+  void clear_below(const Cgroup& group, const std::function<Result<>()>& still) const {
     if (has_tasks(group)) return;
     const auto names = groups_below(group);
     if (!names) return;
     for (auto name = names->rbegin(); name != names->rend(); ++name)
-      (void)remove_group(Cgroup(hierarchies_, *name), Below::keep);
+      (void)remove_group(Cgroup(hierarchies_, *name), Below::keep, still);
   }
 
   static bool has_tasks(const Cgroup& group) {
@@ -344,6 +372,8 @@ class Exec {
   const Hierarchies& hierarchies_;
   Transaction transaction_;
   Desired desired_;
+  // Groups that no hierarchy had before this process made them, and whether a note on them says so.
+  std::map<std::string, bool> made_;
   bool fresh_ = false;
   bool unplaced_ = false;  // no rule is about the command
   bool keep_ = false;      // a group of rules stays

@@ -110,8 +110,8 @@ class Plan {
 };
 
 // Applies desired states and remembers how to go back. Not thread safe. The destructor undoes nothing: call undo().
-// From the first apply() that makes groups or relies on v2 controllers on, nobody else with this library makes or
-// removes groups, until commit(), undo() or the destructor: blocks while somebody does. That holds for a second
+// From the first apply() on, but for one that follows groups of v1, nobody else with this library makes or removes
+// groups, until commit(), undo() or the destructor: blocks while somebody does. That holds for a second
 // Transaction of the same process too, which would wait for ever: one at a time.
 class Transaction {
  public:
@@ -137,12 +137,16 @@ class Transaction {
   // Lets the others go on. They may come to rely on the controllers that were enabled: from now on undo() takes a
   // controller back only where no group is left below the one that gives it.
   void commit();
-  // Takes all back, last first. Answers what could not be undone, a sentence each.
-  std::vector<std::string> undo();
+  // Takes all back, last first, but for the groups that `stays` names, which is asked under the lock. Answers what
+  // could not be undone, a sentence each.
+  std::vector<std::string> undo(const std::function<bool(const std::string& group)>& stays = {});
   // What the kernel made of values: "memory.limit_in_bytes: 5000 was rounded to 4096", and what a conversion loses.
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
-  // Whether `group` was made by this object, in some hierarchy.
-  [[nodiscard]] bool made(std::string_view group) const;
+  // Whether `group` is new: made since the last commit() or undo(), and in no hierarchy before.
+  [[nodiscard]] bool made(std::string_view group);
+  // Called from apply() when the first directory of a group is made, under the lock: who is killed afterwards has left
+  // what `first` noted.
+  void on_first(std::function<void(const std::string& group)> first) { first_ = std::move(first); }
   // The group with the directories that apply() has worked in. Who opens the rest (present()) before commit() can join
   // what was set, and not another group of that name made since.
   Cgroup& group(const std::string& name);
@@ -192,6 +196,7 @@ class Transaction {
   std::unordered_map<std::string, std::vector<const Hierarchy*>> made_;
   std::vector<Cgroup*> reopened_;
   std::vector<Undo> done_;
+  std::function<void(const std::string&)> first_;
   const std::atomic<bool>* stop_ = nullptr;
   bool left_behind_ = false;
   bool would_kill_ = false;

@@ -97,6 +97,30 @@ Result<Plan> Plan::make(const Hierarchies& hierarchies, const ChangeSet& set) {
   return plan;
 }
 
+Cgroup& Transaction::group(const std::string& name) {
+  if (const auto at = index_.find(name); at != index_.end()) {
+    Cgroup& known = groups_[at->second];
+    // What was let go is opened again on demand; the last few are those in use.
+    if (at->second + most_open_ < groups_.size()) keep_open(known);
+    return known;
+  }
+  if (groups_.size() >= most_open_) groups_[groups_.size() - most_open_].forget();
+  Cgroup& added = groups_.emplace_back(*hierarchies_, name);
+  index_.emplace(added.name(), groups_.size() - 1);
+  return added;
+}
+
+// Each holds a descriptor a hierarchy, of which a process has a thousand: of those that are used again only a few stay
+// open.
+void Transaction::keep_open(Cgroup& known) {
+  if (std::ranges::find(reopened_, &known) != reopened_.end()) return;
+  if (reopened_.size() >= most_open_) {
+    reopened_.front()->forget();
+    reopened_.erase(reopened_.begin());
+  }
+  reopened_.push_back(&known);
+}
+
 Result<> Transaction::apply(const ChangeSet& set, const std::function<Result<>()>& made) {
   for (Cgroup& g : groups_) g.forget();
   if (auto done = change(set, made); !done) return failed(done.error());

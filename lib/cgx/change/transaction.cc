@@ -95,31 +95,12 @@ bool is_leaf(const Cgroup& group, const Hierarchy& h) {
 Transaction::Transaction(const Hierarchies& hierarchies)
     : hierarchies_(&hierarchies), most_open_(most_open_of(hierarchies)) {}
 
-Cgroup& Transaction::group(const std::string& name) {
-  if (const auto at = index_.find(name); at != index_.end()) {
-    Cgroup& known = groups_[at->second];
-    // What was let go is opened again on demand; the last few are those in use.
-    if (at->second + most_open_ < groups_.size()) keep_open(known);
-    return known;
-  }
-  if (groups_.size() >= most_open_) groups_[groups_.size() - most_open_].forget();
-  Cgroup& added = groups_.emplace_back(*hierarchies_, name);
-  index_.emplace(added.name(), groups_.size() - 1);
-  return added;
+bool Transaction::made(std::string_view name) {
+  const auto at = made_.find(std::string(name));
+  return at != made_.end() && std::ranges::all_of(group(at->first).present(), [&](const Hierarchy* h) {
+           return std::ranges::find(at->second, h) != at->second.end();
+         });
 }
-
-// Each holds a descriptor a hierarchy, of which a process has a thousand: of those that are used again only a few stay
-// open.
-void Transaction::keep_open(Cgroup& known) {
-  if (std::ranges::find(reopened_, &known) != reopened_.end()) return;
-  if (reopened_.size() >= most_open_) {
-    reopened_.front()->forget();
-    reopened_.erase(reopened_.begin());
-  }
-  reopened_.push_back(&known);
-}
-
-bool Transaction::made(std::string_view name) const { return made_.contains(std::string(name)); }
 
 Result<> Transaction::apply(const Desired& desired) {
   // What an earlier apply() has opened may have been removed and made again meanwhile.
@@ -163,7 +144,7 @@ Result<Plan> Transaction::plan_values(const Desired& desired) {
 Result<Plan> Transaction::plan_structure(const Desired& desired) {
   if (desired.existing != Existing::require && desired.existing != Existing::follow)
     CGX_CHECK(lock_.take(*hierarchies_, TreeLock::How::alone));
-  else if (relies_on_v2(*hierarchies_, desired))
+  else if (desired.existing == Existing::require || relies_on_v2(*hierarchies_, desired))
     CGX_CHECK(lock_.take(*hierarchies_, TreeLock::How::shared));
   Plan plan = CGX_TRY(Plan::make_structure(*hierarchies_, desired));
   if (lock_.alone() || !changes_structure(plan)) return plan;
@@ -173,6 +154,7 @@ Result<Plan> Transaction::plan_structure(const Desired& desired) {
 
 void Transaction::commit() {
   for (Undo& u : done_) u.shared = u.shared || u.verb == Verb::enable;
+  made_.clear();
   lock_.release();
 }
 
@@ -230,6 +212,10 @@ Result<> Transaction::write(const Step& step, bool force) {
       done_.push_back({Verb::create, step.hierarchy, step.group, {}});
       made_[step.group].push_back(step.hierarchy);
       g.forget();
+      if (first_ && made_[step.group].size() == 1) {
+        first_(step.group);
+        g.forget();
+      }
       return {};
     }
     case Verb::own:
@@ -351,7 +337,7 @@ void Transaction::check_back(const Cgroup& g, const Step& step) {
                                now == sys::unlimited ? "max" : std::to_string(now)));
 }
 
-std::vector<std::string> Transaction::undo() {
+std::vector<std::string> Transaction::undo(const std::function<bool(const std::string&)>& stays) {
   std::vector<std::string> left;
   for (Cgroup& g : groups_) g.forget();  // descriptors may be what was missing
   // Where it cannot be had, taking back goes on without: the groups made here are still not wanted.
@@ -359,7 +345,8 @@ std::vector<std::string> Transaction::undo() {
   // Making a removed group again adds to what was done.
   const std::vector<Undo> done = std::exchange(done_, {});
   stop_ = nullptr;
-  for (auto u = done.rbegin(); u != done.rend(); ++u) take_back(*u, left);
+  for (auto u = done.rbegin(); u != done.rend(); ++u)
+    if (u->verb != Verb::create || !stays || !stays(u->group)) take_back(*u, left);
   done_.clear();
   made_.clear();
   left_behind_ = left_behind_ || !left.empty();
