@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "cgx/sys/process.h"
 
@@ -36,9 +37,10 @@ Result<int> wait_and_pass_on(const Child& child, const sigset_t& set) {
     siginfo_t got{};
     const int signal = sigwaitinfo(&set, &got);
     if (signal > 0 && signal != SIGCHLD) {
+      // Of a hang-up the terminal tells the leader of the session alone.
+      const bool sent_to_all = got.si_code == SI_KERNEL && !(signal == SIGHUP && getsid(0) == getpid());
       // By its number before Linux 5.3, which has no pidfds: it is its own until it is waited for.
-      if (got.si_code != SI_KERNEL && sys::signal_process(child.pidfd.get(), signal) == EBADF)
-        (void)kill(child.pid, signal);
+      if (!sent_to_all && sys::signal_process(child.pidfd.get(), signal) == EBADF) (void)kill(child.pid, signal);
       continue;
     }
     int status = 0;

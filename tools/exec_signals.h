@@ -27,7 +27,7 @@ class Signals {
 };
 
 // Waits for the child and hands on the signals that this process gets from other processes. What the terminal sends, it
-// sends to the child too.
+// sends to the child too, but for a hang-up: that is handed on.
 [[nodiscard]] Result<int> wait_and_pass_on(const Child& child, const sigset_t& set);
 
 }  // namespace cgx::tool

@@ -20,7 +20,9 @@
 
 #include <fmt/format.h>
 
+#include "cgx/sys/fd.h"
 #include "cgx/sys/process.h"
+#include "cgx/sys/text.h"
 
 #include "detach_keys.h"
 
@@ -66,12 +68,31 @@ sys::Fd open_output() {
   return sys::Fd(open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
 }
 
+// A hang-up takes the terminal from all of its session.
+bool has_terminal() { return sys::Fd(open("/dev/tty", O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC)).valid(); }
+
+// Whether the process neither handles nor ignores SIGHUP. False where it cannot be seen.
+bool dies_of_hang_up(pid_t pid) {
+  const auto text = sys::read_path(fmt::format("/proc/{}/status", pid));
+  if (!text) return false;
+  for (const std::string_view line : sys::lines(*text)) {
+    if (!line.starts_with("SigIgn:") && !line.starts_with("SigCgt:")) continue;
+    const auto set = sys::parse_any_base(fmt::format("0x{}", sys::trim(line.substr(7))), UINT64_MAX);
+    if (!set || (*set & (std::uint64_t{1} << (SIGHUP - 1U))) != 0) return false;
+  }
+  return true;
+}
+
 // Nothing here waits but the poll, so that signals and keys always get through: not a reader of the output that stands
 // still, nor a process that reads no input.
 class Waiter {
  public:
-  Waiter(container::Launched& launched, std::string_view keys)
-      : process_(launched.pidfd.get()), master_(launched.terminal), keys_(keys) {
+  Waiter(container::Launched& launched, std::string_view keys, HangUp hang_up)
+      : process_(launched.pidfd.get()),
+        pid_(launched.pid),
+        master_(launched.terminal),
+        ends_with_terminal_(hang_up == HangUp::ends && has_terminal()),
+        keys_(keys) {
     sigfillset(&signals_);
     // What this process gets for its own mistakes, and for the terminal, is its own.
     for (const int s : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP, SIGTTIN, SIGTTOU})
@@ -167,8 +188,10 @@ class Waiter {
       }
       const bool ends = signal == SIGTERM || signal == SIGINT || signal == SIGHUP || signal == SIGQUIT;
       told_ = told_ || ends;
+      // Asked before the signal, which may make the process another one.
+      const bool kills = signal == SIGHUP && !ended_ && ends_with_terminal_ && !has_terminal() && dies_of_hang_up(pid_);
       if (!ended_)
-        (void)sys::signal_process(process_, signal);  // ESRCH: it has just ended
+        (void)sys::signal_process(process_, kills ? SIGKILL : signal);  // ESRCH: it has just ended
       else
         done_ = done_ || ends;
     }
@@ -251,7 +274,9 @@ class Waiter {
   }
 
   int process_;  // a pidfd
+  pid_t pid_;
   sys::Fd& master_;
+  bool ends_with_terminal_;
   sys::Fd output_;
   sigset_t signals_{}, before_{};
   sys::Fd queue_;
@@ -268,8 +293,8 @@ class Waiter {
 
 }  // namespace
 
-Result<int> wait_in_foreground(container::Launched& launched, std::string_view keys) {
-  return Waiter(launched, keys).run();
+Result<int> wait_in_foreground(container::Launched& launched, std::string_view keys, HangUp hang_up) {
+  return Waiter(launched, keys, hang_up).run();
 }
 
 }  // namespace cgx::tool

@@ -159,7 +159,7 @@ class Isolate {
     container::Launched launched = CGX_TRY(container::launch(request));
     for (const std::string& warning : launched.warnings)
       (void)!write(STDERR_FILENO, (warning + "\n").data(), warning.size() + 1);
-    return wait_in_foreground(launched);
+    return wait_in_foreground(launched, {}, HangUp::ends);
   }
 
  private:
