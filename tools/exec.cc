@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // exec: a command inside a group.
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <functional>
@@ -318,8 +319,12 @@ class Exec {
   void clean(const Cgroup& group) {
     if (!remove_) return;
     bool claimed = false;
+    std::size_t had = 0;
     const auto still = [&]() -> Result<> {
-      claimed = is_claimed(desired_.group);
+      // A try that the kernel stopped has removed the first of the directories, and the note with it.
+      const std::size_t has = directories_of(hierarchies_, desired_.group);
+      claimed = has >= had && is_claimed(desired_.group);
+      had = std::max(had, has);
       return claimed ? fail(ECANCELED, "is somebody's") : Result<>();
     };
     if (clear_below_) clear_below(group, still);
@@ -349,9 +354,8 @@ class Exec {
   [[nodiscard]] bool is_claimed(const std::string& name) const {
     const auto at = made_.find(name);
     if (at == made_.end() || !at->second) return false;
-    const Cgroup now(hierarchies_, name);
-    const auto there = is_there(now);
-    return (!there || *there) && !is_maker(now);
+    // What cannot be read, with no descriptors left, has not been seen to be somebody's.
+    return directories_of(hierarchies_, name) > 0 && !is_maker(hierarchies_, name).value_or(true);
   }
 
   // Groups that the command made below its own go with it. What cannot go is told of with the group itself.

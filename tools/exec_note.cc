@@ -83,13 +83,22 @@ Maker maker_of(const Cgroup& group) {
   return unread ? Maker::unknown : Maker::none;
 }
 
-bool is_maker(const Cgroup& group) {
-  const auto own = own_note();
-  return own && std::ranges::any_of(group.present(), [&](const Hierarchy* h) {
-           const auto dir = group.dir(*h);
-           const auto note = dir ? sys::get_note(*dir, maker_note) : std::unexpected(dir.error());
-           return note && *note == *own;
-         });
+std::size_t directories_of(const Hierarchies& hierarchies, const std::string& group) {
+  return static_cast<std::size_t>(std::ranges::count_if(hierarchies.all(), [&](const Hierarchy& h) {
+    const auto root = h.root();
+    return root && sys::exists(*root, group);
+  }));
+}
+
+Result<bool> is_maker(const Hierarchies& hierarchies, const std::string& group) {
+  const std::string own = CGX_TRY(own_note());
+  for (const Hierarchy& h : hierarchies.all()) {
+    const auto dir = sys::open_beneath(CGX_TRY(h.root()), group, O_RDONLY | O_DIRECTORY);
+    if (!dir && dir.error().code == ENOENT) continue;
+    if (!dir) return std::unexpected(dir.error());
+    if (const auto note = CGX_TRY(sys::get_note(dir->get(), maker_note)); note && *note == own) return true;
+  }
+  return false;
 }
 
 }  // namespace cgx::tool

@@ -3,6 +3,7 @@
 // group is nobody's proof, and a number of a process is given again.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -22,7 +23,10 @@ enum class Maker : std::uint8_t {
 [[nodiscard]] Result<> note_maker(const Cgroup& group);
 [[nodiscard]] Maker maker_of(const Cgroup& group);
 // Whether the note says so of this process. Not any more where somebody wants the group to stay, or has made it anew.
-[[nodiscard]] bool is_maker(const Cgroup& group);
+// Like directories_of(), opens no more than one directory at a time.
+[[nodiscard]] Result<bool> is_maker(const Hierarchies& hierarchies, const std::string& group);
+// In how many hierarchies the group is.
+[[nodiscard]] std::size_t directories_of(const Hierarchies& hierarchies, const std::string& group);
 // The group that a fresh one is made in: the root; for who may not write there, what was handed over to the caller.
 [[nodiscard]] std::string above_fresh(const Hierarchies& hierarchies);
 
