@@ -196,9 +196,9 @@ TEST_CASE("memory: another group is frozen for a time") {
   Eater eater(g, "touch", 30);
   CHECK(eater.says("done"));
   REQUIRE(d.decided("oom", "freeze", "done") != nullptr);
-  CHECK(told_to_freeze(batch, *freezer_of(batch)));
+  CHECK(told_to_freeze(batch, *freezer_of(batch)).value());
   CHECK(content(d.state_dir() + "/memory.frozen").find(other.name()) != std::string::npos);
-  CHECK(wait_until([&] { return !told_to_freeze(batch, *freezer_of(batch)); }));
+  CHECK(wait_until([&] { return !told_to_freeze(batch, *freezer_of(batch)).value(); }));
   CHECK(wait_until([&] { return content(d.state_dir() + "/memory.frozen").empty(); }));
 }
 
@@ -391,7 +391,7 @@ TEST_CASE("memory: pressure freezes another group for a time") {
   INFO(d.text());
   REQUIRE(froze != nullptr);
   CHECK(froze->group.view() == g.name());
-  CHECK(wait_until([&] { return !told_to_freeze(batch, *freezer_of(batch)); }));
+  CHECK(wait_until([&] { return !told_to_freeze(batch, *freezer_of(batch)).value(); }));
 }
 
 }  // namespace memory_actions_test

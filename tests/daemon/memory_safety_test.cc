@@ -84,7 +84,7 @@ Life live(const MemoryGroup& g, const std::string& state_dir, const std::vector<
 
 void check_free(const MemoryGroup& g) {
   const Cgroup group(g.hierarchies(), g.name());
-  if (const Hierarchy* h = freezer_of(group)) CHECK_FALSE(told_to_freeze(group, *h));
+  if (const Hierarchy* h = freezer_of(group)) CHECK_FALSE(told_to_freeze(group, *h).value());
   if (g.v1()) {
     CHECK(g.read("memory.oom_control", "").starts_with("oom_kill_disable 0\n"));
     CHECK(wait_until([&] { return !g.under_oom(); }));

@@ -140,8 +140,8 @@ TEST_CASE("kernel tasks: killing thaws for it, and leaves the freezer as it was"
   REQUIRE(killed);
   CHECK(*killed == 1);
   CHECK(cgx::populated(g.group).value_or(true) == false);
-  CHECK(cgx::told_to_freeze(inner, *freezer));
-  CHECK_FALSE(cgx::told_to_freeze(g.group, *freezer));
+  CHECK(cgx::told_to_freeze(inner, *freezer).value());
+  CHECK_FALSE(cgx::told_to_freeze(g.group, *freezer).value());
 }
 
 TEST_CASE("kernel tasks: groups are walked once each, parents first") {
