@@ -338,11 +338,12 @@ class Exec {
                    : fmt::format("cgx delete -r {}", desired_.group);
       (void)report(e, "exec", false);
     }
-    // The parents that were made for it.
+    // The parents that were made for it, and what a removal that failed has left of the group itself.
     std::map<std::string, bool> stays;  // asked once each: the note may be in a directory that goes
     const auto asked = [&](const std::string& name) {
       const auto at = stays.find(name);
-      return at != stays.end() ? at->second : stays[name] = !made_.contains(name) || is_claimed(name);
+      if (at != stays.end()) return at->second;
+      return stays[name] = name != desired_.group && (!made_.contains(name) || is_claimed(name));
     };
     for (const std::string& left : transaction_.undo(asked))
       say(fmt::format("cgx: exec {}: {}\n", desired_.group, left));
