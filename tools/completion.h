@@ -44,7 +44,7 @@ struct Flag {
   Suggest value;
 };
 
-// The words that the value of an option may be; none where it is no choice of words.
+// The words that an option takes as its value; empty: it takes other values.
 [[nodiscard]] std::vector<std::string> words_for(const Option& option);
 
 // The flags of a command, those of the limits with them.

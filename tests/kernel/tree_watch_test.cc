@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What TreeWatch tells of groups that come and go, also where they do so just when it looks.
+// Which groups TreeWatch reports as made and removed, also those that come and go while it looks.
 #include "cgx/cgroupfs/tree_watch.h"
 
 #include <algorithm>

@@ -97,7 +97,7 @@ Result<bool> stops_newcomers(const Cgroup& group) {
   if (!CGX_TRY(is_there(group))) return false;  // it has gone meanwhile
   const Hierarchy* h = freezer_of(group);
   if (h == nullptr) return false;
-  const bool v1 = h->version() == Version::v1;  // its file tells of the groups above as well
+  const bool v1 = h->version() == Version::v1;  // its state counts the groups above too
   for (std::string_view name = group.name(); !name.empty(); name = v1 ? std::string_view() : parent_of(name)) {
     const auto text = Cgroup(group.hierarchies(), std::string(name)).read(*h, v1 ? "freezer.state" : "cgroup.freeze");
     if (!text && !says_absent(text.error())) return std::unexpected(text.error());

@@ -88,8 +88,8 @@ Result<> TreeWatch::watch_dir(const Hierarchy& h, const std::string& group, int 
   return {};
 }
 
-// The parent tells of the removal; freezing one of the groups above freezes those below, which the v1 freezer shows in
-// its own file only.
+// The parent's directory shows the removal. The v1 freezer shows in its own file alone that a group is told to freeze,
+// and all below it freeze.
 std::vector<std::string_view> TreeWatch::above(const Hierarchy& h, std::string_view group) {
   const bool freezer = h.version() == Version::v1 && h.controllers().has(Controller::freezer);
   std::vector<std::string_view> names;
